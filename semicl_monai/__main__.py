@@ -1,0 +1,29 @@
+"""``python -m semicl_monai``: the demonstration, benchmarks, and the export of bundle configs."""
+
+import os
+import sys
+
+import fire
+
+from semicl_monai.apps.benchmark_loss import benchmark_loss
+from semicl_monai.apps.benchmark_training import benchmark_training
+from semicl_monai.apps.demo import demo
+from semicl_monai.apps.export_bundle import export_bundle
+from semicl_monai.utils import show_input_errors
+
+COMMANDS = {
+    "demo": demo,
+    "benchmark": {"loss": benchmark_loss, "training": benchmark_training},
+    "export_bundle": export_bundle,
+}
+
+
+def main() -> None:
+    """Run a command."""
+    show_input_errors()
+    os.environ.setdefault("PAGER", "cat" if not sys.stdout.isatty() else "less")
+    fire.Fire(COMMANDS, name="semicl_monai")
+
+
+if __name__ == "__main__":
+    main()

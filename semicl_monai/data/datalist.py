@@ -1,0 +1,238 @@
+"""A folder of volumes as lists of records: labelled, unlabelled, validation and test."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from semicl_monai.data.download import download_decathlon
+from semicl_monai.data.images import case_name, refuse_repeated_cases
+from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
+from semicl_monai.utils import InputError, is_true
+
+Record = dict[str, str]
+
+
+class SegmentationDatalist:
+    """Few labelled and many unlabelled volumes, described by a JSON file.
+
+    The file is a Medical Segmentation Decathlon ``dataset.json`` or any JSON file with the lists ``training``,
+    ``unlabeled`` (or ``unlabelled``), ``validation`` and ``test``, all but ``training`` optional. An entry is
+    ``{"image": path, "label": path}`` or the path of an image; relative paths start at the folder of the file.
+
+    The labelled entries of ``training`` are split 3:1:1 by volume with :func:`make_split`. ``validation`` or ``test``
+    entries with labels are used as they are, and only what is missing is cut from ``training``. The Decathlon's own
+    ``test`` images have no labels and are left out. ``unlabeled`` entries and training entries without a label become
+    unlabelled training images. A case is named like its image file, without ``.nii`` or ``.nii.gz``.
+
+    No image or label is opened here, and the record of an unlabelled volume does not tell where its label is.
+
+    Args:
+        dataset_dir: folder of the data set.
+        datalist: the JSON file, absolute or relative to ``dataset_dir``.
+        labelled_fraction: fraction of the training part (float, ``1.0`` is all) or number of volumes (int, ``1`` is
+            one) whose labels are used, see :func:`make_split`.
+        split_seed: seed of the split.
+        split_file: a file written by :meth:`save`; its split is used exactly, whatever ``labelled_fraction`` and
+            ``split_seed`` say.
+        download: fetch the Decathlon task named by the last folder of ``dataset_dir`` when the file is not there yet;
+            also ``"true"`` and ``"false"``.
+        save_to: file to write the split to, see :meth:`save`.
+
+    Attributes:
+        labelled: ``{"image", "label", "case"}`` of each labelled training volume.
+        unlabelled: ``{"image", "case"}`` of each other training volume.
+        training: ``{"image", "case"}`` of all training volumes, labelled ones first.
+        validation: ``{"image", "label", "case"}`` of each validation volume.
+        test: ``{"image", "label", "case"}`` of each test volume.
+        split: case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
+
+    Raises:
+        InputError: When a file is missing or cannot be used, a case name occurs twice, or a part would be empty.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | os.PathLike,
+        datalist: str | os.PathLike = "dataset.json",
+        labelled_fraction: float | int | str = 1.0,
+        split_seed: int = 0,
+        *,
+        split_file: str | os.PathLike | None = None,
+        download: bool | str = False,
+        save_to: str | os.PathLike | None = None,
+    ) -> None:
+        self.labelled_fraction = labelled_fraction
+        self.split_seed = split_seed
+        file = _find_datalist(dataset_dir, datalist, download)
+        sections = _read_sections(file)
+        self.split = self._read_split(Path(split_file), sections) if split_file else self._make_split(file, sections)
+
+        records = _by_case(sections)
+        self.labelled, self.validation, self.test = (
+            [_labelled_record(records[case]) for case in self.split[part]]
+            for part in ("labelled", "validation", "test")
+        )
+        self.unlabelled = [_image_record(records[case]) for case in self.split["unlabelled"]]
+        self.training = [_image_record(record) for record in self.labelled] + self.unlabelled
+        _refuse_missing_files([*self.labelled, *self.unlabelled, *self.validation, *self.test])
+        if save_to:
+            self.save(save_to)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the split as JSON: case names by part, ``labelled_fraction`` and ``split_seed``.
+
+        Folders are created as needed; the file appears only once it is complete.
+
+        Args:
+            path: the file to write, to be read back with ``split_file``.
+
+        Raises:
+            InputError: When the file cannot be written.
+        """
+        content = {"labelled_fraction": self.labelled_fraction, "split_seed": self.split_seed, **self.split}
+        path = Path(path)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(content, indent=4) + "\n")
+            os.replace(draft, path)
+        except OSError as error:
+            raise InputError(f"the split cannot be written to {path}: {error.strerror}.") from error
+
+    def _make_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
+        self.labelled_fraction = parse_labelled_fraction(self.labelled_fraction)
+        given = {part: _cases(sections[part]) for part in ("validation", "test") if sections[part]}
+        ratio = (3, 0 if "validation" in given else 1, 0 if "test" in given else 1)
+        labelled = _cases(record for record in sections["training"] if "label" in record)
+        try:
+            split = make_split(labelled, self.labelled_fraction, self.split_seed, ratio)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+        split["unlabelled"] += _cases(record for record in sections["training"] if "label" not in record)
+        split["unlabelled"] += _cases(sections["unlabelled"])
+        return split | given
+
+    def _read_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
+        content = _read_json(file, "split_file")
+        split = {part: _part_of(content, part, file) for part in PARTS}
+        _refuse_wrong_cases(split, _by_case(sections), file)
+        self.labelled_fraction = content.get("labelled_fraction", self.labelled_fraction)
+        self.split_seed = content.get("split_seed", self.split_seed)
+        return split
+
+
+def _find_datalist(dataset_dir: str | os.PathLike, datalist: str | os.PathLike, download: bool | str) -> Path:
+    wants_download = is_true(download)
+    folder = Path(dataset_dir or "").expanduser()
+    file = Path(os.path.abspath(folder / datalist))
+    if wants_download and not file.is_file():
+        download_decathlon(folder)
+    if not file.is_file():
+        raise InputError(
+            f"dataset_dir '{dataset_dir}' does not hold {datalist}: point --dataset_dir at a folder with dataset.json,"
+            " or give --download true to fetch the Decathlon task its last folder names, e.g. data/Task04_Hippocampus."
+        )
+    return file
+
+
+def _read_json(file: Path, option: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{option} {file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"{option} {file} must be a JSON file, got: {error}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{option} {file} must hold a JSON object, got a {type(content).__name__}.")
+    return content
+
+
+# not monai.data.load_decathlon_datalist: it takes plain paths only under "test", and fails when that list is empty
+def _read_sections(file: Path) -> dict[str, list[Record]]:
+    content = _read_json(file, "datalist")
+    if "training" not in content:
+        raise InputError(f"datalist {file} must have a list 'training', got {', '.join(content) or 'nothing'}.")
+    keys = ("training", "unlabelled", "unlabeled", "validation", "test")
+    lists = {key: _records(content.get(key) or [], key, file) for key in keys}
+    lists["unlabelled"] += lists.pop("unlabeled")
+    lists["test"] = [record for record in lists["test"] if "label" in record]
+    bare = _cases(record for record in lists["validation"] if "label" not in record)
+    if bare:
+        raise InputError(f"datalist {file}: every 'validation' entry must have a label, got none for {_listing(bare)}.")
+    refuse_repeated_cases(record["image"] for records in lists.values() for record in records)
+    return lists
+
+
+def _records(entries: Any, key: str, file: Path) -> list[Record]:
+    if not isinstance(entries, list):
+        raise InputError(f"datalist {file}: '{key}' must be a list, got a {type(entries).__name__}.")
+    records = []
+    for number, entry in enumerate(entries, start=1):
+        paths = {"image": entry} if isinstance(entry, str) else entry
+        if not isinstance(paths, dict) or not _names_files(paths):
+            wanted = "a path or {'image': path, 'label': path}"
+            raise InputError(f"datalist {file}: entry {number} of '{key}' must be {wanted}, got {str(entry)[:80]}.")
+        record = {k: os.path.abspath(file.parent / paths[k]) for k in ("image", "label") if paths.get(k)}
+        records.append({**record, "case": case_name(record["image"])})
+    return records
+
+
+def _names_files(paths: Mapping[str, Any]) -> bool:
+    image, label = paths.get("image"), paths.get("label")
+    return bool(image) and isinstance(image, str) and (label is None or isinstance(label, str))
+
+
+def _part_of(content: Mapping[str, Any], part: str, file: Path) -> list[str]:
+    if part not in content:
+        raise InputError(f"split_file {file} must have the lists {', '.join(PARTS)}; '{part}' is missing.")
+    names = content[part]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"split_file {file}: '{part}' must be a list of case names, got {str(names)[:80]}.")
+    if not names and part != "unlabelled":
+        raise InputError(f"split_file {file}: '{part}' must name at least one case, got an empty list.")
+    return names
+
+
+def _refuse_wrong_cases(split: Mapping[str, list[str]], records: Mapping[str, Record], file: Path) -> None:
+    counts = Counter(case for names in split.values() for case in names)
+    unknown = [case for case in counts if case not in records]
+    if unknown:
+        raise InputError(f"split_file {file} names cases that the datalist does not have: {_listing(unknown)}.")
+    repeated = [case for case, times in counts.items() if times > 1]
+    if repeated:
+        raise InputError(f"split_file {file} must name each case once, got more than once: {_listing(repeated)}.")
+    bare = [case for part in PARTS if part != "unlabelled" for case in split[part] if "label" not in records[case]]
+    if bare:
+        raise InputError(f"split_file {file} wants labels of cases that have none: {_listing(bare)}.")
+
+
+def _refuse_missing_files(records: Iterable[Record]) -> None:
+    for record in records:
+        for key in ("image", "label"):
+            if key in record and not Path(record[key]).is_file():
+                raise InputError(f"case {record['case']}: {key} file not found: {record[key]}.")
+
+
+def _by_case(sections: Mapping[str, list[Record]]) -> dict[str, Record]:
+    return {record["case"]: record for records in sections.values() for record in records}
+
+
+def _cases(records: Iterable[Record]) -> list[str]:
+    return [record["case"] for record in records]
+
+
+def _labelled_record(record: Record) -> Record:
+    return {key: record[key] for key in ("image", "label", "case")}
+
+
+def _image_record(record: Record) -> Record:
+    return {key: record[key] for key in ("image", "case")}
+
+
+def _listing(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,33 @@
+"""A sampler and a loss, as one loss on dense maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+from torch.nn.modules.loss import _Loss
+
+
+class SampledLoss(_Loss):
+    """Contrast the pixels that a sampler takes from dense embedding maps.
+
+    Args:
+        sampler: turns maps ``(B, C, H, W[, D])`` and labels ``(B, 1, H, W[, D])`` into groups ``(G, N, C)`` and targets
+            ``(G, N)``: a stride, block, full or balanced sampler.
+        loss: a loss on these groups, such as :class:`semicl_monai.losses.SupConLoss`.
+    """
+
+    def __init__(self, sampler: Callable, loss: Callable) -> None:
+        super().__init__()
+        self.sampler, self.loss = sampler, loss
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of embeddings ``input`` under label maps ``target``.
+
+        A map smaller than the labels (an earlier decoder level) is compared with the labels at its own size, taken by
+        nearest neighbour.
+        """
+        if target.shape[2:] != input.shape[2:]:
+            target = F.interpolate(target.float(), size=input.shape[2:], mode="nearest-exact")
+        return self.loss(*self.sampler(input, target))

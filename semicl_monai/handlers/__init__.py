@@ -1,0 +1,21 @@
+from .best_metric import BestMetric
+from .case_metrics import CaseMetrics, case_metrics, mean_with_interval
+from .embedding_plot import EmbeddingPlot
+from .epoch_progress import EpochProgress
+from .model_saver import ModelSaver
+from .overlay_writer import OverlayWriter
+from .resume import ResumeCheckpoint
+from .seed_epoch import SeedEpoch
+
+__all__ = [
+    "BestMetric",
+    "CaseMetrics",
+    "EmbeddingPlot",
+    "EpochProgress",
+    "ModelSaver",
+    "OverlayWriter",
+    "ResumeCheckpoint",
+    "SeedEpoch",
+    "case_metrics",
+    "mean_with_interval",
+]

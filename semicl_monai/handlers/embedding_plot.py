@@ -1,0 +1,112 @@
+"""Pictures of the embedding space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
+from monai.networks.utils import eval_mode
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from torch import nn
+from torch.nn import functional as F
+
+
+class EmbeddingPlot:
+    """Draw the pixel features of labelled images in two dimensions, coloured by label, before and after training.
+
+    Does nothing for images without labels. The features before training are kept in ``path`` with the ending ``.npz``,
+    so that a resumed run still shows what was there at the very beginning.
+
+    Args:
+        path: the PNG to write.
+        features: network or method that gives the map ``(B, C, H, W)`` to draw, such as
+            ``ContrastiveNetwork.features`` with the tap at the decoder.
+        dataset: samples with ``view1_image`` and, where there is one, ``view1_label``.
+        num_per_class: pixels drawn of each label.
+        method: ``"pca"`` or ``"tsne"``.
+        seed: seed of the choice of pixels.
+
+    Raises:
+        ValueError: When ``method`` is unknown.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        network: nn.Module,
+        dataset: Iterable,
+        num_per_class: int = 200,
+        method: str = "pca",
+        seed: int = 0,
+    ) -> None:
+        if method not in ("pca", "tsne"):
+            raise ValueError(f"method must be 'pca' or 'tsne', got '{method}'.")
+        self.path, self.network, self.dataset = Path(path), network, dataset
+        self.num_per_class, self.method, self.seed = num_per_class, method, seed
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer, behind the handler that resumes it."""
+        engine.add_event_handler(Events.STARTED, self.before)
+        engine.add_event_handler(Events.COMPLETED, self.after)
+
+    def before(self, engine: Engine) -> None:
+        """Choose the pixels and keep their features, unless a resumed run has them already."""
+        kept = self.path.with_suffix(".npz")
+        if engine.state.epoch > 0 and kept.is_file():
+            return
+        batch = self._batch()
+        if batch is None:
+            kept.unlink(missing_ok=True)
+            return
+        images, labels = batch
+        pixels = self._choose(labels.flatten())
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            kept, images=images, pixels=pixels, labels=labels.flatten()[pixels], before=self._features(images, pixels)
+        )
+
+    def after(self, engine: Engine) -> None:
+        """Write the picture."""
+        kept = self.path.with_suffix(".npz")
+        if not kept.is_file():
+            return
+        with np.load(kept) as data:
+            features = {"before": data["before"], "after": self._features(data["images"], data["pixels"])}
+            self._figure(features, data["labels"]).savefig(self.path, dpi=120)
+
+    def _batch(self) -> tuple[np.ndarray, np.ndarray] | None:
+        samples = [s for i, drawn in zip(range(8), self.dataset, strict=False) for s in drawn]
+        if not samples or "view1_label" not in samples[0]:
+            return None
+        image, label = (np.stack([np.asarray(s[f"view1_{k}"]) for s in samples]) for k in ("image", "label"))
+        return image, label.astype(int)
+
+    def _choose(self, labels: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(self.seed)
+        of_class = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+        return np.concatenate([rng.permutation(i)[: self.num_per_class] for i in of_class])
+
+    @torch.no_grad()
+    def _features(self, images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        device = next(self.network.parameters()).device
+        with eval_mode(self.network):
+            maps = self.network.features(torch.as_tensor(images, device=device))  # type: ignore[operator]
+        maps = F.interpolate(maps.float(), size=images.shape[2:], mode="nearest-exact").movedim(1, -1).flatten(0, -2)
+        return maps[torch.as_tensor(pixels, device=device)].cpu().numpy()
+
+    def _figure(self, features: dict[str, np.ndarray], labels: np.ndarray) -> Figure:
+        figure = Figure(figsize=(9, 4.4), layout="constrained")
+        for axes, (when, values) in zip(figure.subplots(1, 2), features.items(), strict=True):
+            embed = PCA(2) if self.method == "pca" else TSNE(2, random_state=self.seed)
+            points = embed.fit_transform(values)
+            for label in np.unique(labels):
+                axes.scatter(*points[labels == label].T, s=6, label=f"label {label}")
+            axes.set(title=f"{when} training", xticks=[], yticks=[])
+        axes.legend()
+        figure.suptitle(f"Pixel features of labelled training images ({self.method.upper()})")
+        return figure

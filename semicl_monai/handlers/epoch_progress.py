@@ -1,0 +1,29 @@
+"""One progress bar for a whole stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+
+
+class EpochProgress(ProgressBar):
+    """An :class:`ignite.handlers.ProgressBar` over epochs that shows the last loss.
+
+    Args:
+        desc: what stands before the bar.
+        kwargs: other arguments of :class:`ignite.handlers.ProgressBar`.
+    """
+
+    def __init__(self, desc: str, **kwargs: Any) -> None:
+        super().__init__(desc=desc, persist=True, **kwargs)
+
+    def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:
+        """Attach to a trainer."""
+        super().attach(
+            engine,
+            output_transform=lambda output: {"loss": output["loss"].item()},
+            event_name=Events.EPOCH_COMPLETED,
+            closing_event_name=Events.COMPLETED,
+        )

@@ -1,0 +1,46 @@
+"""The weights a stage leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from ignite.handlers import DiskSaver
+from torch import nn
+
+
+class ModelSaver:
+    """Write the network's state dict: the best on validation where there was one, else the last.
+
+    The file is written beside the old one and renamed when it is whole.
+
+    Args:
+        path: the file to write, such as ``models/model.pt``.
+        network: the plain network.
+        evaluator: the engine whose key metric chooses, run by a :class:`monai.handlers.ValidationHandler` that stands
+            before this handler; without one the last state is written.
+    """
+
+    def __init__(self, path: str | Path, network: nn.Module, evaluator: Engine | None = None) -> None:
+        self.path, self.network, self.evaluator = Path(path), network, evaluator
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer, behind its ``ValidationHandler``."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save_best)
+        engine.add_event_handler(Events.COMPLETED, self.save_last)
+
+    def save_best(self, engine: Engine) -> None:
+        """Write the network if this epoch's validation was the best so far."""
+        if self.evaluator is not None and self.evaluator.state.best_metric_epoch == engine.state.epoch:
+            self._write()
+            engine.logger.info(f"Saved the best network so far to {self.path}.")
+
+    def save_last(self, engine: Engine) -> None:
+        """Write the network at the end of a run without validation."""
+        if self.evaluator is None or self.evaluator.state.best_metric_epoch < 0:
+            self._write()
+            engine.logger.info(f"Saved the last network to {self.path}.")
+
+    def _write(self) -> None:
+        network = getattr(self.network, "module", self.network)
+        DiskSaver(str(self.path.parent), require_empty=False)(network.state_dict(), self.path.name)

@@ -1,0 +1,54 @@
+"""Pictures of prediction against truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+
+class OverlayWriter:
+    """Write a PNG of the first few cases: truth and prediction outlined on the slice with the most truth.
+
+    Args:
+        output_dir: folder to write to, one ``<case>.png`` a case.
+        num_cases: how many cases.
+        axis: spatial axis to slice along.
+    """
+
+    def __init__(self, output_dir: str | Path, num_cases: int = 4, axis: int = 2) -> None:
+        self.output_dir, self.num_cases, self.axis = Path(output_dir), num_cases, axis
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to an evaluator whose output samples hold ``image``, ``label`` and ``pred`` ``(1, H, W, D)``."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if engine.state.iteration > self.num_cases:
+            return
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        for sample in engine.state.output:
+            overlay(sample, self.axis).savefig(self.output_dir / f"{sample['case']}.png", dpi=120)
+
+
+def overlay(sample: dict[str, Any], axis: int) -> Figure:
+    """Return a figure of one case: the bare slice, and the slice with the outlines of truth and prediction."""
+    volumes = [np.moveaxis(np.asarray(sample[key].cpu())[0], axis, 0) for key in ("image", "label", "pred")]
+    index = int((volumes[1] > 0).sum((1, 2)).argmax())
+    image, label, pred = (volume[index].T for volume in volumes)
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    plain, drawn = figure.subplots(1, 2)
+    for axes in (plain, drawn):
+        axes.imshow(image, cmap="gray", origin="lower")
+        axes.set_axis_off()
+    levels = np.arange(0.5, max(label.max(), pred.max(), 1))
+    for outline, colour in ((label, "tab:green"), (pred, "tab:red")):
+        if outline.max() > 0:
+            drawn.contour(outline, levels=levels, colors=colour, linewidths=1.2)
+    drawn.legend(handles=[Line2D([], [], color=c, label=n) for n, c in (("truth", "tab:green"), ("prediction", "tab:red"))])
+    figure.suptitle(f"{sample['case']}, slice {index} of axis {axis}")
+    return figure

@@ -1,0 +1,89 @@
+"""Checkpoints to continue a run from."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint, DiskSaver, global_step_from_engine
+
+from semicl_monai.utils import InputError, is_true
+
+
+class ResumeCheckpoint:
+    """Save all that a run needs to be continued after each epoch, and continue from it when asked to.
+
+    The trainer's epoch and its gradient scaler are added to ``objects``; with :class:`SeedEpoch` the random state
+    follows from the epoch. A checkpoint is written beside the last good one and renamed when it is whole, and the one
+    before is kept, so that a kill at any moment leaves one to continue from. A run that is started anew moves the
+    checkpoints of an earlier one to ``<folder>.previous``.
+
+    Args:
+        folder: where the checkpoints of this stage lie.
+        objects: what to save, by name: network, heads, optimizer, scheduler, anything with a state dict.
+        resume: whether to continue from the last checkpoint in ``folder``, if there is one; also ``"true"``.
+
+    Raises:
+        InputError: When a checkpoint does not fit the run, or is of a later epoch than the run's last.
+    """
+
+    def __init__(self, folder: str | Path, objects: Mapping[str, Any], resume: bool | str = False) -> None:
+        self.folder, self.objects, self.resume = Path(folder), dict(objects), is_true(resume, "resume")
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer; it has to stand behind every handler that changes what is saved."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def start(self, engine: Engine) -> None:
+        """Restore the last checkpoint, or make room for new ones."""
+        self.objects.update(trainer=engine)
+        if getattr(engine, "scaler_", None) is not None:
+            self.objects.update(scaler=engine.scaler_)
+        if not self.resume:
+            self._set_aside()
+        elif last := self.last():
+            self._restore(engine, last)
+        else:
+            engine.logger.info(f"Nothing to resume in {self.folder}: the stage starts from its beginning.")
+
+    def save(self, engine: Engine) -> None:
+        """Save one checkpoint and drop all but the last two."""
+        saver = DiskSaver(str(self.folder), atomic=True, require_empty=False)
+        Checkpoint(self.objects, saver, n_saved=None, global_step_transform=global_step_from_engine(engine))(engine)
+        for old in self.checkpoints()[:-2]:
+            old.unlink()
+
+    def last(self) -> Path | None:
+        """Return the last whole checkpoint."""
+        return self.checkpoints()[-1] if self.checkpoints() else None
+
+    def checkpoints(self) -> list[Path]:
+        """Return all whole checkpoints, oldest first."""
+        return sorted(self.folder.glob("checkpoint_*.pt"), key=lambda path: int(path.stem.split("_")[1]))
+
+    def _restore(self, engine: Engine, path: Path) -> None:
+        max_epochs = engine.state.max_epochs
+        try:
+            content = torch.load(path, map_location=getattr(engine.state, "device", None), weights_only=True)
+            Checkpoint.load_objects(self.objects, content)
+        except Exception as error:  # many types: a foreign file, another architecture, another optimiser
+            reason = str(error).splitlines()[0]
+            raise InputError(f"cannot resume from {path}: it does not fit this run ({reason}).") from error
+        if max_epochs is not None and engine.state.epoch > max_epochs:
+            raise InputError(
+                f"cannot resume from {path}: it is of epoch {engine.state.epoch}, wanted at most {max_epochs} (--epochs)."
+            )
+        engine.state.max_epochs = max_epochs
+        engine.logger.info(f"Resumed from {path}, epoch {engine.state.epoch} of {max_epochs} is complete.")
+
+    def _set_aside(self) -> None:
+        if not self.checkpoints():
+            return
+        previous = self.folder.with_name(f"{self.folder.name}.previous")
+        shutil.rmtree(previous, ignore_errors=True)
+        self.folder.rename(previous)

@@ -1,0 +1,181 @@
+"""Supervised contrastive loss in linear memory."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+from semicl_monai.losses.logsumexp import at_least_float32, logsumexp_over_keys
+from semicl_monai.utils.distributed import all_gather_with_gradient, largest_over_ranks
+
+
+class SupConLoss(_Loss):
+    r"""Supervised contrastive loss: pull embeddings with equal targets together, push all others apart.
+
+    With :math:`P(i)` the positives of anchor :math:`i` and :math:`A(i)` every embedding of its group but :math:`i`:
+
+    .. math::
+        \ell_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)}
+            \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \in A(i)} \exp(z_i \cdot z_a / \tau)}
+
+    The embeddings are normalised to unit length first. An anchor without a positive takes no part in the reduction;
+    without any positive the loss is zero with a zero gradient. Value and gradient are exact while memory is linear in
+    the number of embeddings: with :math:`S_c` the sum over class :math:`c`, the positives of an anchor sum to
+    :math:`z_i \cdot (S_{y_i} - z_i)`, and the denominators come from :func:`logsumexp_over_keys`.
+
+    Args:
+        temperature: :math:`\tau`, divides every cosine similarity.
+        denominator: ``"all"``, or ``"negatives"`` to leave the positives out of :math:`A(i)`, as Hu et al. print it.
+            The latter is unbounded below, and an anchor without a negative takes no part in it.
+        background_index: embeddings with this target are negatives of others but never anchors.
+        ignore_index: embeddings with this target take no part at all.
+        reduction: over the anchors that take part. ``"mean"``: over those of a group, then over the groups that have
+            one; ``"sum"``; or ``"none"``: one value per embedding, 0 for those that are no such anchor.
+        across_ranks: whether to contrast with the embeddings of all ranks of ``torch.distributed``, joined along N.
+            Gradients of parameters averaged by DistributedDataParallel then equal those of one process.
+
+    Raises:
+        ValueError: When ``temperature`` is not positive, or ``denominator`` or ``reduction`` is not one of the above.
+
+    References:
+        Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2. https://arxiv.org/abs/2004.11362
+        Hu et al., Semi-supervised Contrastive Learning for Label-efficient Medical Image Segmentation, MICCAI 2021,
+        the local contrastive loss. https://arxiv.org/abs/2109.07407
+
+    Example:
+        >>> embeddings = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> SupConLoss(temperature=0.5)(embeddings, target=torch.tensor([0, 1, 0, 1]))
+        tensor(0.2395)
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        denominator: str = "all",
+        background_index: int | None = None,
+        ignore_index: int = -1,
+        reduction: str = "mean",
+        *,
+        across_ranks: bool = False,
+    ) -> None:
+        if not temperature > 0:
+            raise ValueError(f"temperature must be positive, got {temperature}.")
+        if denominator not in ("all", "negatives"):
+            raise ValueError(f"denominator must be 'all' or 'negatives', got {denominator!r}.")
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+        super().__init__(reduction=reduction)
+        self.temperature = temperature
+        self.denominator = denominator
+        self.background_index = background_index
+        self.ignore_index = ignore_index
+        self.across_ranks = across_ranks
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Contrast the embeddings of every group.
+
+        Args:
+            input: embeddings of shape (G, N, C), or (N, C) for one group; they need not be of unit length.
+            target: classes of shape (G, N) or (N,): integers, in a floating type too, as MONAI's label maps are.
+
+        Returns:
+            A scalar, or for ``reduction="none"`` the shape of ``target`` (with ``across_ranks`` of all ranks' targets).
+            It is float64 for float64 embeddings and otherwise float32, also under autocast.
+
+        Raises:
+            ValueError: When ``input`` has not two or three dimensions or is not floating,
+                or ``target`` has not the shape of ``input`` without its last dimension.
+        """
+        _check(input, target)
+        # a MetaTensor would carry its metadata through every operation below
+        input, target = input.as_subclass(torch.Tensor), target.as_subclass(torch.Tensor).long()
+        if self.across_ranks:
+            input, target = self._gather(input, target)
+        with torch.autocast(input.device.type, enabled=False):
+            grouped = target if target.ndim == 2 else target[None]
+            losses, anchors = self._anchor_losses(input.reshape(*grouped.shape, input.shape[-1]), grouped)
+            return self._reduce(losses, anchors).reshape(target.shape if self.reduction == "none" else ())
+
+    def _anchor_losses(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of every anchor, and the mask of shape (G, N) of where the anchors are."""
+        present = target != self.ignore_index
+        embeddings = _unit_length(at_least_float32(input.flatten(0, 1)[_where(present)]))
+        classes, size = _classes_of_groups(target, present)
+        anchors = present.masked_scatter(present, self._can_be_anchor(target, present, size[classes]))
+        chosen = _where(anchors[present])
+        positive = _mean_over_positives(embeddings, classes, size, chosen)
+        ids = classes if self.denominator == "negatives" else torch.arange(len(classes), device=classes.device)
+        return self._logsumexp(embeddings, ids, present, anchors) - positive / self.temperature, anchors
+
+    def _can_be_anchor(self, target: Tensor, present: Tensor, class_size: Tensor) -> Tensor:
+        can_be = class_size > 1
+        if self.background_index is not None:
+            can_be &= target[present] != self.background_index
+        if self.denominator == "negatives":
+            can_be &= class_size < present.sum(dim=1, keepdim=True).expand_as(present)[present]
+        return can_be
+
+    def _logsumexp(self, embeddings: Tensor, ids: Tensor, present: Tensor, anchors: Tensor) -> Tensor:
+        """Logsumexp of every anchor, group after group, since a group has as many anchors and keys as it happens to."""
+        sizes = present.sum(dim=1).tolist()
+        groups = zip(embeddings.split(sizes), ids.split(sizes), anchors[present].split(sizes), strict=True)
+        parts = [
+            logsumexp_over_keys(keys[chosen] / self.temperature, keys, key_ids[chosen], key_ids)
+            for (keys, key_ids, mask), used in zip(groups, anchors.any(dim=1).tolist(), strict=True)
+            if used
+            for chosen in [_where(mask)]
+        ]
+        return torch.cat([embeddings.new_zeros(0), *parts])
+
+    def _reduce(self, losses: Tensor, anchors: Tensor) -> Tensor:
+        if self.reduction == "none":
+            return losses.new_zeros(anchors.numel()).index_put((_where(anchors),), losses)
+        if self.reduction == "sum":
+            return losses.sum()
+        per_group = anchors.sum(dim=1)
+        weights = (per_group * (per_group > 0).sum())[:, None].expand_as(anchors)[anchors]
+        return (losses / weights).sum()
+
+    def _gather(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings and targets of all ranks, joined along N; ranks with fewer of them add ignored ones."""
+        missing = largest_over_ranks(target.shape[-1], input.device) - target.shape[-1]
+        input = F.pad(input, (0, 0, 0, missing))
+        target = F.pad(target, (0, missing), value=self.ignore_index)
+        return all_gather_with_gradient(input, dim=-2), all_gather_with_gradient(target, dim=-1)
+
+
+def _check(input: Tensor, target: Tensor) -> None:
+    if input.ndim not in (2, 3) or not input.is_floating_point():
+        raise ValueError(
+            f"input must be floating and of shape (G, N, C) or (N, C), got {input.dtype} and {tuple(input.shape)}."
+        )
+    if target.shape != input.shape[:-1]:
+        raise ValueError(f"target must be of shape {tuple(input.shape[:-1])}, got {tuple(target.shape)}.")
+
+
+def _where(mask: Tensor) -> Tensor:
+    """Positions of the mask's true elements when flattened."""
+    return mask.flatten().nonzero().squeeze(1)
+
+
+def _unit_length(embeddings: Tensor) -> Tensor:
+    """Embeddings of unit length; a zero embedding has no direction and stays zero, with a zero gradient."""
+    length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
+    return embeddings / length.masked_fill(length == 0, torch.inf)
+
+
+def _classes_of_groups(target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the classes of all groups consecutively: every present target's number, and every class's size."""
+    labels, label = target[present].unique(return_inverse=True)
+    group = present.nonzero()[:, 0]
+    _, classes, size = (group * len(labels) + label).unique(return_inverse=True, return_counts=True)
+    return classes, size
+
+
+def _mean_over_positives(embeddings: Tensor, classes: Tensor, size: Tensor, anchors: Tensor) -> Tensor:
+    r"""Every anchor's mean dot product with its positives, :math:`z_i \cdot (S_{y_i} - z_i) / |P(i)|`."""
+    sums = embeddings.new_zeros(len(size), embeddings.shape[1]).index_add(0, classes, embeddings)
+    anchor, own = embeddings[anchors], classes[anchors]
+    return (anchor * (sums[own] - anchor)).sum(dim=1) / (size[own] - 1)

@@ -1,0 +1,24 @@
+from semicl_monai.utils import Registry
+
+from .contrastive import ContrastiveNetwork
+from .heads import DenseHead, GlobalHead
+from .layout import NetworkLayout, layout_of
+from .pretrained import from_scratch, initial_network, load_network, load_pretrained, read_state_dict
+
+HEADS = Registry("head", "Projection heads for contrastive pre-training.")
+HEADS.add("global_pool", "Global average pooling and a two-layer perceptron: one embedding an image.", GlobalHead)
+HEADS.add("dense", "Two 1x1 convolutions: one embedding a pixel.", DenseHead)
+
+__all__ = [
+    "HEADS",
+    "ContrastiveNetwork",
+    "DenseHead",
+    "GlobalHead",
+    "NetworkLayout",
+    "from_scratch",
+    "initial_network",
+    "layout_of",
+    "load_network",
+    "load_pretrained",
+    "read_state_dict",
+]

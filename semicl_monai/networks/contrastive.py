@@ -1,0 +1,89 @@
+"""A projection head on a tapped map of an ordinary network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from semicl_monai.networks.layout import NetworkLayout, layout_of
+from semicl_monai.utils import InputError
+
+
+class _TapReached(Exception):  # noqa: N818  (a signal, not an error)
+    """Ends a forward pass at the tapped module, so that nothing behind it is computed."""
+
+
+class ContrastiveNetwork(nn.Module):
+    """Tap a feature map of an encoder-decoder network and project it to embeddings.
+
+    The network itself is not changed: its state dict keeps its keys, so that what was pre-trained loads into the plain
+    network. The forward pass ends at the tap; behind it nothing is computed and nothing receives a gradient.
+
+    Args:
+        network: a ``BasicUNet``, ``DynUNet``, ``SegResNet`` or ``UNet`` of MONAI, or any network with a ``layout``.
+        head: what builds the projection head, called with ``in_channels`` and ``spatial_dims``; in a config a head with
+            ``"_mode_": "callable"``.
+        tap: ``"bottleneck"`` (the deepest encoder map) or ``"decoder"`` (the last decoder map).
+        layout: where the network keeps its parts; looked up by the network's class by default.
+
+    Raises:
+        InputError: When ``tap`` is unknown, or the network has no known layout and none was given.
+
+    Example:
+        >>> from monai.networks.nets import BasicUNet
+        >>> from semicl_monai.networks import DenseHead
+        >>> network = BasicUNet(spatial_dims=2, in_channels=1, out_channels=3, features=(8, 8, 8, 8, 8, 8))
+        >>> ContrastiveNetwork(network, DenseHead)(torch.rand(2, 1, 32, 32)).shape
+        torch.Size([2, 128, 32, 32])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        head: Callable[..., nn.Module],
+        tap: str = "decoder",
+        layout: NetworkLayout | None = None,
+    ) -> None:
+        super().__init__()
+        if tap not in ("bottleneck", "decoder"):
+            raise InputError(f"tap must be 'bottleneck' or 'decoder', got '{tap}'.")
+        self.network = network
+        self.layout = layout_of(network) if layout is None else layout
+        self.tap: str = getattr(self.layout, tap)
+        in_channels, spatial_dims = self._feature_shape()
+        self.head = head(in_channels=in_channels, spatial_dims=spatial_dims).to(next(network.parameters()).device)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the tapped map of ``x`` ``(B, C_in, H, W[, D])``: ``(B, C, H', W'[, D'])``."""
+        kept: list[torch.Tensor] = []
+
+        def keep(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+            kept.append(output)
+            raise _TapReached
+
+        hook = self.network.get_submodule(self.tap).register_forward_hook(keep)
+        try:
+            self.network(x)
+        except _TapReached:
+            return kept[0]
+        finally:
+            hook.remove()
+        raise InputError(f"the forward pass of {type(self.network).__name__} does not call its module '{self.tap}'.")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the head's embeddings of ``x`` ``(B, C_in, H, W[, D])``."""
+        return self.head(self.features(x))
+
+    @torch.no_grad()
+    def _feature_shape(self) -> tuple[int, int]:
+        """Channels and spatial dimensions of the tapped map, seen by passing one small blank image."""
+        weight = next(p for p in self.network.parameters() if p.ndim > 2)
+        spatial_dims = weight.ndim - 2
+        training = self.network.training
+        blank = weight.new_zeros(1, weight.shape[1], *[64 if spatial_dims == 2 else 32] * spatial_dims)
+        channels = self.network.eval() and self.features(blank).shape[1]
+        self.network.train(training)
+        return channels, spatial_dims

@@ -1,0 +1,87 @@
+"""Draw 2-D slices from a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+
+from semicl_monai.utils import InputError
+
+
+class RandSlicesd(Randomizable, MapTransform):
+    """Draw slices of a volume, of which a share holds foreground when there is a label map.
+
+    The other slices are drawn from the whole volume, so that empty ones stay in as negatives. Without a label map all
+    slices are drawn from the whole volume. No slice is drawn twice unless there are too few.
+
+    Args:
+        keys: maps of shape ``(C, H, W, D)`` to slice alike.
+        axis: spatial axis to slice along, 0, 1 or 2.
+        num_samples: slices to draw from a volume.
+        label_key: label map that tells where the foreground (> 0) is; may be missing in a sample.
+        foreground: least share of the drawn slices that hold foreground, if any slice of the volume does, 0 to 1.
+        allow_missing_keys: whether keys may be missing in a sample.
+
+    Returns:
+        A list of ``num_samples`` samples whose maps have shape ``(C, H, W)``; what else the sample holds is kept.
+
+    Raises:
+        InputError: When ``axis``, ``num_samples`` or ``foreground`` is out of its range.
+
+    Example:
+        >>> draw = RandSlicesd("image", axis=2, num_samples=4).set_random_state(0)
+        >>> [sample["image"].shape for sample in draw({"image": torch.zeros(1, 8, 8, 6)})][0]
+        torch.Size([1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        axis: int = 2,
+        num_samples: int = 4,
+        label_key: str = "label",
+        foreground: float = 0.5,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        if axis not in (0, 1, 2):
+            raise InputError(f"axis must be 0, 1 or 2, got {axis}.")
+        if num_samples < 1:
+            raise InputError(f"num_samples must be at least 1, got {num_samples}.")
+        if not 0 <= foreground <= 1:
+            raise InputError(f"foreground must be between 0 and 1, got {foreground}.")
+        self.axis, self.num_samples, self.label_key, self.foreground = axis, num_samples, label_key, foreground
+        self.indices: list[int] = []
+
+    def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
+        """Draw the slice indices for one sample."""
+        size = data[self.first_key(data)].shape[1 + self.axis]
+        occupied = self._occupied(data)
+        share = int(np.ceil(self.foreground * self.num_samples)) if len(occupied) else 0
+        self.indices = [*self._draw(occupied, share), *self._draw(np.arange(size), self.num_samples - share)]
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> list[dict[Hashable, Any]]:
+        """Draw slices from ``data``."""
+        self.randomize(data)
+        slices = []
+        for index in self.indices:
+            sample = dict(data)
+            for key in self.key_iterator(data):
+                sample[key] = data[key].select(1 + self.axis, index).clone()
+            slices.append(sample)
+        return slices
+
+    def _occupied(self, data: Mapping[Hashable, torch.Tensor]) -> np.ndarray:
+        if self.label_key not in data:
+            return np.array([], dtype=int)
+        foreground = torch.as_tensor(data[self.label_key])[0] > 0
+        others = [axis for axis in range(3) if axis != self.axis]
+        return np.flatnonzero(foreground.sum(others).numpy())
+
+    def _draw(self, candidates: np.ndarray, number: int) -> list[int]:
+        return self.R.choice(candidates, number, replace=len(candidates) < number).tolist() if number else []

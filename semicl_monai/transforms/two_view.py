@@ -1,0 +1,86 @@
+"""Two random views of one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms import Compose, Randomizable, Transform
+
+from semicl_monai.utils import InputError
+
+
+class TwoViewd(Randomizable, Transform):
+    """Make two independent random views of a sample.
+
+    Spatial transforms see image and label, so that both stay aligned; intensity transforms see the image only. A view
+    with a label value that the sample does not have is refused: its label map was interpolated instead of taken by
+    nearest neighbour.
+
+    Args:
+        spatial: dictionary transforms on ``image_key`` and ``label_key``, a list or one; ``allow_missing_keys=True``
+            in each lets the same list serve samples without a label.
+        intensity: dictionary transforms on ``image_key``, a list or one.
+        image_key: key of the image.
+        label_key: key of the label map; may be missing in a sample.
+
+    Returns:
+        The sample with ``view1_image``, ``view2_image`` and, where there is a label, ``view1_label``, ``view2_label`` in
+        place of ``image_key`` and ``label_key``.
+
+    Raises:
+        InputError: When a spatial transform gives a label value that the sample does not have.
+
+    References:
+        Hu et al., MICCAI 2021, section 2.1 (two augmented copies of every image). https://arxiv.org/abs/2109.07407
+
+    Example:
+        >>> from monai.transforms import RandFlipd
+        >>> views = TwoViewd(spatial=RandFlipd("image", prob=0.5), intensity=[]).set_random_state(0)
+        >>> sorted(views({"image": torch.zeros(1, 4, 4)}))
+        ['view1_image', 'view2_image']
+    """
+
+    def __init__(
+        self,
+        spatial: Callable | list[Callable],
+        intensity: Callable | list[Callable],
+        image_key: str = "image",
+        label_key: str = "label",
+    ) -> None:
+        self.spatial, self.intensity = Compose(spatial), Compose(intensity)
+        self.image_key, self.label_key = image_key, label_key
+
+    def set_random_state(self, seed: int | None = None, state: Any = None) -> TwoViewd:
+        """Seed the spatial and the intensity transforms from one seed."""
+        super().set_random_state(seed=seed, state=state)
+        for transform in (self.spatial, self.intensity):
+            transform.set_random_state(seed=int(self.R.randint(2**31)))
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Make the two views of ``data``."""
+        views = {k: v for k, v in data.items() if k not in (self.image_key, self.label_key)}
+        for name in ("view1", "view2"):
+            view = self._view(data)
+            views.update({f"{name}_{kind}": view[key] for kind, key in self._kinds() if key in view})
+        return views
+
+    def _view(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        view = self.spatial({key: data[key] for _, key in self._kinds() if key in data})
+        if self.label_key in view:
+            self._check_label(data[self.label_key], view[self.label_key])
+        view[self.image_key] = self.intensity({self.image_key: view[self.image_key]})[self.image_key]
+        return view
+
+    def _check_label(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        new = set(torch.as_tensor(after).unique().tolist()) - set(torch.as_tensor(before).unique().tolist()) - {0.0}
+        if new:
+            raise InputError(
+                f"a spatial transform of TwoViewd made label value {min(new)} that the sample does not have: "
+                f"give it mode 'nearest' for '{self.label_key}'."
+            )
+
+    def _kinds(self) -> tuple[tuple[str, str], ...]:
+        return (("image", self.image_key), ("label", self.label_key))

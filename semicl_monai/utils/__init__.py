@@ -1,0 +1,16 @@
+from .command_line import check_overrides, find_bundle_root, runner_arguments
+from .errors import InputError, find_input_error, show_input_errors
+from .options import is_true, save_json
+from .registry import Registry
+
+__all__ = [
+    "InputError",
+    "Registry",
+    "check_overrides",
+    "find_bundle_root",
+    "find_input_error",
+    "is_true",
+    "runner_arguments",
+    "save_json",
+    "show_input_errors",
+]

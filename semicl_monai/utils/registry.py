@@ -1,0 +1,53 @@
+"""Components chosen by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from monai.utils import ComponentStore
+
+from semicl_monai.utils.errors import InputError
+
+
+class Registry(ComponentStore):
+    """A :class:`monai.utils.ComponentStore` whose components are built by name from a config.
+
+    An unknown name is an error that lists the known ones.
+
+    Args:
+        name: what the store holds, in the singular (``"sampler"``); it appears in the error.
+        description: one sentence about the store.
+
+    Raises:
+        InputError: When a component is asked for by a name the store does not know.
+
+    Example:
+        >>> animals = Registry("animal", "Animals by name.")
+        >>> _ = animals.add("cat", "A cat.", lambda legs=4: f"a cat with {legs} legs")
+        >>> animals.build("cat", {"cat": {"legs": 3}, "dog": {}})
+        'a cat with 3 legs'
+    """
+
+    def add(self, name: str, desc: str, value: Any) -> Any:
+        """Store ``value`` under ``name``; unlike in MONAI's store the name may be a keyword, such as ``"global"``."""
+        self.components[name] = self._Component(desc, value)
+        return value
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            guess = get_close_matches(str(name), self.names, n=1)
+            hint = f", did you mean '{guess[0]}'" if guess else ""
+            raise InputError(f"unknown {self.name} '{name}'{hint}; known: {', '.join(self.names)}.")
+        return super().__getitem__(name)
+
+    def build(self, name: str, options: Mapping[str, Mapping[str, Any]] | None = None, **shared: Any) -> Any:
+        """Build the component called ``name``.
+
+        Args:
+            name: which component.
+            options: keyword arguments by component name; only those of ``name`` are used.
+            shared: keyword arguments that every component of the store takes.
+        """
+        return self[name](**shared, **(options or {}).get(name, {}))

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from monai.apps import DecathlonDataset
+
+from semicl_monai.data import SegmentationDatalist
+from semicl_monai.utils import InputError
+
+REAL_DATA = Path(
+    os.environ.get("SEMICL_TEST_DATA", Path(__file__).parents[3] / "shared" / "data" / "Task04_Hippocampus")
+)
+
+
+def entries(folder, names, with_label=True):
+    listed = []
+    for name in names:
+        entry = {"image": f"./images{folder}/{name}.nii.gz"}
+        if with_label:
+            entry["label"] = f"./labels{folder}/{name}.nii.gz"
+        listed.append(entry)
+    return listed
+
+
+def write(root, **content):
+    """Write a datalist and its files, all empty: whoever opens one of them finds no NIfTI in it."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "dataset.json").write_text(json.dumps(content))
+    for items in content.values():
+        for item in items:
+            for path in [item] if isinstance(item, str) else item.values():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).touch()
+    return root
+
+
+def names(prefix, number):
+    return [f"{prefix}{index:02d}" for index in range(number)]
+
+
+def cases(records):
+    return [record["case"] for record in records]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Ten volumes with labels and two without, as the Decathlon lays them out."""
+    return write(tmp_path / "task", training=entries("Tr", names("a", 10)), test=["./imagesTs/t0.nii.gz"])
+
+
+def test_a_decathlon_folder_is_split_3_1_1_and_its_test_images_are_left_out(root):
+    datalist = SegmentationDatalist(root, labelled_fraction=2)
+    assert {part: len(found) for part, found in datalist.split.items()} == {
+        "labelled": 2,
+        "unlabelled": 4,
+        "validation": 2,
+        "test": 2,
+    }
+    assert sorted(cases(datalist.training + datalist.validation + datalist.test)) == names("a", 10)
+
+
+def test_records_hold_absolute_paths_and_only_what_may_be_opened(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    datalist = SegmentationDatalist("task", labelled_fraction=2)
+    for record in datalist.labelled + datalist.validation + datalist.test:
+        case = record["case"]
+        image, label = (str(root / folder / f"{case}.nii.gz") for folder in ("imagesTr", "labelsTr"))
+        assert record == {"image": image, "label": label, "case": case}
+    for record in datalist.unlabelled + datalist.training:
+        assert record == {"image": str(root / "imagesTr" / f"{record['case']}.nii.gz"), "case": record["case"]}
+
+
+def test_training_holds_all_training_images_labelled_ones_first(root):
+    datalist = SegmentationDatalist(root, labelled_fraction=0.5)
+    assert cases(datalist.training) == cases(datalist.labelled) + cases(datalist.unlabelled)
+    assert cases(datalist.training) == datalist.split["labelled"] + datalist.split["unlabelled"]
+
+
+def test_labels_of_unlabelled_volumes_need_not_even_exist(root):
+    unlabelled = SegmentationDatalist(root, labelled_fraction=1).split["unlabelled"]
+    for case in unlabelled:
+        (root / "labelsTr" / f"{case}.nii.gz").unlink()
+    assert SegmentationDatalist(root, labelled_fraction=1).split["unlabelled"] == unlabelled
+
+
+def test_training_entries_without_label_and_unlabeled_entries_are_unlabelled_training_images(tmp_path):
+    root = write(
+        tmp_path,
+        training=[*entries("Tr", names("a", 10)), "imagesTr/b0.nii.gz", {"image": "imagesTr/b1.nii.gz"}],
+        unlabeled=["unlabeled/c0.nii.gz"],
+        unlabelled=entries("Un", ["c1"]),
+    )
+    datalist = SegmentationDatalist(root)
+    assert len(datalist.labelled) == 6
+    assert datalist.split["unlabelled"] == ["b0", "b1", "c1", "c0"]
+    assert all(set(record) == {"image", "case"} for record in datalist.unlabelled)
+
+
+def test_validation_and_test_entries_of_the_file_are_used_as_they_are(tmp_path):
+    root = write(
+        tmp_path,
+        training=entries("Tr", names("a", 3)),
+        validation=entries("Va", ["v1", "v0"]),
+        test=[*entries("Ts", ["t1", "t0"]), "imagesTs/bare.nii.gz"],
+    )
+    split = SegmentationDatalist(root).split
+    assert sorted(split["labelled"]) == names("a", 3)
+    assert (split["validation"], split["test"]) == (["v1", "v0"], ["t1", "t0"])
+
+
+@pytest.mark.parametrize(("given", "cut"), [("validation", "test"), ("test", "validation")])
+def test_a_missing_part_is_cut_from_training_3_to_1(tmp_path, given, cut):
+    root = write(tmp_path, training=entries("Tr", names("a", 8)), **{given: entries("Ho", ["h0"])})
+    split = SegmentationDatalist(root).split
+    assert split[given] == ["h0"]
+    assert len(split[cut]) == 2
+    assert len(split["labelled"]) == 6
+
+
+def test_a_datalist_file_elsewhere_counts_paths_from_its_own_folder(root, tmp_path):
+    other = write(tmp_path / "other", training=entries("Tr", names("b", 5)))
+    for datalist in (other / "dataset.json", "../other/dataset.json"):
+        assert SegmentationDatalist(root, datalist).labelled[0]["image"].startswith(str(other))
+
+
+def test_a_saved_split_is_read_back_exactly(root, tmp_path):
+    first = SegmentationDatalist(root, labelled_fraction="0.5", split_seed=3)
+    first.save(tmp_path / "new" / "folder" / "split.json")
+    again = SegmentationDatalist(root, split_file=tmp_path / "new" / "folder" / "split.json")
+    assert again.split == first.split != SegmentationDatalist(root).split
+    assert (again.labelled, again.training) == (first.labelled, first.training)
+    assert (again.labelled_fraction, again.split_seed) == (0.5, 3)
+    assert os.listdir(tmp_path / "new" / "folder") == ["split.json"]
+
+
+def test_a_split_that_cannot_be_written_is_refused(root):
+    with pytest.raises(InputError, match=r"the split cannot be written to .*dataset\.json"):
+        SegmentationDatalist(root).save(root / "dataset.json" / "split.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test": ["a00", "x1", "x2"]}, "does not have: x1, x2"),
+        ({"test": ["a00"]}, "got more than once: a00"),
+        ({"test": ["b0"]}, "cases that have none: b0"),
+        ({"test": []}, "'test' must name at least one case"),
+        ({"test": "a09"}, "'test' must be a list of case names, got a09"),
+        ({"test": None}, "'test' must be a list of case names, got None"),
+    ],
+)
+def test_a_split_file_that_does_not_fit_is_refused(root, tmp_path, change, message):
+    content = json.loads((root / "dataset.json").read_text())
+    write(root, training=[*content["training"], "imagesTr/b0.nii.gz"])
+    split = {"labelled": ["a00"], "unlabelled": ["a01"], "validation": ["a02"], "test": ["a03"]}
+    file = tmp_path / "split.json"
+    file.write_text(json.dumps(split | change))
+    with pytest.raises(InputError, match=rf"split_file .*split\.json.*{message}"):
+        SegmentationDatalist(root, split_file=file)
+
+
+def test_a_split_file_without_a_part_is_refused(root, tmp_path):
+    (tmp_path / "split.json").write_text('{"labelled": ["a00"], "unlabelled": [], "validation": ["a01"]}')
+    with pytest.raises(InputError, match=r"split\.json .* 'test' is missing"):
+        SegmentationDatalist(root, split_file=tmp_path / "split.json")
+
+
+def test_a_split_file_that_is_not_there_is_refused(root, tmp_path):
+    with pytest.raises(InputError, match=r"split_file .*split\.json cannot be read"):
+        SegmentationDatalist(root, split_file=tmp_path / "split.json")
+
+
+@pytest.mark.parametrize("dataset_dir", ["nowhere", "", None])
+def test_a_folder_without_data_tells_both_ways_to_get_it(tmp_path, monkeypatch, dataset_dir):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=r"does not hold dataset\.json: point --dataset_dir .* or give --download true"
+    ):
+        SegmentationDatalist(dataset_dir)
+
+
+@pytest.mark.parametrize("key", ["image", "label"])
+def test_a_missing_file_is_refused_by_case_and_path(root, key):
+    (root / f"{key}sTr" / "a04.nii.gz").unlink()
+    with pytest.raises(InputError, match=rf"case a04: {key} file not found: .*{key}sTr/a04\.nii\.gz"):
+        SegmentationDatalist(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"training": [', "must be a JSON file"),
+        ("[]", "must hold a JSON object, got a list"),
+        ('{"name": "x"}', "must have a list 'training', got name"),
+        ('{"training": "a.nii"}', "'training' must be a list, got a str"),
+        ('{"training": ["a.nii", 3]}', "entry 2 of 'training' must be a path or .* got 3"),
+        ('{"training": [{"label": "a.nii"}]}', "entry 1 of 'training' must be a path"),
+        ('{"training": [{"image": ["a.nii", "b.nii"]}]}', "entry 1 of 'training' must be a path"),
+        ('{"training": [], "validation": ["v.nii"]}', "every 'validation' entry must have a label, got none for v"),
+    ],
+)
+def test_a_datalist_that_cannot_be_used_is_refused(tmp_path, text, message):
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(InputError, match=rf"datalist .*dataset\.json.*{message}"):
+        SegmentationDatalist(tmp_path)
+
+
+def test_one_case_name_for_two_volumes_is_refused(tmp_path):
+    write(tmp_path, training=[*entries("Tr", names("a", 5)), *entries("Ot", ["a03"])])
+    with pytest.raises(InputError, match=r"case names must differ, got 'a03' for .*imagesTr.* and .*imagesOt"):
+        SegmentationDatalist(tmp_path)
+
+
+def test_too_few_labelled_volumes_are_refused_with_the_file(tmp_path):
+    write(tmp_path, training=entries("Tr", names("a", 2)))
+    with pytest.raises(InputError, match=r"dataset\.json: the validation part is empty"):
+        SegmentationDatalist(tmp_path)
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """A small archive of the heart task at a file:// address, as MONAI's table would give it."""
+    packed = tmp_path / "server" / "Task02_Heart.tar"
+    task = write(tmp_path / "server" / "Task02_Heart", training=entries("Tr", names("a", 5)))
+    with tarfile.open(packed, "w") as tar:
+        tar.add(task, arcname=task.name)
+    monkeypatch.setitem(DecathlonDataset.resource, "Task02_Heart", packed.as_uri())
+    monkeypatch.setitem(DecathlonDataset.md5, "Task02_Heart", hashlib.md5(packed.read_bytes()).hexdigest())
+    return packed
+
+
+@pytest.mark.parametrize("wanted", [True, "true", "True"])
+def test_download_fetches_the_task_the_folder_names_and_only_once(tmp_path, archive, wanted):
+    folder = tmp_path / "data" / "Task02_Heart"
+    assert len(SegmentationDatalist(folder, download=wanted).training) == 3
+    assert sorted(os.listdir(tmp_path / "data")) == ["Task02_Heart", "Task02_Heart.tar"]
+    archive.unlink()
+    assert len(SegmentationDatalist(folder, download=wanted).training) == 3
+
+
+def test_an_archive_of_another_checksum_is_refused_in_one_line_and_leaves_nothing(tmp_path, archive):
+    archive.write_bytes(archive.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"could not fetch Task02_Heart to .*hash check") as raised:
+        SegmentationDatalist(tmp_path / "data" / "Task02_Heart", download=True)
+    assert "\n" not in str(raised.value)
+    assert os.listdir(tmp_path / "data") == []
+
+
+def test_a_failing_download_is_refused_and_leaves_nothing(tmp_path, archive):
+    archive.unlink()
+    with pytest.raises(InputError, match=r"could not fetch Task02_Heart to .*No such file"):
+        SegmentationDatalist(tmp_path / "data" / "Task02_Heart", download=True)
+    assert os.listdir(tmp_path / "data") == []
+
+
+def test_a_folder_that_names_no_task_cannot_be_downloaded(tmp_path):
+    with pytest.raises(InputError, match=r"must name a Decathlon task \(Task01_BrainTumour, .*got 'hearts'"):
+        SegmentationDatalist(tmp_path / "hearts", download=True)
+
+
+def test_nothing_is_downloaded_over_other_files(tmp_path):
+    (tmp_path / "Task02_Heart").mkdir()
+    (tmp_path / "Task02_Heart" / "mine.txt").touch()
+    with pytest.raises(InputError, match="dataset_dir must be new or empty"):
+        SegmentationDatalist(tmp_path / "Task02_Heart", download=True)
+
+
+def test_download_must_be_a_switch(root):
+    with pytest.raises(InputError, match="must be true or false, got 'maybe'"):
+        SegmentationDatalist(root, download="maybe")
+
+
+@pytest.mark.skipif(not (REAL_DATA / "dataset.json").is_file(), reason=f"no hippocampus volumes at {REAL_DATA}")
+def test_the_real_hippocampus_task_gives_120_40_40_volumes_and_six_labelled_at_five_per_cent():
+    datalist = SegmentationDatalist(REAL_DATA, labelled_fraction=0.05)
+    assert [len(part) for part in (datalist.training, datalist.validation, datalist.test)] == [120, 40, 40]
+    assert len(datalist.labelled) == 6
