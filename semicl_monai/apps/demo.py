@@ -57,7 +57,9 @@ def comparison(runs: dict[str, Path]) -> str:
     first = next(iter(summaries.values()))
     classes = list(first["classes"])
     lines = [f"\nTest result on {first['num_cases']} SYNTHETIC volumes, same split (mean; HD95 in mm):"]
-    lines.append(f"{'':14}" + "".join(f"{f'Dice {c}':>17}" for c in classes) + "".join(f"{f'HD95 {c}':>17}" for c in classes))
+    lines.append(
+        f"{'':14}" + "".join(f"{f'Dice {c}':>17}" for c in classes) + "".join(f"{f'HD95 {c}':>17}" for c in classes)
+    )
     for name, summary in summaries.items():
         values = [summary["classes"][c][metric]["mean"] for metric in ("dice", "hd95") for c in classes]
         lines.append(f"{name:14}" + "".join(f"{value:17.3f}" for value in values))

@@ -36,10 +36,10 @@ def export_bundle(bundle: str) -> None:
     Raises:
         InputError: When the folder has no ``task.json``.
     """
-    for name in FILES:
+    for name, text in {name: export_config(bundle, name) for name in FILES}.items():
         path = Path(bundle) / "configs" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(export_config(bundle, name))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
         print(f"wrote {path}")
 
 

@@ -42,17 +42,17 @@ class CaseMetrics:
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator whose output is a list of samples with ``pred`` and ``label`` ``(1, H, W, D)``."""
+        """Attach to an evaluator with decollated ``pred`` and ``label`` ``(1, H, W, D)``, and ``case`` in its batch."""
         engine.add_event_handler(Events.STARTED, self.rows.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def __call__(self, engine: Engine) -> None:
-        for sample in engine.state.output:
+        for case, sample in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[call-overload]
             values = case_metrics(sample["pred"], sample["label"], len(self.class_names) + 1)
             for index, name in enumerate(self.class_names):
                 row = {metric: float(values[metric][index]) for metric in METRICS}
-                self.rows.append({"case": sample["case"], "class": name, **row})
+                self.rows.append({"case": case["case"], "class": name, **row})
 
     def write(self, engine: Engine) -> None:
         """Write the table of cases and its summary, and put the mean values into the engine's metrics."""
@@ -89,7 +89,7 @@ def case_metrics(pred: torch.Tensor, label: torch.Tensor, num_classes: int) -> d
     """
     spacing = label.pixdim.tolist() if isinstance(label, MetaTensor) else [1.0] * (label.ndim - 1)
     y_pred, y = (one_hot(torch.as_tensor(m)[None].long(), num_classes) for m in (pred, label))
-    options = {"y_pred": y_pred, "y": y, "include_background": False}
+    options: dict[str, Any] = {"y_pred": y_pred, "y": y, "include_background": False}
     hd95 = compute_hausdorff_distance(**options, percentile=95, spacing=spacing)[0]
     asd = compute_average_surface_distance(**options, symmetric=True, spacing=spacing)[0]
     in_truth, in_pred = (m[0, 1:].flatten(1).any(1) for m in (y, y_pred))

@@ -24,9 +24,9 @@ class EmbeddingPlot:
 
     Args:
         path: the PNG to write.
-        features: network or method that gives the map ``(B, C, H, W)`` to draw, such as
-            ``ContrastiveNetwork.features`` with the tap at the decoder.
-        dataset: samples with ``view1_image`` and, where there is one, ``view1_label``.
+        network: network whose method ``features`` gives the map ``(B, C, H, W)`` to draw, such as a
+            :class:`semicl_monai.networks.ContrastiveNetwork`.
+        dataset: lists of samples with ``view1_image`` and, where there is one, ``view1_label``; eight lists are drawn.
         num_per_class: pixels drawn of each label.
         method: ``"pca"`` or ``"tsne"``.
         seed: seed of the choice of pixels.

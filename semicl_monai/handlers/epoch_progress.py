@@ -19,7 +19,7 @@ class EpochProgress(ProgressBar):
     def __init__(self, desc: str, **kwargs: Any) -> None:
         super().__init__(desc=desc, persist=True, **kwargs)
 
-    def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:
+    def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Attach to a trainer."""
         super().attach(
             engine,

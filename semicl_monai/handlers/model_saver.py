@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ignite.engine import Engine, Events
 from ignite.handlers import DiskSaver
+from monai.engines import Evaluator
 from torch import nn
 
 
@@ -21,7 +22,7 @@ class ModelSaver:
             before this handler; without one the last state is written.
     """
 
-    def __init__(self, path: str | Path, network: nn.Module, evaluator: Engine | None = None) -> None:
+    def __init__(self, path: str | Path, network: nn.Module, evaluator: Evaluator | None = None) -> None:
         self.path, self.network, self.evaluator = Path(path), network, evaluator
 
     def attach(self, engine: Engine) -> None:

@@ -24,18 +24,18 @@ class OverlayWriter:
         self.output_dir, self.num_cases, self.axis = Path(output_dir), num_cases, axis
 
     def attach(self, engine: Engine) -> None:
-        """Attach to an evaluator whose output samples hold ``image``, ``label`` and ``pred`` ``(1, H, W, D)``."""
+        """Attach to an evaluator with decollated ``image``, ``label`` and ``pred`` ``(1, H, W, D)``, in one grid."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         if engine.state.iteration > self.num_cases:
             return
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        for sample in engine.state.output:
-            overlay(sample, self.axis).savefig(self.output_dir / f"{sample['case']}.png", dpi=120)
+        for case, sample in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[call-overload]
+            overlay(sample, case["case"], self.axis).savefig(self.output_dir / f"{case['case']}.png", dpi=120)
 
 
-def overlay(sample: dict[str, Any], axis: int) -> Figure:
+def overlay(sample: dict[str, Any], case: str, axis: int) -> Figure:
     """Return a figure of one case: the bare slice, and the slice with the outlines of truth and prediction."""
     volumes = [np.moveaxis(np.asarray(sample[key].cpu())[0], axis, 0) for key in ("image", "label", "pred")]
     index = int((volumes[1] > 0).sum((1, 2)).argmax())
@@ -49,6 +49,8 @@ def overlay(sample: dict[str, Any], axis: int) -> Figure:
     for outline, colour in ((label, "tab:green"), (pred, "tab:red")):
         if outline.max() > 0:
             drawn.contour(outline, levels=levels, colors=colour, linewidths=1.2)
-    drawn.legend(handles=[Line2D([], [], color=c, label=n) for n, c in (("truth", "tab:green"), ("prediction", "tab:red"))])
-    figure.suptitle(f"{sample['case']}, slice {index} of axis {axis}")
+    drawn.legend(
+        handles=[Line2D([], [], color=c, label=n) for n, c in (("truth", "tab:green"), ("prediction", "tab:red"))]
+    )
+    figure.suptitle(f"{case}, slice {index} of axis {axis}")
     return figure

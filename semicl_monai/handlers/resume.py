@@ -42,8 +42,8 @@ class ResumeCheckpoint:
     def start(self, engine: Engine) -> None:
         """Restore the last checkpoint, or make room for new ones."""
         self.objects.update(trainer=engine)
-        if getattr(engine, "scaler_", None) is not None:
-            self.objects.update(scaler=engine.scaler_)
+        if getattr(engine, "scaler", None) is not None:
+            self.objects.update(scaler=engine.scaler)  # type: ignore[attr-defined]
         if not self.resume:
             self._set_aside()
         elif last := self.last():
@@ -72,11 +72,12 @@ class ResumeCheckpoint:
             content = torch.load(path, map_location=getattr(engine.state, "device", None), weights_only=True)
             Checkpoint.load_objects(self.objects, content)
         except Exception as error:  # many types: a foreign file, another architecture, another optimiser
-            reason = str(error).splitlines()[0]
+            reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
             raise InputError(f"cannot resume from {path}: it does not fit this run ({reason}).") from error
         if max_epochs is not None and engine.state.epoch > max_epochs:
             raise InputError(
-                f"cannot resume from {path}: it is of epoch {engine.state.epoch}, wanted at most {max_epochs} (--epochs)."
+                f"cannot resume from {path}: it is of epoch {engine.state.epoch}, "
+                f"wanted at most {max_epochs} (--epochs)."
             )
         engine.state.max_epochs = max_epochs
         engine.logger.info(f"Resumed from {path}, epoch {engine.state.epoch} of {max_epochs} is complete.")

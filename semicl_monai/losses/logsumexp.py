@@ -12,7 +12,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 # How many similarities exist at one time. On a CPU a tile should stay in the cache, elsewhere launches should be few.
-CPU_TILE_ELEMENTS = 2**20
+CPU_TILE_ELEMENTS = 2**21
 TILE_ELEMENTS = 2**25
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
 from semicl_monai.losses.logsumexp import at_least_float32, logsumexp_over_keys
+from semicl_monai.utils import InputError
 from semicl_monai.utils.distributed import all_gather_with_gradient, largest_over_ranks
 
 
@@ -37,7 +38,7 @@ class SupConLoss(_Loss):
             Gradients of parameters averaged by DistributedDataParallel then equal those of one process.
 
     Raises:
-        ValueError: When ``temperature`` is not positive, or ``denominator`` or ``reduction`` is not one of the above.
+        InputError: When ``temperature`` is not positive, or ``denominator`` or ``reduction`` is not one of the above.
 
     References:
         Khosla et al., Supervised Contrastive Learning, NeurIPS 2020, eq. 2. https://arxiv.org/abs/2004.11362
@@ -61,11 +62,11 @@ class SupConLoss(_Loss):
         across_ranks: bool = False,
     ) -> None:
         if not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {temperature}.")
+            raise InputError(f"temperature must be positive, got {temperature}.")
         if denominator not in ("all", "negatives"):
-            raise ValueError(f"denominator must be 'all' or 'negatives', got {denominator!r}.")
+            raise InputError(f"denominator must be 'all' or 'negatives', got {denominator!r}.")
         if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+            raise InputError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
         super().__init__(reduction=reduction)
         self.temperature = temperature
         self.denominator = denominator
@@ -93,10 +94,9 @@ class SupConLoss(_Loss):
         input, target = input.as_subclass(torch.Tensor), target.as_subclass(torch.Tensor).long()
         if self.across_ranks:
             input, target = self._gather(input, target)
-        with torch.autocast(input.device.type, enabled=False):
-            grouped = target if target.ndim == 2 else target[None]
-            losses, anchors = self._anchor_losses(input.reshape(*grouped.shape, input.shape[-1]), grouped)
-            return self._reduce(losses, anchors).reshape(target.shape if self.reduction == "none" else ())
+        grouped = target if target.ndim == 2 else target[None]
+        losses, anchors = self._anchor_losses(input.reshape(*grouped.shape, input.shape[-1]), grouped)
+        return self._reduce(losses, anchors).reshape(target.shape if self.reduction == "none" else ())
 
     def _anchor_losses(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of every anchor, and the mask of shape (G, N) of where the anchors are."""
@@ -121,13 +121,13 @@ class SupConLoss(_Loss):
         """Logsumexp of every anchor, group after group, since a group has as many anchors and keys as it happens to."""
         sizes = present.sum(dim=1).tolist()
         groups = zip(embeddings.split(sizes), ids.split(sizes), anchors[present].split(sizes), strict=True)
-        parts = [
-            logsumexp_over_keys(keys[chosen] / self.temperature, keys, key_ids[chosen], key_ids)
-            for (keys, key_ids, mask), used in zip(groups, anchors.any(dim=1).tolist(), strict=True)
-            if used
-            for chosen in [_where(mask)]
-        ]
+        used = anchors.any(dim=1).tolist()
+        parts = [self._logsumexp_of_group(*group) for group, has_anchor in zip(groups, used, strict=True) if has_anchor]
         return torch.cat([embeddings.new_zeros(0), *parts])
+
+    def _logsumexp_of_group(self, keys: Tensor, ids: Tensor, anchors: Tensor) -> Tensor:
+        chosen = _where(anchors)
+        return logsumexp_over_keys(keys[chosen] / self.temperature, keys, ids[chosen], ids)
 
     def _reduce(self, losses: Tensor, anchors: Tensor) -> Tensor:
         if self.reduction == "none":

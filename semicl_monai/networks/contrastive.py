@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from monai.networks.utils import eval_mode
 from torch import nn
 
 from semicl_monai.networks.layout import NetworkLayout, layout_of
@@ -77,13 +78,11 @@ class ContrastiveNetwork(nn.Module):
         """Return the head's embeddings of ``x`` ``(B, C_in, H, W[, D])``."""
         return self.head(self.features(x))
 
-    @torch.no_grad()
     def _feature_shape(self) -> tuple[int, int]:
-        """Channels and spatial dimensions of the tapped map, seen by passing one small blank image."""
+        """Channels and spatial dimensions of the tapped map, seen by passing one blank image."""
         weight = next(p for p in self.network.parameters() if p.ndim > 2)
         spatial_dims = weight.ndim - 2
-        training = self.network.training
-        blank = weight.new_zeros(1, weight.shape[1], *[64 if spatial_dims == 2 else 32] * spatial_dims)
-        channels = self.network.eval() and self.features(blank).shape[1]
-        self.network.train(training)
-        return channels, spatial_dims
+        # Large enough for seven halvings in 2-D and five in 3-D: instance norm refuses a map of one pixel.
+        blank = weight.new_zeros(1, weight.shape[1], *[256 if spatial_dims == 2 else 64] * spatial_dims)
+        with eval_mode(self.network):
+            return self.features(blank).shape[1], spatial_dims

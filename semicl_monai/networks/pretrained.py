@@ -37,8 +37,8 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
     missing = [k for k in own if layout.is_encoder(k) and not _fits(own[k], weights.get(k))]
     if missing:
         raise InputError(
-            f"{pretrained} does not fit {type(network).__name__}: {len(missing)} tensors of the encoder are missing in it "
-            f"or have another shape, the first is '{missing[0]}'; wanted {_shape(own[missing[0]])}, "
+            f"{pretrained} does not fit {type(network).__name__}: {len(missing)} tensors of the encoder are missing "
+            f"in it or have another shape, the first is '{missing[0]}'; wanted {_shape(own[missing[0]])}, "
             f"got {_shape(weights.get(missing[0]))}."
         )
     wanted = {k: v for k, v in weights.items() if k in own and not layout.is_classifier(k) and _fits(own[k], v)}
@@ -100,7 +100,7 @@ def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types here: a damaged zip, a foreign pickle, a refused class
-        reason = "it would run code" if "weights_only" in str(error).lower() else "it is damaged or no checkpoint"
+        reason = "it would run code" if "unsupported global" in str(error).lower() else "it is damaged or no checkpoint"
         raise InputError(f"cannot load weights from {path}: {reason} ({type(error).__name__}).") from error
     for key in ("network", "model"):
         content = content.get(key, content) if isinstance(content, Mapping) else content

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from semicl_monai.samplers.pixel import PixelSampler, as_one_group
+from semicl_monai.utils import InputError
 
 
 class BalancedSampler(PixelSampler):
@@ -22,7 +23,7 @@ class BalancedSampler(PixelSampler):
         ignore_index: pixels with this label are never taken.
 
     Raises:
-        ValueError: When a number of ``num_per_class`` is negative.
+        InputError: When a number of ``num_per_class`` is negative.
 
     Example:
         >>> labels = torch.zeros(2, 1, 8, 8)
@@ -42,7 +43,7 @@ class BalancedSampler(PixelSampler):
             num_per_class if isinstance(num_per_class, int | Mapping) else dict(enumerate(num_per_class))
         )
         if min([self.num_per_class] if isinstance(self.num_per_class, int) else self.num_per_class.values()) < 0:
-            raise ValueError(f"num_per_class must not be negative, got {num_per_class}.")
+            raise InputError(f"num_per_class must not be negative, got {num_per_class}.")
         self.generator = generator
         self.ignore_index = ignore_index
 

@@ -9,6 +9,7 @@ from monai.utils import ensure_tuple, ensure_tuple_rep
 from torch import Tensor
 
 from semicl_monai.samplers.pixel import PixelSampler
+from semicl_monai.utils import InputError
 
 
 class BlockSampler(PixelSampler):
@@ -22,7 +23,8 @@ class BlockSampler(PixelSampler):
         ignore_index: target of the pixels filled up; the loss must ignore it.
 
     Raises:
-        ValueError: When ``block_size`` is not positive, or when called with as many axes as it has no numbers for.
+        InputError: When ``block_size`` is not positive.
+        ValueError: When called with as many axes as it has no numbers for.
 
     References:
         Hu et al., Semi-supervised Contrastive Learning for Label-efficient Medical Image Segmentation, MICCAI 2021,
@@ -37,7 +39,7 @@ class BlockSampler(PixelSampler):
 
     def __init__(self, block_size: int | Sequence[int] = 16, ignore_index: int = -1) -> None:
         if min(ensure_tuple(block_size)) < 1:
-            raise ValueError(f"block_size must be positive, got {block_size}.")
+            raise InputError(f"block_size must be positive, got {block_size}.")
         self.block_size = block_size
         self.ignore_index = ignore_index
 

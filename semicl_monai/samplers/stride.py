@@ -9,6 +9,7 @@ from monai.utils import ensure_tuple, ensure_tuple_rep
 from torch import Tensor
 
 from semicl_monai.samplers.pixel import PixelSampler, as_one_group
+from semicl_monai.utils import InputError
 
 
 class StrideSampler(PixelSampler):
@@ -20,7 +21,8 @@ class StrideSampler(PixelSampler):
         generator: source of the random offset; torch's default generator when ``None``.
 
     Raises:
-        ValueError: When ``stride`` is not positive, or when called with as many axes as it has no numbers for.
+        InputError: When ``stride`` is not positive.
+        ValueError: When called with as many axes as it has no numbers for.
 
     References:
         Hu et al., Semi-supervised Contrastive Learning for Label-efficient Medical Image Segmentation, MICCAI 2021,
@@ -36,7 +38,7 @@ class StrideSampler(PixelSampler):
         self, stride: int | Sequence[int] = 4, random_offset: bool = False, generator: torch.Generator | None = None
     ) -> None:
         if min(ensure_tuple(stride)) < 1:
-            raise ValueError(f"stride must be positive, got {stride}.")
+            raise InputError(f"stride must be positive, got {stride}.")
         self.stride = stride
         self.random_offset = random_offset
         self.generator = generator

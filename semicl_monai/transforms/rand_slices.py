@@ -17,7 +17,8 @@ class RandSlicesd(Randomizable, MapTransform):
     """Draw slices of a volume, of which a share holds foreground when there is a label map.
 
     The other slices are drawn from the whole volume, so that empty ones stay in as negatives. Without a label map all
-    slices are drawn from the whole volume. No slice is drawn twice unless there are too few.
+    slices are drawn from the whole volume. Neither of the two draws takes a slice twice unless there are too few; both
+    may take the same one.
 
     Args:
         keys: maps of shape ``(C, H, W, D)`` to slice alike.
@@ -60,7 +61,7 @@ class RandSlicesd(Randomizable, MapTransform):
 
     def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
         """Draw the slice indices for one sample."""
-        size = data[self.first_key(data)].shape[1 + self.axis]
+        size = data[self.first_key(dict(data))].shape[1 + self.axis]
         occupied = self._occupied(data)
         share = int(np.ceil(self.foreground * self.num_samples)) if len(occupied) else 0
         self.indices = [*self._draw(occupied, share), *self._draw(np.arange(size), self.num_samples - share)]

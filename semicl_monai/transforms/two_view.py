@@ -26,8 +26,8 @@ class TwoViewd(Randomizable, Transform):
         label_key: key of the label map; may be missing in a sample.
 
     Returns:
-        The sample with ``view1_image``, ``view2_image`` and, where there is a label, ``view1_label``, ``view2_label`` in
-        place of ``image_key`` and ``label_key``.
+        The sample with ``view1_image``, ``view2_image`` and, where there is a label, ``view1_label``, ``view2_label``
+        in place of ``image_key`` and ``label_key``.
 
     Raises:
         InputError: When a spatial transform gives a label value that the sample does not have.

@@ -56,15 +56,17 @@ def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for token, following in zip(argv[2:], [*argv[3:], ""], strict=True):
         if token.startswith("--"):
-            name, _, value = token[2:].partition("=")
-            arguments[name] = value or following
+            name, equals, value = token[2:].partition("=")
+            arguments[name.replace("-", "_")] = value if equals else following
     from_file = ConfigParser.load_config_files(_literal(arguments["args_file"])) if "args_file" in arguments else {}
     return {**from_file, **arguments}
 
 
 def _config_files(arguments: dict[str, Any]) -> list[str]:
     files = _literal(arguments.get("config_file"))
-    return [files] if isinstance(files, str) else list(files or [])
+    if isinstance(files, str):
+        return [files] if Path(files).is_file() else files.split(",")
+    return list(files or [])
 
 
 def _literal(value: Any) -> Any:

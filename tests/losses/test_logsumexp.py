@@ -26,7 +26,7 @@ def inputs(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, ...]:
     return anchors, keys, torch.tensor([0, 1, 1, 2, 9]), torch.tensor([0, 0, 1, 2, 1, 2, 2])
 
 
-@pytest.fixture(params=[2**20, 12, 4, 1])
+@pytest.fixture(params=[2**21, 12, 4, 1])
 def tile_elements(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logsumexp, "CPU_TILE_ELEMENTS", request.param)
 

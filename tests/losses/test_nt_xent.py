@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -72,21 +71,6 @@ def test_the_lowest_temperature_in_half_precision_is_finite(dtype: torch.dtype):
     result.backward()
     assert result.isfinite()
     assert input.grad.isfinite().all()
-
-
-def test_two_ranks_have_the_gradients_of_one_process(gradients_of_two_ranks: Callable):
-    view1, view2 = views(dtype=torch.float32)
-    torch.manual_seed(0)
-    model = torch.nn.Linear(5, 3)
-    loss = NTXentLoss()
-    cases = {}
-    for name, parts in {"even": (2, 2), "ragged": (3, 1)}.items():
-        pairs = zip(view1.split(parts), view2.split(parts), strict=True)
-        cases[name] = (model, loss, [(torch.cat(pair),) for pair in pairs])
-    wanted = torch.autograd.grad(loss(model(torch.cat([view1, view2]))), model.parameters())
-    for rank in gradients_of_two_ranks(cases):
-        for name, ours in rank.items():
-            torch.testing.assert_close(tuple(ours), wanted, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (2, 2, 5)])

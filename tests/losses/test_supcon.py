@@ -242,25 +242,6 @@ def test_blocks_weigh_the_same_however_many_anchors_they_have():
     assert ours.item() == pytest.approx(sum(means) / 2)
 
 
-def test_two_ranks_have_the_gradients_of_one_process(gradients_of_two_ranks: Callable):
-    input, target = (tensor.detach() for tensor in groups(torch.float32))
-    torch.manual_seed(0)
-    model = torch.nn.Linear(4, 4)
-    loss = SupConLoss(background_index=0, across_ranks=True)
-    cases, wanted = {}, {}
-    for name, parts in {"even": (3, 6), "ragged": (7, 2), "one rank without anchors": (8, 1)}.items():
-        last = sum(parts)
-        pieces = zip(input[:, :last].split(parts, dim=1), target[:, :last].split(parts, dim=1), strict=True)
-        cases[name] = (model, loss, list(pieces))
-        wanted[name] = torch.autograd.grad(loss(model(input[:, :last]), target[:, :last]), model.parameters())
-    # one group, without the dimension of groups
-    cases["one group"] = (model, loss, list(zip(input[0].split((4, 5)), target[0].split((4, 5)), strict=True)))
-    wanted["one group"] = torch.autograd.grad(loss(model(input[0]), target[0]), model.parameters())
-    for rank in gradients_of_two_ranks(cases):
-        for name, ours in rank.items():
-            torch.testing.assert_close(tuple(ours), wanted[name], msg=lambda text, name=name: f"{name}: {text}")
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from monai.bundle import ConfigParser
+
+from semicl_monai.apps.export_bundle import FILES, export_bundle, export_config
+from semicl_monai.utils import InputError
+
+BUNDLES = sorted(task.parent for task in (Path(__file__).parents[2] / "bundles").glob("*/task.json"))
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A new bundle: nothing but its task."""
+    (tmp_path / "task.json").write_text(json.dumps({"epochs": 7, "class_names": ["a"], "brand_new": 1}))
+    return tmp_path
+
+
+def test_there_is_a_bundle_to_check():
+    assert BUNDLES
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("shipped", BUNDLES, ids=lambda path: path.name)
+def test_what_ships_is_what_is_exported(shipped, name):
+    assert (shipped / "configs" / f"{name}.json").read_text() == export_config(shipped, name)
+
+
+def test_export_writes_all_four_files(bundle, capsys):
+    export_bundle(str(bundle))
+    written = sorted(path.name for path in (bundle / "configs").iterdir())
+    assert written == ["evaluate.json", "inference.json", "pretrain.json", "train.json"]
+    for name in FILES:
+        assert (bundle / "configs" / f"{name}.json").read_text() == export_config(bundle, name)
+    assert capsys.readouterr().out.count("wrote ") == 4
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_task_goes_over_the_sources_and_the_run_stands_last(bundle, name):
+    config = json.loads(export_config(bundle, name))
+    assert (config["epochs"], config["class_names"], config["brand_new"]) == (7, ["a"], 1)
+    run = [key for key in config if key in ("initialize", "pretrain", "run", "evaluate", "finalize")]
+    assert list(config)[-len(run) :] == run
+    assert run[0] == "initialize"
+    assert len(run) > 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_reference_names_something_in_the_file(bundle, name):
+    text = export_config(bundle, name)
+    config = ConfigParser(json.loads(text))
+    for reference in set(re.findall(r"[@%](\w+(?:::\w+)*)", text)):
+        assert reference in config, reference
+
+
+def test_the_two_stages_of_pretraining_differ_in_objective_and_weights_only(bundle):
+    config = json.loads(export_config(bundle, "pretrain"))
+    first, last = (json.dumps(config[stage]).replace(f"@{stage}::", "@") for stage in ("first", "train"))
+    first, last = json.loads(first), json.loads(last)
+    differing = {key for key in first if first[key] != last[key]}
+    assert differing == {"objective", "weights"}
+    assert list(first) == list(last)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_short_lists_stay_on_their_line(bundle, name):
+    text = export_config(bundle, name)
+    assert '    "class_names": ["a"],\n' in text
+    assert not re.search(r"[\[{]\n\s+[^\n\[\]{}]{1,40}\n\s+[\]}]", text)
+
+
+def test_a_folder_that_is_no_source_is_refused_and_left_alone(tmp_path):
+    with pytest.raises(InputError, match=r"is not the source of a bundle: wanted a file task\.json in it"):
+        export_config(tmp_path, "train")
+    with pytest.raises(InputError, match=r"wanted a file task\.json"):
+        export_bundle(str(tmp_path / "nowhere"))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,170 @@
+"""Every stage of the bundle, for one epoch on tiny synthetic volumes."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+
+from semicl_monai.networks import layout_of
+from semicl_monai.utils import InputError, find_input_error
+
+
+@pytest.mark.parametrize("sampler", ["stride", "block", "full", "balanced"])
+def test_local_pretraining_runs_with_every_sampler(run_stage, tmp_path, sampler):
+    run_stage("pretrain", method="local", sampler=sampler)
+    assert (tmp_path / "models/model_pretrained.pt").is_file()
+    assert json.loads((tmp_path / "eval/pretrain/options.json").read_text())["sampler"] == sampler
+
+
+def test_global_pretraining_trains_the_encoder_and_nothing_else(run_stage, workflow, tmp_path):
+    before = _initial_state(workflow("pretrain", method="global"))
+    built = run_stage("pretrain", method="global")
+    network = built.parser.get_parsed_content("network")
+    layout = layout_of(network)
+    for key, value in torch.load(tmp_path / "models/model_pretrained.pt", weights_only=True).items():
+        assert torch.equal(value, before[key]) != layout.is_encoder(key) or _has_no_gradient(key), key
+
+
+def test_local_pretraining_trains_all_but_the_classifier(run_stage, workflow, tmp_path):
+    before = _initial_state(workflow("pretrain", method="local"))
+    built = run_stage("pretrain", method="local")
+    layout = layout_of(built.parser.get_parsed_content("network"))
+    for key, value in torch.load(tmp_path / "models/model_pretrained.pt", weights_only=True).items():
+        assert torch.equal(value, before[key]) == layout.is_classifier(key) or _has_no_gradient(key), key
+
+
+def test_the_projection_head_of_each_stage_is_trained(workflow):
+    for method in ("global", "local"):
+        built = workflow("pretrain", method=method)
+        built.initialize()
+        head = built.parser.get_parsed_content("train::model").head
+        before = [p.detach().clone() for p in head.parameters()]
+        built.run()
+        built.finalize()
+        assert not any(torch.equal(a, b) for a, b in zip(before, head.parameters(), strict=True) if a.ndim > 1)
+
+
+def test_global_local_runs_both_stages_and_the_second_starts_from_the_first(workflow, tmp_path):
+    built = workflow("pretrain", method="global_local")
+    built.initialize()
+    trainer = built.parser.get_parsed_content("train::trainer")
+    started_from = {}
+    network = built.parser.get_parsed_content("network")
+    trainer.add_event_handler(Events.STARTED, lambda: started_from.update(_copy(network)))
+    built.run()
+    first = torch.load(tmp_path / "models/model_pretrained_first.pt", weights_only=True)
+    assert all(torch.equal(first[key], value) for key, value in started_from.items())
+    assert (tmp_path / "eval/pretrain/embedding_local.png").stat().st_size > 1000
+    assert list((tmp_path / "eval/pretrain/global").glob("events*"))
+    assert list((tmp_path / "eval/pretrain/local").glob("events*"))
+
+
+def test_fine_tuning_starts_from_the_pretrained_tensors_and_says_so(run_stage, workflow, tmp_path):
+    run_stage("pretrain", method="local")
+    built = workflow("train")
+    built.initialize()
+    network = built.parser.get_parsed_content("network")
+    pretrained = torch.load(tmp_path / "models/model_pretrained.pt", weights_only=True)
+    layout = layout_of(network)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, pretrained[key]) or layout.is_classifier(key)
+    options = json.loads((tmp_path / "eval/train/options.json").read_text())
+    assert options["pretrained"].endswith("models/model_pretrained.pt")
+
+
+def test_training_from_scratch_is_recorded(run_stage, tmp_path):
+    run_stage("train", pretrained="none", validation="none")
+    assert json.loads((tmp_path / "eval/train/options.json").read_text())["pretrained"] == "none"
+
+
+def test_fine_tuning_without_pretrained_weights_is_refused(workflow):
+    built = workflow("train")
+    built.initialize()
+    with pytest.raises(RuntimeError) as caught:
+        built.run()
+    assert "run the stage before this one first" in _cause(caught.value)
+
+
+@pytest.mark.parametrize("validation", ["best", "none"])
+def test_the_whole_job_ends_with_tables_pictures_and_masks(run_stage, dataset_dir, tmp_path, validation):
+    run_stage("train", pretrained="none", validation=validation, val_interval=1)
+    run_stage("evaluate", num_overlays=1)
+    run_stage("inference", dataset_dir=str(dataset_dir / "imagesTs"))
+
+    rows = list(csv.DictReader((tmp_path / "eval/evaluate/cases.csv").open()))
+    split = json.loads((tmp_path / "eval/evaluate/split.json").read_text())
+    assert {row["case"] for row in rows} == set(split["test"])
+    assert {row["class"] for row in rows} == {"Anterior", "Posterior"}
+    summary = json.loads((tmp_path / "eval/evaluate/summary.json").read_text())
+    assert summary["num_cases"] == len(split["test"])
+    assert len(list((tmp_path / "eval/evaluate/overlays").glob("*.png"))) == 1
+    assert list((tmp_path / "eval/train").glob("events*"))
+
+    image = next((dataset_dir / "imagesTs").glob("*.nii.gz"))
+    mask = nib.load(tmp_path / "eval/predictions" / image.name.replace(".nii.gz", "_seg.nii.gz"))
+    assert mask.shape == nib.load(image).shape
+    assert np.allclose(mask.affine, nib.load(image).affine, atol=1e-5)
+    assert set(np.unique(mask.dataobj)) <= {0, 1, 2}
+
+
+def test_the_split_of_a_run_can_be_passed_back_in(run_stage, tmp_path):
+    run_stage("train", pretrained="none", validation="none", split_seed=3)
+    first = json.loads((tmp_path / "eval/train/split.json").read_text())
+    run_stage("evaluate", split_file=str(tmp_path / "eval/train/split.json"), split_seed=0)
+    assert json.loads((tmp_path / "eval/evaluate/split.json").read_text())["test"] == first["test"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "message"),
+    [
+        ("pretrain", {"method": "simclr2"}, "unknown method 'simclr2'; known: global, local, global_local"),
+        ("pretrain", {"method": "local", "sampler": "blok"}, "unknown sampler 'blok', did you mean 'block'"),
+        ("pretrain", {"method": "local", "temperature": -1}, "temperature must be positive, got -1"),
+        ("pretrain", {"labelled_fraction": 0.001}, "labelled_fraction"),
+        ("train", {"pretrained": "none", "dataset_dir": "/nowhere"}, "--download true"),
+        ("train", {"pretrained": "/nowhere.pt"}, "no weights at /nowhere.pt"),
+    ],
+)
+def test_a_bad_option_is_named_in_one_line(run_stage, stage, options, message):
+    with pytest.raises((RuntimeError, InputError, ValueError)) as caught:
+        run_stage(stage, **options)
+    assert message in _cause(caught.value)
+    assert "\n" not in _cause(caught.value)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "inference"])
+def test_missing_weights_stop_evaluation_and_inference(run_stage, name):
+    with pytest.raises((RuntimeError, InputError)) as caught:
+        run_stage(name)
+    assert "no weights at" in _cause(caught.value)
+
+
+def test_weights_of_another_architecture_stop_the_evaluation(run_stage, tmp_path):
+    run_stage("train", pretrained="none", validation="none")
+    with pytest.raises((RuntimeError, InputError)) as caught:
+        run_stage("evaluate", **{"network_def::features": [8, 8, 8, 8, 8, 8]})
+    assert "holds another architecture than BasicUNet" in _cause(caught.value)
+
+
+def _initial_state(built):
+    built.initialize()
+    return _copy(built.parser.get_parsed_content("network"))
+
+
+def _copy(network):
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+def _has_no_gradient(key):
+    """Biases before an instance norm get a gradient of rounding errors only, zero or not."""
+    return key.endswith("conv.bias")
+
+
+def _cause(error):
+    return str(find_input_error(error))

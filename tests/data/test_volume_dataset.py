@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+from monai.bundle import ConfigParser
+from monai.transforms import Compose, Randomizable, Transform
+
+from semicl_monai.data import VolumeDataset
+
+
+class Load(Transform):
+    """Stands for opening a file."""
+
+    def __init__(self):
+        self.opened = []
+
+    def __call__(self, data):
+        self.opened.append(data["case"])
+        return {**data, "image": len(self.opened)}
+
+
+class Draw(Randomizable, Transform):
+    def __call__(self, data):
+        return {**data, "drawn": self.R.rand()}
+
+
+@pytest.fixture
+def load():
+    return Load()
+
+
+@pytest.fixture
+def dataset(load):
+    return VolumeDataset([{"case": case} for case in "abc"], Compose([load, Draw()]))
+
+
+def test_building_it_opens_no_file(dataset, load):
+    assert len(dataset) == 3
+    assert load.opened == []
+
+
+def test_a_volume_is_opened_when_it_is_first_needed_and_only_once(dataset, load):
+    samples = [dataset[1] for _ in range(3)]
+    assert load.opened == ["b"]
+    assert len({sample["drawn"] for sample in samples}) == 3
+
+
+def test_prepare_opens_every_volume_once(dataset, load):
+    assert dataset[1]["image"] == 1
+    dataset.prepare()
+    assert load.opened == ["b", "a", "c"]
+    dataset.prepare()
+    assert [dataset[index]["case"] for index in range(3)] == ["a", "b", "c"]
+    assert load.opened == ["b", "a", "c"]
+
+
+def test_prepare_meets_bad_input_before_training():
+    def refuse(data):
+        raise ValueError(f"bad case {data['case']}")
+
+    dataset = VolumeDataset(
+        [{"case": "a"}], Compose([type("Refuse", (Transform,), {"__call__": lambda s, d: refuse(d)})()])
+    )
+    with pytest.raises(RuntimeError, match="applying transform") as raised:
+        dataset.prepare()
+    assert str(raised.value.__cause__) == "bad case a"
+
+
+def test_prepare_shows_its_progress_and_says_nothing_about_no_volumes(dataset, capsys):
+    VolumeDataset([], Compose([])).prepare()
+    assert capsys.readouterr().err == ""
+    dataset.prepare()
+    assert "Loading volumes: 100%" in capsys.readouterr().err
+
+
+def test_it_builds_from_a_config():
+    config = {
+        "dataset": {
+            "_target_": "semicl_monai.data.VolumeDataset",
+            "data": [{"image": 1.0}],
+            "transform": {
+                "_target_": "Compose",
+                "transforms": [{"_target_": "Lambdad", "keys": "image", "func": "$lambda x: x + 1"}],
+            },
+        }
+    }
+    assert ConfigParser(config).get_parsed_content("dataset")[0]["image"] == 2

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.engines import SupervisedTrainer
+from torch import nn
+
+from semicl_monai.engines import TwoViewPrepareBatch
+from semicl_monai.losses import NTXentLoss
+
+
+@pytest.fixture
+def batch():
+    shape = (3, 1, 2, 2)
+    names = ("view1_image", "view2_image", "view1_label", "view2_label")
+    return {name: torch.full(shape, float(value)) for value, name in enumerate(names)}
+
+
+def test_all_first_views_stand_before_all_second_ones(batch):
+    images, labels = TwoViewPrepareBatch()(batch)
+    assert images.shape == labels.shape == (6, 1, 2, 2)
+    assert images[:, 0, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert labels[:, 0, 0, 0].tolist() == [2, 2, 2, 3, 3, 3]
+
+
+def test_an_unlabelled_batch_has_no_target(batch):
+    del batch["view1_label"], batch["view2_label"]
+    images, labels = TwoViewPrepareBatch()(batch)
+    assert images.shape[0] == 6
+    assert labels is None
+
+
+def test_the_batch_goes_to_the_device_and_the_type_asked_for(batch):
+    images, labels = TwoViewPrepareBatch()(batch, device="meta", non_blocking=True, dtype=torch.float64)
+    assert {images.device.type, labels.device.type} == {"meta"}
+    assert {images.dtype, labels.dtype} == {torch.float64}
+
+
+def test_a_trainer_takes_a_step_on_two_unlabelled_views():
+    """An oracle: the loss the trainer reports is the loss of the two views, computed from the initial weights."""
+    torch.manual_seed(0)
+    views = {f"view{n}_image": torch.randn(3, 1, 2, 2) for n in (1, 2)}
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 5))
+    embeddings = network(torch.cat([views["view1_image"], views["view2_image"]]))
+    wanted = NTXentLoss(temperature=0.5)(embeddings, None).item()
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=[views],
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1),
+        loss_function=NTXentLoss(temperature=0.5),
+        prepare_batch=TwoViewPrepareBatch(),
+        decollate=False,
+    )
+    trainer.run()
+    assert trainer.state.output["loss"].item() == pytest.approx(wanted)
+
+
+def test_it_builds_from_a_config(batch):
+    config = {"prepare_batch": {"_target_": "semicl_monai.engines.TwoViewPrepareBatch"}}
+    assert ConfigParser(config).get_parsed_content("prepare_batch")(batch)[0].shape == (6, 1, 2, 2)

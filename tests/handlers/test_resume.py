@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigParser
+from monai.handlers import LrScheduleHandler
+
+from semicl_monai.handlers import ResumeCheckpoint, SeedEpoch
+from semicl_monai.utils import InputError
+
+
+def run(stage, folder, resume=False, stop_at=None, **options):
+    """Train a new stage, stopped as by a power cut in the middle of the iteration ``stop_at``."""
+    stage = stage(**options)
+    if stop_at is not None:
+
+        @stage.trainer.on(Events.ITERATION_COMPLETED(once=stop_at))
+        def stop(engine):
+            raise KeyboardInterrupt
+
+    handlers = (
+        SeedEpoch(stage.dataloader, seed=3),
+        LrScheduleHandler(stage.scheduler, print_lr=False),
+        ResumeCheckpoint(folder, stage.objects, resume),
+    )
+    if stop_at is None:
+        return stage.run(*handlers)
+    with pytest.raises(KeyboardInterrupt, match="^$"):
+        stage.run(*handlers)
+    return stage
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.weights(), other.weights(), strict=True))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "checkpoints" / "train"
+
+
+@pytest.mark.parametrize("first", [{"epochs": 2}, {"stop_at": 10}], ids=["of two epochs", "cut off in the third"])
+def test_a_resumed_run_ends_with_bitwise_the_same_weights(stage, folder, tmp_path, first):
+    whole = run(stage, tmp_path / "whole")
+    run(stage, folder, **first)
+    torch.rand(3)
+    resumed = run(stage, folder, resume=True, seed=1)
+    assert same(resumed, whole)
+    assert resumed.trainer.state.epoch == 4
+    assert resumed.trainer.state.iteration == 16
+    assert resumed.scheduler.get_last_lr() == whole.scheduler.get_last_lr()
+    one, other = resumed.optimizer.state_dict()["state"], whole.optimizer.state_dict()["state"]
+    assert all(torch.equal(one[i][key], other[i][key]) for i in other for key in other[i])
+
+
+def test_without_a_checkpoint_to_resume_the_stage_starts_from_its_beginning(stage, folder, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        assert same(run(stage, folder, resume=True), run(stage, tmp_path / "other"))
+    assert f"Nothing to resume in {folder}: the stage starts from its beginning." in caplog.text
+
+
+def test_a_complete_run_is_not_trained_any_further(stage, folder):
+    first = run(stage, folder, epochs=2)
+    again = run(stage, folder, epochs=2, resume="true", seed=1)
+    assert same(first, again)
+    assert again.trainer.state.epoch == 2
+
+
+def test_resuming_says_where_from(stage, folder, caplog):
+    run(stage, folder, epochs=2)
+    with caplog.at_level(logging.INFO):
+        run(stage, folder, epochs=3, resume=True)
+    assert f"Resumed from {folder / 'checkpoint_2.pt'}, epoch 2 of 3 is complete." in caplog.text
+
+
+def test_the_last_two_checkpoints_are_kept_and_nothing_else(stage, folder):
+    run(stage, folder, epochs=11)
+    assert names(folder) == ["checkpoint_10.pt", "checkpoint_11.pt"]
+
+
+def test_the_last_checkpoint_is_the_one_of_the_highest_epoch(stage, folder):
+    folder.mkdir(parents=True)
+    for epoch in (9, 10):
+        (folder / f"checkpoint_{epoch}.pt").touch()
+    assert ResumeCheckpoint(folder, {}).last() == folder / "checkpoint_10.pt"
+
+
+def test_a_half_written_file_is_passed_over(stage, folder, tmp_path):
+    run(stage, folder, epochs=2)
+    (folder / "tmp8zq1").write_bytes((folder / "checkpoint_2.pt").read_bytes()[:100])
+    assert same(run(stage, folder, resume=True, seed=1), run(stage, tmp_path / "whole"))
+
+
+def test_a_kill_while_writing_leaves_the_checkpoints_before(stage, folder, tmp_path, monkeypatch):
+    run(stage, folder, epochs=2)
+    write = torch.save
+
+    def kill(content, file, **options):
+        file.write(b"half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", kill)
+    with pytest.raises(KeyboardInterrupt, match="^$"):
+        run(stage, folder, resume=True)
+    monkeypatch.setattr(torch, "save", write)
+    assert [path.name for path in ResumeCheckpoint(folder, {}).checkpoints()] == ["checkpoint_1.pt", "checkpoint_2.pt"]
+    assert same(run(stage, folder, resume=True, seed=1), run(stage, tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1000])
+def test_a_truncated_checkpoint_is_refused_in_one_line(stage, folder, num_bytes):
+    run(stage, folder, epochs=2)
+    last = folder / "checkpoint_2.pt"
+    last.write_bytes(last.read_bytes()[:num_bytes])
+    with pytest.raises(InputError, match=r"^cannot resume from .*checkpoint_2\.pt: it does not fit this run") as raised:
+        run(stage, folder, resume=True)
+    assert "\n" not in str(raised.value)
+
+
+def test_another_architecture_is_refused_in_one_line_with_the_first_tensor(stage, folder):
+    run(stage, folder, epochs=1)
+    with pytest.raises(InputError, match=r"it does not fit this run \(Error.* size mismatch for 0\.weight") as raised:
+        run(stage, folder, resume=True, channels=5)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_checkpoint_without_an_object_of_the_run_is_refused(stage, folder):
+    run(stage, folder, epochs=1)
+    other = stage()
+    handler = ResumeCheckpoint(folder, {**other.objects, "best_metric": other.scheduler}, resume=True)
+    with pytest.raises(InputError, match=r"it does not fit this run \(.*'best_metric'"):
+        other.run(handler)
+
+
+def test_a_checkpoint_of_a_later_epoch_is_refused(stage, folder):
+    run(stage, folder, epochs=3)
+    with pytest.raises(InputError, match=r"checkpoint_3\.pt: it is of epoch 3, wanted at most 2 \(--epochs\)"):
+        run(stage, folder, epochs=2, resume=True)
+
+
+def test_checkpoints_of_an_earlier_run_are_set_aside_and_not_lost(stage, folder):
+    run(stage, folder, epochs=3)
+    before = (folder / "checkpoint_3.pt").read_bytes()
+    run(stage, folder, epochs=1)
+    assert names(folder) == ["checkpoint_1.pt"]
+    previous = folder.with_name("train.previous")
+    assert names(previous) == ["checkpoint_2.pt", "checkpoint_3.pt"]
+    assert (previous / "checkpoint_3.pt").read_bytes() == before
+
+
+def test_a_run_that_ends_before_its_first_checkpoint_leaves_the_set_aside_ones(stage, folder):
+    run(stage, folder, epochs=2)
+    run(stage, folder, stop_at=2)
+    run(stage, folder, stop_at=2)
+    assert names(folder.with_name("train.previous")) == ["checkpoint_1.pt", "checkpoint_2.pt"]
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+@pytest.mark.filterwarnings("ignore:.*GradScaler")
+def test_the_gradient_scaler_of_the_trainer_is_saved(stage, folder):
+    run(stage, folder, epochs=1, amp=True)
+    assert "scaler" in torch.load(folder / "checkpoint_1.pt", weights_only=True)
+
+
+def test_the_gradient_scaler_of_the_trainer_is_restored(stage, folder):
+    scales = []
+    for resume, scale in ((False, 4.0), (True, 8.0)):
+        one = stage(epochs=1)
+        one.trainer.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        one.run(ResumeCheckpoint(folder, one.objects, resume=resume))
+        scales.append(one.trainer.scaler.get_scale())
+    assert scales == [4.0, 4.0]
+
+
+@pytest.mark.parametrize("resume", ["maybe", "", None])
+def test_resume_must_be_a_switch(folder, resume):
+    with pytest.raises(InputError, match=rf"resume must be true or false, got '{resume}'"):
+        ResumeCheckpoint(folder, {}, resume)
+
+
+def test_it_builds_from_a_config(stage, folder):
+    config = {
+        "handler": {
+            "_target_": "semicl_monai.handlers.ResumeCheckpoint",
+            "folder": str(folder),
+            "objects": {"network": stage().network},
+            "resume": "true",
+        }
+    }
+    handler = ConfigParser(config).get_parsed_content("handler")
+    assert (handler.folder, list(handler.objects), handler.resume) == (folder, ["network"], True)
