@@ -42,6 +42,8 @@ class SegmentationDatalist:
         download: fetch the Decathlon task named by the last folder of ``dataset_dir`` when the file is not there yet;
             also ``"true"`` and ``"false"``.
         save_to: file to write the split to, see :meth:`save`.
+        earlier_split: the split that the stage before was run with; where the file exists, no case that stage trained
+            with may be a validation or test case now, and no case it validated with a test case.
 
     Attributes:
         labelled: ``{"image", "label", "case"}`` of each labelled training volume.
@@ -65,6 +67,7 @@ class SegmentationDatalist:
         split_file: str | os.PathLike | None = None,
         download: bool | str = False,
         save_to: str | os.PathLike | None = None,
+        earlier_split: str | os.PathLike | None = None,
     ) -> None:
         self.labelled_fraction = labelled_fraction
         self.split_seed = split_seed
@@ -80,6 +83,8 @@ class SegmentationDatalist:
         self.unlabelled = [_image_record(records[case]) for case in self.split["unlabelled"]]
         self.training = [_image_record(record) for record in self.labelled] + self.unlabelled
         _refuse_missing_files([*self.labelled, *self.unlabelled, *self.validation, *self.test])
+        if earlier_split and Path(earlier_split).is_file():
+            _refuse_leaks(self.split, Path(earlier_split))
         if save_to:
             self.save(save_to)
 
@@ -209,6 +214,18 @@ def _refuse_wrong_cases(split: Mapping[str, list[str]], records: Mapping[str, Re
     bare = [case for part in PARTS if part != "unlabelled" for case in split[part] if "label" not in records[case]]
     if bare:
         raise InputError(f"split_file {file} wants labels of cases that have none: {_listing(bare)}.")
+
+
+def _refuse_leaks(split: Mapping[str, list[str]], file: Path) -> None:
+    earlier = {part: set(names) for part, names in _read_json(file, "earlier_split").items() if part in PARTS}
+    trained = earlier.get("labelled", set()) | earlier.get("unlabelled", set())
+    leaked = [case for case in split["validation"] if case in trained]
+    leaked += [case for case in split["test"] if case in trained | earlier.get("validation", set())]
+    if leaked:
+        raise InputError(
+            f"the stage before has seen cases that are held out now: {_listing(leaked)}; give the split_seed or "
+            f"split_file it was run with, see {file}."
+        )
 
 
 def _refuse_missing_files(records: Iterable[Record]) -> None:

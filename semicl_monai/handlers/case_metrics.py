@@ -45,7 +45,7 @@ class CaseMetrics:
         """Attach to an evaluator with decollated ``pred`` and ``label`` ``(1, H, W, D)``, and ``case`` in its batch."""
         engine.add_event_handler(Events.STARTED, self.rows.clear)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-        engine.add_event_handler(Events.COMPLETED, self.write)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def __call__(self, engine: Engine) -> None:
         for case, sample in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[call-overload]

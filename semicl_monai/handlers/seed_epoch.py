@@ -36,3 +36,5 @@ class SeedEpoch:
             sampler.set_epoch(engine.state.epoch)
         if getattr(sampler, "generator", None) is not None:
             sampler.generator.manual_seed(seed)  # type: ignore[attr-defined]
+        # An iterator of the epoch before would first be asked for one batch too many, which draws from the generator.
+        engine.set_data(self.dataloader)

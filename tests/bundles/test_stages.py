@@ -116,8 +116,22 @@ def test_the_whole_job_ends_with_tables_pictures_and_masks(run_stage, dataset_di
 def test_the_split_of_a_run_can_be_passed_back_in(run_stage, tmp_path):
     run_stage("train", pretrained="none", validation="none", split_seed=3)
     first = json.loads((tmp_path / "eval/train/split.json").read_text())
-    run_stage("evaluate", split_file=str(tmp_path / "eval/train/split.json"), split_seed=0)
+    run_stage("evaluate", split_file=str(tmp_path / "eval/train/split.json"))
     assert json.loads((tmp_path / "eval/evaluate/split.json").read_text())["test"] == first["test"]
+
+
+@pytest.mark.parametrize("later", ["train", "evaluate"])
+def test_a_later_stage_refuses_to_hold_out_what_an_earlier_one_has_seen(run_stage, later):
+    run_stage("pretrain", method="local")
+    run_stage("train", validation="none")
+    with pytest.raises(RuntimeError) as caught:
+        run_stage(later, split_seed=1)
+    assert "has seen cases that are held out now" in _cause(caught.value)
+
+
+def test_training_from_scratch_may_use_another_split_than_pretraining(run_stage):
+    run_stage("pretrain", method="local")
+    run_stage("train", pretrained="none", validation="none", split_seed=1)
 
 
 @pytest.mark.parametrize(

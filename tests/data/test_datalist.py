@@ -280,3 +280,23 @@ def test_the_real_hippocampus_task_gives_120_40_40_volumes_and_six_labelled_at_f
     datalist = SegmentationDatalist(REAL_DATA, labelled_fraction=0.05)
     assert [len(part) for part in (datalist.training, datalist.validation, datalist.test)] == [120, 40, 40]
     assert len(datalist.labelled) == 6
+
+
+def test_a_case_that_an_earlier_stage_trained_with_cannot_be_held_out(root, tmp_path):
+    SegmentationDatalist(root, split_seed=0, save_to=tmp_path / "split.json")
+    with pytest.raises(InputError, match="the stage before has seen cases that are held out now"):
+        SegmentationDatalist(root, split_seed=1, earlier_split=tmp_path / "split.json")
+
+
+def test_the_same_split_with_more_labels_agrees_with_an_earlier_stage(root, tmp_path):
+    few = SegmentationDatalist(root, labelled_fraction=1, save_to=tmp_path / "split.json")
+    more = SegmentationDatalist(root, labelled_fraction=2, earlier_split=tmp_path / "split.json")
+    assert few.split["test"] == more.split["test"]
+
+
+def test_a_case_that_an_earlier_stage_validated_with_cannot_be_a_test_case(root, tmp_path):
+    datalist = SegmentationDatalist(root)
+    swapped = {**datalist.split, "validation": datalist.split["test"], "test": datalist.split["validation"]}
+    (tmp_path / "split.json").write_text(json.dumps(swapped))
+    with pytest.raises(InputError, match="the stage before has seen cases"):
+        SegmentationDatalist(root, earlier_split=tmp_path / "split.json")

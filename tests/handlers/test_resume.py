@@ -28,7 +28,7 @@ def run(stage, folder, resume=False, stop_at=None, **options):
     )
     if stop_at is None:
         return stage.run(*handlers)
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         stage.run(*handlers)
     return stage
 
@@ -107,7 +107,7 @@ def test_a_kill_while_writing_leaves_the_checkpoints_before(stage, folder, tmp_p
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", kill)
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         run(stage, folder, resume=True)
     monkeypatch.setattr(torch, "save", write)
     assert [path.name for path in ResumeCheckpoint(folder, {}).checkpoints()] == ["checkpoint_1.pt", "checkpoint_2.pt"]
@@ -173,9 +173,10 @@ def test_the_gradient_scaler_of_the_trainer_is_restored(stage, folder):
     scales = []
     for resume, scale in ((False, 4.0), (True, 8.0)):
         one = stage(epochs=1)
-        one.trainer.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        one.trainer.add_event_handler(Events.STARTED, lambda engine, s=scaler: setattr(engine, "scaler", s))
         one.run(ResumeCheckpoint(folder, one.objects, resume=resume))
-        scales.append(one.trainer.scaler.get_scale())
+        scales.append(scaler.get_scale())
     assert scales == [4.0, 4.0]
 
 

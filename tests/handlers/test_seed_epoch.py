@@ -73,6 +73,7 @@ def test_ranks_draw_different_augmentation(stage, monkeypatch):
     drawn = []
     for rank in (0, 1):
         monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
         monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
         one, engine = stage(), Engine(lambda engine, batch: None)
         SeedEpoch(one.dataloader)(engine)

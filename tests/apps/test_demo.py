@@ -1,0 +1,64 @@
+"""The demonstration calls the runner and nothing else, and says what it called."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from semicl_monai.apps.demo import comparison, demo
+from semicl_monai.utils import InputError
+
+
+@pytest.fixture
+def summary():
+    def write(folder, dice):
+        def mean(value):
+            return {"mean": value, "interval": [value, value]}
+
+        classes = {name: {"dice": mean(dice), "hd95": mean(2.5), "asd": mean(1)} for name in ("Anterior", "mean")}
+        path = folder / "eval/evaluate/summary.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"num_cases": 4, "classes": classes}))
+
+    return write
+
+
+def test_every_step_is_printed_as_the_command_that_runs(tmp_path, monkeypatch, capsys, summary):
+    called = []
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, check: called.append(command) or SimpleNamespace(returncode=0)
+    )
+    summary(tmp_path / "pretrained", 0.8)
+    summary(tmp_path / "scratch", 0.7)
+    demo(str(tmp_path))
+    output = capsys.readouterr().out
+    assert [command[4] for command in called] == ["pretrain", "run", "evaluate", "run", "evaluate", "run"]
+    assert all(command[1:4] == ["-m", "monai.bundle", "run"] for command in called)
+    assert all(f"$ {shlex.join(['python', *command[1:]])}" in output for command in called)
+    assert "4 SYNTHETIC volumes" in output
+    assert str(tmp_path / "pretrained/models/model.pt") in output
+
+
+def test_a_step_that_fails_ends_the_demonstration_with_its_exit_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda command, check: SimpleNamespace(returncode=3))
+    with pytest.raises(SystemExit, match="3"):
+        demo(str(tmp_path))
+
+
+def test_a_missing_bundle_is_named(tmp_path):
+    with pytest.raises(InputError, match="no bundle at .*nowhere"):
+        demo(str(tmp_path), bundle=str(tmp_path / "nowhere"))
+
+
+def test_the_comparison_shows_dice_and_hd95_of_each_run(tmp_path, summary):
+    summary(tmp_path / "a", 0.8)
+    summary(tmp_path / "b", 0.7)
+    table = comparison({"pre-trained": tmp_path / "a", "from scratch": tmp_path / "b"})
+    header, first, second = table.splitlines()[2:]
+    assert header.split() == ["Dice", "Anterior", "Dice", "mean", "HD95", "Anterior", "HD95", "mean"]
+    assert first.split() == ["pre-trained", "0.800", "0.800", "2.500", "2.500"]
+    assert second.split() == ["from", "scratch", "0.700", "0.700", "2.500", "2.500"]

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import DataLoader, Dataset, MetaTensor
+from monai.engines import SupervisedEvaluator
+from torch import nn
+
+from semicl_monai.handlers import CaseMetrics, case_metrics, mean_with_interval
+
+SPACING = (1.0, 2.0, 3.5)
+SIZE = (6, 5, 4)
+DIAGONAL = math.sqrt(sum((n * s) ** 2 for n, s in zip(SIZE, SPACING, strict=True)))
+
+
+def label_map(values, spacing=SPACING):
+    return MetaTensor(
+        torch.as_tensor(values, dtype=torch.float32)[None], affine=torch.diag(torch.tensor([*spacing, 1.0]))
+    )
+
+
+def blobs(seed):
+    """A random label map of two classes, roughly in two halves."""
+    rng = np.random.default_rng(seed)
+    values = np.zeros(SIZE)
+    values[1:3][rng.random((2, 5, 4)) < 0.7] = 1
+    values[3:6][rng.random((3, 5, 4)) < 0.4] = 2
+    return values
+
+
+def edge(mask):
+    """Voxels of a mask with one of their six neighbours outside of it; outside of the volume counts as outside."""
+
+    def inside(voxel):
+        return all(0 <= v < n for v, n in zip(voxel, mask.shape, strict=True)) and mask[voxel]
+
+    steps = [tuple(sign * (axis == i) for i in range(3)) for axis in range(3) for sign in (-1, 1)]
+    return [
+        voxel
+        for voxel in product(*map(range, mask.shape))
+        if mask[voxel] and not all(inside(tuple(v + d for v, d in zip(voxel, step, strict=True))) for step in steps)
+    ]
+
+
+def nearest(sources, targets, spacing):
+    """The distance in mm of every source to the target nearest to it."""
+    return [min(math.dist(np.multiply(a, spacing), np.multiply(b, spacing)) for b in targets) for a in sources]
+
+
+def oracle(pred, truth, spacing):
+    """Dice, HD95 and average symmetric surface distance by plain loops."""
+    voxels = list(product(*map(range, truth.shape)))
+    both = sum(bool(pred[v] and truth[v]) for v in voxels)
+    dice = 2 * both / sum(int(pred[v]) + int(truth[v]) for v in voxels)
+    there, back = nearest(edge(pred), edge(truth), spacing), nearest(edge(truth), edge(pred), spacing)
+    hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
+    return dice, hd95, sum(there + back) / len(there + back)
+
+
+@pytest.mark.parametrize("spacing", [SPACING, (1.0, 1.0, 1.0), (0.4, 3.0, 0.4)])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_metrics_are_those_of_plain_loops_over_the_voxels(seed, spacing):
+    pred, truth = blobs(seed), blobs(seed + 1)
+    values = case_metrics(label_map(pred), label_map(truth, spacing), num_classes=3)
+    for index, label in enumerate((1, 2)):
+        wanted = oracle(pred == label, truth == label, spacing)
+        got = [float(values[metric][index]) for metric in ("dice", "hd95", "asd")]
+        assert got == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_label_without_metadata_has_a_spacing_of_one():
+    pred, truth = blobs(0), blobs(1)
+    values = case_metrics(torch.as_tensor(pred)[None], torch.as_tensor(truth)[None], num_classes=3)
+    assert float(values["hd95"][0]) == pytest.approx(oracle(pred == 1, truth == 1, (1, 1, 1))[1], rel=1e-4)
+
+
+def test_a_perfect_prediction_has_dice_one_and_no_distance():
+    values = case_metrics(label_map(blobs(0)), label_map(blobs(0)), num_classes=3)
+    assert values["dice"].tolist() == [1, 1]
+    assert values["hd95"].tolist() == values["asd"].tolist() == [0, 0]
+
+
+def test_a_class_that_is_not_predicted_has_dice_zero_and_the_diagonal_of_the_volume():
+    pred = blobs(0)
+    pred[pred == 2] = 0
+    values = case_metrics(label_map(pred), label_map(blobs(1)), num_classes=3)
+    assert float(values["dice"][1]) == 0
+    assert float(values["hd95"][1]) == float(values["asd"][1]) == pytest.approx(DIAGONAL)
+    assert float(values["hd95"][0]) < DIAGONAL
+
+
+@pytest.mark.parametrize("predicted", [True, False])
+def test_a_class_that_is_not_in_the_truth_has_no_metrics(predicted):
+    pred, truth = blobs(0), blobs(1)
+    truth[truth == 2] = 0
+    pred[pred == 2] = 2 if predicted else 0
+    values = case_metrics(label_map(pred), label_map(truth), num_classes=3)
+    for metric in ("dice", "hd95", "asd"):
+        assert math.isnan(values[metric][1])
+        assert math.isfinite(values[metric][0])
+
+
+def test_one_voxel_against_another_is_their_distance():
+    pred, truth = np.zeros(SIZE), np.zeros(SIZE)
+    pred[1, 1, 1], truth[3, 2, 2] = 1, 1
+    values = case_metrics(label_map(pred), label_map(truth), num_classes=2)
+    wanted = math.sqrt((2 * 1.0) ** 2 + (1 * 2.0) ** 2 + (1 * 3.5) ** 2)
+    assert float(values["hd95"][0]) == float(values["asd"][0]) == pytest.approx(wanted)
+
+
+def test_the_interval_is_a_bootstrap_over_cases_and_holds_the_mean():
+    values = np.random.default_rng(0).normal(0.8, 0.1, 30)
+    result = mean_with_interval(values)
+    low, high = result["interval"]
+    assert result["mean"] == pytest.approx(sum(values) / 30)
+    assert low < result["mean"] < high
+    rng = np.random.default_rng(1)
+    means = sorted(sum(rng.choice(values, 30)) / 30 for _ in range(4000))
+    assert (low, high) == pytest.approx((means[100], means[3900]), abs=0.005)
+    assert mean_with_interval(values) == result
+
+
+def test_missing_values_take_no_part_in_mean_and_interval():
+    values = np.array([0.5, 0.7, 0.9])
+    assert mean_with_interval(np.array([0.5, np.nan, 0.7, 0.9, np.nan])) == mean_with_interval(values)
+
+
+@pytest.mark.parametrize(("values", "mean"), [([0.5], 0.5), ([np.nan, 0.5], 0.5), ([], np.nan), ([np.nan], np.nan)])
+def test_of_fewer_than_two_values_there_is_no_interval(values, mean):
+    result = mean_with_interval(np.array(values, dtype=float))
+    assert result["mean"] == pytest.approx(mean, nan_ok=True)
+    assert np.isnan(result["interval"]).all()
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+    """A function that evaluates predictions against truths with the handler, through MONAI's own evaluator."""
+
+    def run(cases, **options):
+        records = [{"image": label_map(pred), "label": label_map(truth), "case": case} for case, pred, truth in cases]
+        handler = CaseMetrics(tmp_path / "eval", ["front", "back"], **options)
+        evaluator = SupervisedEvaluator(
+            device=torch.device("cpu"),
+            val_data_loader=DataLoader(Dataset(records), batch_size=1),
+            network=nn.Identity(),
+            val_handlers=[handler],
+        )
+        evaluator.run()
+        with open(tmp_path / "eval" / "cases.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return evaluator, handler, rows, json.loads((tmp_path / "eval" / "summary.json").read_text())
+
+    return run
+
+
+def test_the_table_has_a_line_a_case_and_class_with_its_values(evaluate):
+    _, _, rows, _ = evaluate([("a", blobs(0), blobs(1)), ("b", blobs(2), blobs(3))])
+    assert [(row["case"], row["class"]) for row in rows] == [
+        ("a", "front"),
+        ("a", "back"),
+        ("b", "front"),
+        ("b", "back"),
+    ]
+    for row, (seed, label) in zip(rows, product((0, 2), (1, 2)), strict=True):
+        wanted = oracle(blobs(seed) == label, blobs(seed + 1) == label, SPACING)
+        assert [float(row[metric]) for metric in ("dice", "hd95", "asd")] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_summary_is_by_class_and_over_the_mean_of_the_classes_of_a_case(evaluate):
+    evaluator, _, rows, summary = evaluate([("a", blobs(0), blobs(1)), ("b", blobs(2), blobs(3))], about={"seed": 3})
+    dice = {(row["case"], row["class"]): float(row["dice"]) for row in rows}
+    means = {name: (dice["a", name] + dice["b", name]) / 2 for name in ("front", "back")}
+    assert (summary["seed"], summary["num_cases"]) == (3, 2)
+    assert list(summary["classes"]) == ["front", "back", "mean"]
+    for name, mean in {**means, "mean": (means["front"] + means["back"]) / 2}.items():
+        found = summary["classes"][name]["dice"]
+        assert found["mean"] == pytest.approx(mean)
+        assert found["interval"][0] <= mean <= found["interval"][1]
+        assert evaluator.state.metrics[f"dice_{name}"] == pytest.approx(mean)
+
+
+def test_a_class_that_a_case_does_not_have_is_left_out_of_its_means(evaluate):
+    truth = blobs(1)
+    truth[truth == 2] = 0
+    _, _, rows, summary = evaluate([("a", blobs(0), truth), ("b", blobs(2), blobs(3))])
+    dice = [float(row["dice"]) for row in rows]
+    assert math.isnan(dice[1])
+    assert summary["classes"]["back"]["dice"]["mean"] == pytest.approx(dice[3])
+    assert summary["classes"]["mean"]["dice"]["mean"] == pytest.approx((dice[0] + (dice[2] + dice[3]) / 2) / 2)
+
+
+def test_a_second_run_begins_a_new_table(evaluate):
+    evaluator, handler, rows, _ = evaluate([("a", blobs(0), blobs(1))])
+    evaluator.run()
+    assert len(handler.rows) == len(rows) == 2
+
+
+def test_it_builds_from_a_config(tmp_path):
+    config = {
+        "handler": {
+            "_target_": "semicl_monai.handlers.CaseMetrics",
+            "output_dir": str(tmp_path),
+            "class_names": ["a"],
+            "about": {"weights": "model.pt"},
+        }
+    }
+    assert ConfigParser(config).get_parsed_content("handler").about == {"weights": "model.pt"}
