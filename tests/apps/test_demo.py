@@ -50,7 +50,7 @@ def test_a_step_that_fails_ends_the_demonstration_with_its_exit_code(tmp_path, m
 
 
 def test_a_missing_bundle_is_named(tmp_path):
-    with pytest.raises(InputError, match="no bundle at .*nowhere"):
+    with pytest.raises(InputError, match=r"no bundle at .*nowhere"):
         demo(str(tmp_path), bundle=str(tmp_path / "nowhere"))
 
 
