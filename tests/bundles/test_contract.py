@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
+from monai.handlers import from_engine
 
 SCHEMA = Path(
     os.environ.get("SEMICL_SCHEMA", Path(__file__).parents[3] / "shared/docs/schema/meta_schema_20240725.json")
@@ -83,3 +84,22 @@ def test_a_config_file_has_no_key_twice(config, name, monkeypatch):
 def test_training_has_one_run_list_only(config):
     lists = [key for key, value in json.loads(config("train").read_text()).items() if isinstance(value, list)]
     assert set(lists) & {"run", "pretrain", "evaluate"} == {"run"}
+
+
+@pytest.mark.parametrize("name", ["pretrain", "train"])
+def test_the_loss_of_a_step_is_where_the_tracking_of_the_runner_looks_for_it(run_stage, name):
+    options = {"pretrain": {"method": "global"}, "train": {"pretrained": "none", "validation": "none"}}
+    built = run_stage(name, **options[name])
+    output = built.parser.get_parsed_content("train::trainer").state.output
+    assert isinstance(from_engine(["loss"], first=True)(output), float)
+
+
+def test_the_runner_tracks_a_stage_with_mlflow(workflow, tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is in the extra 'tracking'")
+    built = workflow("train", pretrained="none", validation="none", tracking="mlflow")
+    built.initialize()
+    built.run()
+    built.finalize()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlruns.db")
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert "train_loss" in run.data.metrics

@@ -41,7 +41,6 @@ class Stage:
             network=self.network,
             optimizer=self.optimizer,
             loss_function=nn.MSELoss(),
-            decollate=False,
             **options,
         )
 

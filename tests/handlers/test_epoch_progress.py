@@ -16,7 +16,7 @@ def test_one_bar_counts_epochs_and_shows_the_last_loss(stage, capsys):
     assert last.startswith("Fine-tuning")
     assert "3/3" in last
     loss = float(re.search(r"loss=([\d.e+-]+)", last)[1])
-    assert loss == pytest.approx(one.trainer.state.output["loss"].item(), rel=0.01)
+    assert loss == pytest.approx(one.trainer.state.output[0]["loss"], rel=0.01)
 
 
 def test_it_builds_from_a_config():
