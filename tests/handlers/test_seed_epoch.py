@@ -17,7 +17,8 @@ def batches(stage, *, seed, epochs, first=1):
     seen = {}
 
     def record(engine):
-        seen.setdefault(engine.state.epoch, []).extend([engine.state.batch["image"].clone(), torch.rand(1)])
+        images = [sample["image"].clone() for sample in engine.state.batch]
+        seen.setdefault(engine.state.epoch, []).extend([*images, torch.rand(1)])
 
     stage.trainer.add_event_handler(Events.ITERATION_COMPLETED, record)
     if first > 1:
