@@ -13,7 +13,8 @@ from semicl_monai.utils import InputError
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"
 # The size at which the whole demonstration takes a few minutes on two CPU cores.
-SMALL = {"labelled_fraction": 2, "iterations_per_epoch": 20, "network_def::features": [8, 16, 32, 64, 64, 8]}
+NETWORK = {"network_def::features": [8, 16, 32, 64, 64, 8]}
+TRAINING = {**NETWORK, "labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
 
 
 def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
@@ -36,17 +37,14 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
     data = make_synthetic_hippocampus(output / "synthetic_hippocampus")
     print(f"Synthetic data (not real images): {data}")
     runs = {"pre-trained": output / "pretrained", "from scratch": output / "scratch"}
-    common = {**SMALL, "dataset_dir": data}
-    _step("pretrain", configs / "pretrain.json", **common, output_dir=runs["pre-trained"], epochs=8)
+    pretrained = runs["pre-trained"]
+    _step("pretrain", configs / "pretrain.json", **TRAINING, dataset_dir=data, output_dir=pretrained, epochs=8)
     for name, folder in runs.items():
+        where = {"dataset_dir": data, "output_dir": folder}
         start = {"pretrained": "none"} if name == "from scratch" else {}
-        fine = {**common, **start, "output_dir": folder}
-        _step("run", configs / "train.json", **fine, epochs=12, validation="none")
-        evaluation = {k: v for k, v in fine.items() if k not in ("pretrained", "iterations_per_epoch")}
-        _step("evaluate", configs / "evaluate.json", **evaluation)
-    network = {k: v for k, v in SMALL.items() if k.startswith("network_def")}
-    images = {"dataset_dir": data / "imagesTs", "output_dir": runs["pre-trained"]}
-    _step("run", configs / "inference.json", **images, **network)
+        _step("run", configs / "train.json", **TRAINING, **where, **start, epochs=12, validation="none")
+        _step("evaluate", configs / "evaluate.json", **NETWORK, **where)
+    _step("run", configs / "inference.json", **NETWORK, dataset_dir=data / "imagesTs", output_dir=pretrained)
     print(comparison(runs))
     _say_where(runs)
 

@@ -42,8 +42,9 @@ class SegmentationDatalist:
         download: fetch the Decathlon task named by the last folder of ``dataset_dir`` when the file is not there yet;
             also ``"true"`` and ``"false"``.
         save_to: file to write the split to, see :meth:`save`.
-        earlier_split: the split that the stage before was run with; where the file exists, no case that stage trained
-            with may be a validation or test case now, and no case it validated with a test case.
+        earlier_split: what the weights that are started from have seen, as written beside them; where the file exists,
+            no case they were trained with may be a validation or test case now, no case they were chosen with a test
+            case, and no label they know a label of an unlabelled case.
 
     Attributes:
         labelled: ``{"image", "label", "case"}`` of each labelled training volume.
@@ -132,7 +133,7 @@ class SegmentationDatalist:
 
 
 def _find_datalist(dataset_dir: str | os.PathLike, datalist: str | os.PathLike, download: bool | str) -> Path:
-    wants_download = is_true(download)
+    wants_download = is_true(download, "download")
     folder = Path(dataset_dir or "").expanduser()
     file = Path(os.path.abspath(folder / datalist))
     if wants_download and not file.is_file():
@@ -223,8 +224,14 @@ def _refuse_leaks(split: Mapping[str, list[str]], file: Path) -> None:
     leaked += [case for case in split["test"] if case in trained | earlier.get("validation", set())]
     if leaked:
         raise InputError(
-            f"the stage before has seen cases that are held out now: {_listing(leaked)}; give the split_seed or "
-            f"split_file it was run with, see {file}."
+            f"the weights have seen cases that are held out now: {_listing(leaked)}; give the split_seed or split_file "
+            f"they were trained with, see {file}."
+        )
+    known = [case for case in split["unlabelled"] if case in earlier.get("labelled", set())]
+    if known:
+        raise InputError(
+            f"the weights have seen labels of cases that are unlabelled now: {_listing(known)}; give the "
+            f"labelled_fraction they were trained with, or a larger one, see {file}."
         )
 
 

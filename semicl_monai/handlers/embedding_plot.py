@@ -15,6 +15,8 @@ from sklearn.manifold import TSNE
 from torch import nn
 from torch.nn import functional as F
 
+from semicl_monai.utils import InputError
+
 
 class EmbeddingPlot:
     """Draw the pixel features of labelled images in two dimensions, coloured by label, before and after training.
@@ -32,7 +34,7 @@ class EmbeddingPlot:
         seed: seed of the choice of pixels.
 
     Raises:
-        ValueError: When ``method`` is unknown.
+        InputError: When ``method`` is unknown.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class EmbeddingPlot:
         seed: int = 0,
     ) -> None:
         if method not in ("pca", "tsne"):
-            raise ValueError(f"method must be 'pca' or 'tsne', got '{method}'.")
+            raise InputError(f"method must be 'pca' or 'tsne', got '{method}'.")
         self.path, self.network, self.dataset = Path(path), network, dataset
         self.num_per_class, self.method, self.seed = num_per_class, method, seed
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 from ignite.handlers import DiskSaver
 from monai.engines import Evaluator
 from torch import nn
+
+from semicl_monai.utils import save_json
 
 
 class ModelSaver:
@@ -20,10 +23,21 @@ class ModelSaver:
         network: the plain network.
         evaluator: the engine whose key metric chooses, run by a :class:`monai.handlers.ValidationHandler` that stands
             before this handler; without one the last state is written.
+        split_file: file of the split; where it exists, what was seen is written beside the weights (``model.json`` for
+            ``model.pt``), so that a later stage can tell whether it holds out a case the weights know.
+        uses_labels: whether the stage sees the labels of the labelled cases.
     """
 
-    def __init__(self, path: str | Path, network: nn.Module, evaluator: Evaluator | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        network: nn.Module,
+        evaluator: Evaluator | None = None,
+        split_file: str | Path | None = None,
+        uses_labels: bool = True,
+    ) -> None:
         self.path, self.network, self.evaluator = Path(path), network, evaluator
+        self.split_file, self.uses_labels = split_file, uses_labels
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer, behind its ``ValidationHandler``."""
@@ -45,3 +59,10 @@ class ModelSaver:
     def _write(self) -> None:
         network = getattr(self.network, "module", self.network)
         DiskSaver(str(self.path.parent), require_empty=False)(network.state_dict(), self.path.name)
+        if self.split_file is not None and Path(self.split_file).is_file():
+            save_json(self._seen(json.loads(Path(self.split_file).read_text())), self.path.with_suffix(".json"))
+
+    def _seen(self, split: dict) -> dict:
+        if self.uses_labels:
+            return split
+        return {**split, "labelled": [], "unlabelled": [*split["labelled"], *split["unlabelled"]]}

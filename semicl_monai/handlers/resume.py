@@ -14,6 +14,24 @@ from ignite.handlers import Checkpoint, DiskSaver, global_step_from_engine
 from semicl_monai.utils import InputError, is_true
 
 
+def set_aside(folder: str | Path, resume: bool | str = False) -> None:
+    """Move the checkpoints of an earlier run to ``<folder>.previous``, unless that run is to be resumed.
+
+    A run of several stages does so for all of them before its first: a stage that was not reached must not find the
+    checkpoints of another run when it is resumed.
+
+    Args:
+        folder: what to move, with all folders below it; it may be missing.
+        resume: whether to leave everything where it is; also ``"true"``.
+    """
+    folder = Path(folder)
+    if is_true(resume, "resume") or not any(folder.rglob("checkpoint_*.pt")):
+        return
+    previous = folder.with_name(f"{folder.name}.previous")
+    shutil.rmtree(previous, ignore_errors=True)
+    folder.rename(previous)
+
+
 class ResumeCheckpoint:
     """Save all that a run needs to be continued after each epoch, and continue from it when asked to.
 
@@ -45,7 +63,7 @@ class ResumeCheckpoint:
         if getattr(engine, "scaler", None) is not None:
             self.objects.update(scaler=engine.scaler)  # type: ignore[attr-defined]
         if not self.resume:
-            self._set_aside()
+            set_aside(self.folder)
         elif last := self.last():
             self._restore(engine, last)
         else:
@@ -81,10 +99,3 @@ class ResumeCheckpoint:
             )
         engine.state.max_epochs = max_epochs
         engine.logger.info(f"Resumed from {path}, epoch {engine.state.epoch} of {max_epochs} is complete.")
-
-    def _set_aside(self) -> None:
-        if not self.checkpoints():
-            return
-        previous = self.folder.with_name(f"{self.folder.name}.previous")
-        shutil.rmtree(previous, ignore_errors=True)
-        self.folder.rename(previous)

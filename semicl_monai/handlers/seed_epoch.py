@@ -7,6 +7,8 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 from torch.utils.data import DataLoader
 
+from semicl_monai.utils.distributed import in_several_processes
+
 
 class SeedEpoch:
     """Seed everything random at the start of each epoch from the run's seed and the epoch's number.
@@ -27,7 +29,7 @@ class SeedEpoch:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+        rank = dist.get_rank() if in_several_processes() else 0
         seed = (self.seed * 1_000_003 + engine.state.epoch * 1_009 + rank) % 2**31
         torch.manual_seed(seed)
         self.dataloader.dataset.transform.set_random_state(seed=seed)  # type: ignore[attr-defined]

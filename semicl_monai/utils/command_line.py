@@ -14,6 +14,9 @@ from monai.bundle import ConfigParser, run
 
 from semicl_monai.utils.errors import InputError
 
+# What the runner adds to a config for its experiment tracking, and a user may set.
+TRACKING = ["tracking_uri", "experiment_name", "run_name", "save_execute_config", "is_not_rank0"]
+
 
 def find_bundle_root() -> str:
     """Return the folder above ``configs`` of the config file the runner was called with, elsewhere ``"."``.
@@ -36,6 +39,7 @@ def check_overrides() -> None:
     if not files:
         return
     known = [*ConfigParser.load_config_files(files), *inspect.signature(run).parameters]
+    known += TRACKING if "tracking" in arguments else []
     for name in arguments:
         top = name.replace("#", "::").split("::")[0]
         if top not in known:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from semicl_monai.utils.errors import InputError
@@ -29,6 +31,37 @@ def is_true(value: Any, option: str = "a switch") -> bool:
     return text == "true"
 
 
+def one_of(value: Any, known: Sequence[str], option: str) -> str:
+    """Read an option that has a few known values; upper case and Python's ``None`` are as good.
+
+    Args:
+        value: the option as given.
+        known: its values.
+        option: its name, for the error.
+
+    Raises:
+        InputError: When ``value`` is none of ``known``.
+
+    Example:
+        >>> one_of(None, ["best", "none"], "validation")
+        'none'
+    """
+    text = str(value).lower()
+    if text not in known:
+        raise InputError(f"{option} must be one of {', '.join(known)}, got '{value}'.")
+    return text
+
+
+def check_writable(folders: Sequence[str | Path]) -> None:
+    """Make the folders a run will write to, before it does any work.
+
+    Raises:
+        InputError: When one cannot be written to.
+    """
+    for folder in folders:
+        _check_writable(Path(folder))
+
+
 def save_json(content: Any, path: str | Path) -> None:
     """Write ``content`` to ``path``; its folder is made.
 
@@ -41,3 +74,11 @@ def save_json(content: Any, path: str | Path) -> None:
         path.write_text(json.dumps(content, indent=4, default=str) + "\n")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give a writable --output_dir.") from error
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; give a writable --output_dir.") from error

@@ -23,7 +23,7 @@ def test_a_stage_runs_from_any_folder_and_takes_the_options_a_person_would_type(
         ({"epochss": 1}, "error: unknown option --epochss, did you mean --epochs?"),
         ({"dataset_dir": "nowhere"}, "error: dataset_dir 'nowhere' does not hold dataset.json: point --dataset_dir"),
         ({"labelled_fraction": 0.01}, "labelled_fraction"),
-        ({"output_dir": "/dev/null/run"}, "error: cannot write /dev/null/run"),
+        ({"output_dir": "/dev/null/run"}, "error: cannot write to /dev/null/run"),
         ({"resume": "yes"}, "resume must be true or false, got 'yes'"),
     ],
 )
@@ -42,7 +42,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(command, ru
 
     killed = command("pretrain", **options, output_dir=tmp_path / "killed")
     process = subprocess.Popen(killed, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(tmp_path / "killed/models/checkpoints/pretrain_local/checkpoint_2.pt", process)
+    _wait_for(tmp_path / "killed/models/checkpoints/pretrain/local/checkpoint_2.pt", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed/models/model_pretrained.pt").exists()

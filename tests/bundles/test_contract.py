@@ -54,6 +54,14 @@ def test_training_and_inference_build_the_same_network(config):
     assert all(network == networks[0] for network in networks)
 
 
+def test_training_and_inference_scale_intensities_and_slide_the_window_alike(config):
+    train, inference = (json.loads(config(name).read_text()) for name in ("train", "inference"))
+    of_training, of_inference = train["deterministic_transforms"], inference["preprocessing"]["transforms"]
+    kept = ("ScaleIntensityRangePercentilesd",)
+    assert [t for t in of_training if t["_target_"] in kept] == [t for t in of_inference if t["_target_"] in kept]
+    assert train["validate"]["inferer"] == inference["inferer"]
+
+
 def test_the_fine_tuned_network_exports_to_torchscript_and_gives_the_same_output(run_stage, config, tmp_path):
     run_stage("train", pretrained="none", validation="none")
     override = {"network_def::features": [4, 4, 8, 8, 8, 4], "output_dir": str(tmp_path)}

@@ -126,7 +126,7 @@ def test_a_later_stage_refuses_to_hold_out_what_an_earlier_one_has_seen(run_stag
     run_stage("train", validation="none")
     with pytest.raises(RuntimeError) as caught:
         run_stage(later, split_seed=1)
-    assert "has seen cases that are held out now" in _cause(caught.value)
+    assert "have seen cases that are held out now" in _cause(caught.value)
 
 
 def test_training_from_scratch_may_use_another_split_than_pretraining(run_stage):
@@ -141,6 +141,8 @@ def test_training_from_scratch_may_use_another_split_than_pretraining(run_stage)
         ("pretrain", {"method": "local", "sampler": "blok"}, "unknown sampler 'blok', did you mean 'block'"),
         ("pretrain", {"method": "local", "temperature": -1}, "temperature must be positive, got -1"),
         ("pretrain", {"labelled_fraction": 0.001}, "labelled_fraction"),
+        ("train", {"pretrained": "none", "validation": "last"}, "validation must be one of best, none, got 'last'"),
+        ("pretrain", {"method": "local", "amp": "flase"}, "amp must be true or false, got 'flase'"),
         ("train", {"pretrained": "none", "dataset_dir": "/nowhere"}, "--download true"),
         ("train", {"pretrained": "/nowhere.pt"}, "no weights at /nowhere.pt"),
     ],
@@ -182,3 +184,39 @@ def _has_no_gradient(key):
 
 def _cause(error):
     return str(find_input_error(error))
+
+
+def test_labels_seen_in_pretraining_may_not_be_unlabelled_later(run_stage):
+    run_stage("pretrain", method="local", labelled_fraction=3)
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("train", labelled_fraction=2)
+    assert "have seen labels of cases that are unlabelled now" in _cause(caught.value)
+
+
+def test_global_pretraining_has_seen_no_label_and_serves_any_labelled_fraction(run_stage):
+    run_stage("pretrain", method="global", labelled_fraction=3)
+    run_stage("train", labelled_fraction=2, validation="none")
+
+
+def test_weights_from_another_folder_are_checked_against_what_they_have_seen(run_stage, tmp_path):
+    run_stage("pretrain", method="local", output_dir=str(tmp_path / "elsewhere"))
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("train", pretrained=str(tmp_path / "elsewhere/models/model_pretrained.pt"), split_seed=1)
+    assert "have seen cases that are held out now" in _cause(caught.value)
+
+
+def test_a_run_started_anew_leaves_no_checkpoint_of_an_earlier_one_to_be_resumed(run_stage, workflow, tmp_path):
+    run_stage("pretrain", method="global_local")
+    built = workflow("pretrain", method="global_local")
+    built.initialize()
+    trainer = built.parser.get_parsed_content("first::trainer")
+    trainer.add_event_handler(Events.STARTED, _stop)
+    with pytest.raises(RuntimeError, match="Failed to evaluate"):
+        built.run()
+    built.finalize()
+    assert not list((tmp_path / "models/checkpoints/pretrain").rglob("*.pt"))
+    assert len(list((tmp_path / "models/checkpoints/pretrain.previous").rglob("*.pt"))) == 2
+
+
+def _stop():
+    raise ValueError("stopped before the first epoch")

@@ -284,7 +284,7 @@ def test_the_real_hippocampus_task_gives_120_40_40_volumes_and_six_labelled_at_f
 
 def test_a_case_that_an_earlier_stage_trained_with_cannot_be_held_out(root, tmp_path):
     SegmentationDatalist(root, split_seed=0, save_to=tmp_path / "split.json")
-    with pytest.raises(InputError, match="the stage before has seen cases that are held out now"):
+    with pytest.raises(InputError, match="the weights have seen cases that are held out now"):
         SegmentationDatalist(root, split_seed=1, earlier_split=tmp_path / "split.json")
 
 
@@ -298,5 +298,5 @@ def test_a_case_that_an_earlier_stage_validated_with_cannot_be_a_test_case(root,
     datalist = SegmentationDatalist(root)
     swapped = {**datalist.split, "validation": datalist.split["test"], "test": datalist.split["validation"]}
     (tmp_path / "split.json").write_text(json.dumps(swapped))
-    with pytest.raises(InputError, match="the stage before has seen cases"):
+    with pytest.raises(InputError, match="the weights have seen cases"):
         SegmentationDatalist(root, earlier_split=tmp_path / "split.json")

@@ -9,6 +9,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from semicl_monai.handlers import EmbeddingPlot
+from semicl_monai.utils import InputError
 
 
 class Network(nn.Module):
@@ -148,7 +149,7 @@ def test_the_same_seed_chooses_the_same_pixels_and_another_seed_others(path, net
 
 
 def test_an_unknown_method_is_refused(path, network):
-    with pytest.raises(ValueError, match="method must be 'pca' or 'tsne', got 'umap'"):
+    with pytest.raises(InputError, match="method must be 'pca' or 'tsne', got 'umap'"):
         EmbeddingPlot(path, network, Endless(), method="umap")
 
 

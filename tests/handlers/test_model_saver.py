@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -155,3 +156,16 @@ def test_it_builds_from_a_config(stage, path):
         }
     }
     assert ConfigParser(config).get_parsed_content("handler").path == path
+
+
+@pytest.mark.parametrize(("uses_labels", "labelled"), [(True, ["a"]), (False, [])])
+def test_what_the_weights_have_seen_is_written_beside_them(stage, tmp_path, uses_labels, labelled):
+    split = {"labelled": ["a"], "unlabelled": ["b"], "validation": ["c"], "test": ["d"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    one = stage(epochs=1)
+    saver = ModelSaver(tmp_path / "model.pt", one.network, split_file=tmp_path / "split.json", uses_labels=uses_labels)
+    one.run(saver)
+    seen = json.loads((tmp_path / "model.json").read_text())
+    assert seen["labelled"] == labelled
+    assert sorted(seen["labelled"] + seen["unlabelled"]) == ["a", "b"]
+    assert seen["test"] == ["d"]

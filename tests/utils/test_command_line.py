@@ -128,3 +128,11 @@ def test_an_unknown_option_of_an_args_file_is_refused_too(bundle, monkeypatch):
     monkeypatch.setattr(sys, "argv", [RUNNER, "run", "--args_file", str(bundle / "args.json")])
     with pytest.raises(InputError, match="did you mean --epochs"):
         check_overrides()
+
+
+def test_what_the_runner_adds_for_its_tracking_may_be_set_with_it_only(call):
+    call("--tracking", "mlflow", "--experiment_name", "mine")
+    check_overrides()
+    call("--experiment_name", "mine")
+    with pytest.raises(InputError, match="unknown option --experiment_name"):
+        check_overrides()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semicl_monai.utils import InputError, is_true, save_json
+from semicl_monai.utils import InputError, check_writable, is_true, one_of, save_json
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,21 @@ def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"^cannot write .*options\.json: .*; give a writable --output_dir\.$"):
         save_json({}, tmp_path / "file" / "options.json")
+
+
+def test_an_option_with_known_values_takes_no_other():
+    assert one_of("Best", ["best", "none"], "validation") == "best"
+    with pytest.raises(InputError, match="validation must be one of best, none, got 'nnone'"):
+        one_of("nnone", ["best", "none"], "validation")
+
+
+def test_folders_are_made_and_left_empty(tmp_path):
+    check_writable([tmp_path / "a" / "b", tmp_path / "c"])
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    assert (tmp_path / "c").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write to .*file/run.*give a writable --output_dir"):
+        check_writable([tmp_path / "file" / "run"])
