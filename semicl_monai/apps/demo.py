@@ -38,7 +38,7 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
     print(f"Synthetic data (not real images): {data}")
     runs = {"pre-trained": output / "pretrained", "from scratch": output / "scratch"}
     pretrained = runs["pre-trained"]
-    _step("pretrain", configs / "pretrain.json", **TRAINING, dataset_dir=data, output_dir=pretrained, epochs=8)
+    _step("pretrain", configs / "pretrain.json", **TRAINING, dataset_dir=data, output_dir=pretrained, epochs=6)
     for name, folder in runs.items():
         where = {"dataset_dir": data, "output_dir": folder}
         start = {"pretrained": "none"} if name == "from scratch" else {}
