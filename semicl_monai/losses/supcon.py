@@ -106,8 +106,7 @@ class SupConLoss(_Loss):
         anchors = present.masked_scatter(present, self._can_be_anchor(target, present, size[classes]))
         chosen = _where(anchors[present])
         positive = _mean_over_positives(embeddings, classes, size, chosen)
-        ids = classes if self.denominator == "negatives" else torch.arange(len(classes), device=classes.device)
-        return self._logsumexp(embeddings, ids, present, anchors) - positive / self.temperature, anchors
+        return self._logsumexp(embeddings, classes, present, anchors) - positive / self.temperature, anchors
 
     def _can_be_anchor(self, target: Tensor, present: Tensor, class_size: Tensor) -> Tensor:
         can_be = class_size > 1
@@ -117,17 +116,20 @@ class SupConLoss(_Loss):
             can_be &= class_size < present.sum(dim=1, keepdim=True).expand_as(present)[present]
         return can_be
 
-    def _logsumexp(self, embeddings: Tensor, ids: Tensor, present: Tensor, anchors: Tensor) -> Tensor:
+    def _logsumexp(self, embeddings: Tensor, classes: Tensor, present: Tensor, anchors: Tensor) -> Tensor:
         """Logsumexp of every anchor, group after group, since a group has as many anchors and keys as it happens to."""
         sizes = present.sum(dim=1).tolist()
-        groups = zip(embeddings.split(sizes), ids.split(sizes), anchors[present].split(sizes), strict=True)
+        groups = zip(embeddings.split(sizes), classes.split(sizes), anchors[present].split(sizes), strict=True)
         used = anchors.any(dim=1).tolist()
         parts = [self._logsumexp_of_group(*group) for group, has_anchor in zip(groups, used, strict=True) if has_anchor]
         return torch.cat([embeddings.new_zeros(0), *parts])
 
-    def _logsumexp_of_group(self, keys: Tensor, ids: Tensor, anchors: Tensor) -> Tensor:
+    def _logsumexp_of_group(self, keys: Tensor, classes: Tensor, anchors: Tensor) -> Tensor:
         chosen = _where(anchors)
-        return logsumexp_over_keys(keys[chosen] / self.temperature, keys, ids[chosen], ids)
+        scaled = keys[chosen] / self.temperature
+        if self.denominator == "negatives":
+            return logsumexp_over_keys(scaled, keys, classes[chosen], classes)
+        return logsumexp_over_keys(scaled, keys, chosen)
 
     def _reduce(self, losses: Tensor, anchors: Tensor) -> Tensor:
         if self.reduction == "none":

@@ -86,3 +86,12 @@ def test_large_and_small_similarities_neither_overflow_nor_vanish():
     keys = torch.tensor([[500.0], [-500.0]])
     ids = torch.tensor([0, 1])
     torch.testing.assert_close(logsumexp_over_keys(torch.ones(2, 1), keys, ids, ids), torch.tensor([-500.0, 500.0]))
+
+
+def test_without_ids_of_the_keys_an_anchor_leaves_out_the_key_at_its_own_position_only(monkeypatch):
+    monkeypatch.setattr(logsumexp, "CPU_TILE_ELEMENTS", 10)
+    keys = torch.randn(7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    positions = torch.tensor([5, 0, 3])
+    result = logsumexp_over_keys(keys[positions], keys, positions)
+    wanted = [math.log(sum(math.exp(float(keys[i] @ keys[k])) for k in range(7) if k != i)) for i in positions.tolist()]
+    assert result.tolist() == pytest.approx(wanted)
