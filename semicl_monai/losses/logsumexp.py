@@ -23,8 +23,8 @@ def logsumexp_over_keys(anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_i
         \ell_i = \log \sum_{k :\, \mathrm{id}_k \neq \mathrm{id}_i} \exp(a_i \cdot b_k)
 
     With labels as ids an anchor leaves out its whole class, without ``key_ids`` only the key at its own position. The
-    matrix of similarities is computed tile by tile, once forward and once more backward, and never kept: besides the gradients
-    only the logsumexp of every anchor and one tile of a fixed size are in memory, as in attention kernels.
+    matrix of similarities is computed tile by tile, once forward and once more backward, and never kept: besides the
+    gradients only the logsumexp of every anchor and one tile of a fixed size are in memory, as in attention kernels.
 
     Args:
         anchors: shape (A, C).
