@@ -40,11 +40,10 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(command, ru
     options = {"labelled_fraction": 2, "method": "global_local", "epochs": 6, "iterations_per_epoch": 4}
     assert run_command("pretrain", **options, output_dir=tmp_path / "whole").returncode == 0
 
-    killed = command("pretrain", **options, output_dir=tmp_path / "killed")
-    process = subprocess.Popen(killed, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(tmp_path / "killed/models/checkpoints/pretrain/local/checkpoint_2.pt", process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    _run_until(
+        tmp_path / "killed/models/checkpoints/pretrain/local/checkpoint_2.pt",
+        command("pretrain", **options, output_dir=tmp_path / "killed"),
+    )
     assert not (tmp_path / "killed/models/model_pretrained.pt").exists()
 
     resumed = run_command("pretrain", **options, output_dir=tmp_path / "killed", resume="true")
@@ -57,14 +56,21 @@ def test_a_killed_fine_tuning_resumes_to_the_same_best_network(command, run_comm
     options = {"labelled_fraction": 2, "pretrained": "none", "val_interval": 1, "epochs": 5}
     assert run_command("train", **options, output_dir=tmp_path / "whole").returncode == 0
 
-    killed = command("train", **options, output_dir=tmp_path / "killed")
-    process = subprocess.Popen(killed, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(tmp_path / "killed/models/checkpoints/train/checkpoint_2.pt", process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    _run_until(
+        tmp_path / "killed/models/checkpoints/train/checkpoint_2.pt",
+        command("train", **options, output_dir=tmp_path / "killed"),
+    )
 
     assert run_command("train", **options, output_dir=tmp_path / "killed", resume="true").returncode == 0
     _assert_same_weights(tmp_path, "model.pt")
+
+
+def _run_until(path, line):
+    """Run a command and kill it as soon as ``path`` is there."""
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for(path, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 def _wait_for(path, process, seconds=120):
