@@ -20,8 +20,11 @@ FILES = {
 }
 # The two stages of pre-training are one source: what the first one of two trains for, and what the last one does.
 STAGES = {
-    "first": {"objective": "$@objectives[0]", "weights": "$@ckpt_dir + '/model_pretrained_first.pt'"},
-    "train": {"objective": "$@objectives[-1]", "weights": "$@ckpt_dir + '/model_pretrained.pt'"},
+    "first": {
+        "objective": "$(@objectives or [@last_objective])[0]",
+        "weights": "$@ckpt_dir + '/model_pretrained_first.pt'",
+    },
+    "train": {"objective": "@last_objective", "weights": "$@ckpt_dir + '/model_pretrained.pt'"},
 }
 LINE_LENGTH = 120
 RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "finalize")
@@ -57,6 +60,7 @@ def export_config(bundle: str | Path, name: str) -> str:
     for source in FILES[name]:
         _merge(config, json.loads((SOURCES / f"{source}.json").read_text()))
     if name == "pretrain":
+        config["parts"] = json.loads((SOURCES / "objectives.json").read_text())
         config.update({stage: _stage(stage) for stage in STAGES})
     config.update(json.loads(task.read_text()))
     run = {key: config.pop(key) for key in RUN_LAST if key in config}

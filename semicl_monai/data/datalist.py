@@ -51,6 +51,7 @@ class SegmentationDatalist:
         unlabelled: ``{"image", "case"}`` of each other training volume.
         training: ``{"image", "case"}`` of all training volumes, labelled ones first.
         validation: ``{"image", "label", "case"}`` of each validation volume.
+        validation_images: ``{"image", "case"}`` of each validation volume.
         test: ``{"image", "label", "case"}`` of each test volume.
         split: case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
 
@@ -83,6 +84,7 @@ class SegmentationDatalist:
         )
         self.unlabelled = [_image_record(records[case]) for case in self.split["unlabelled"]]
         self.training = [_image_record(record) for record in self.labelled] + self.unlabelled
+        self.validation_images = [_image_record(record) for record in self.validation]
         _refuse_missing_files([*self.labelled, *self.unlabelled, *self.validation, *self.test])
         if earlier_split and Path(earlier_split).is_file():
             _refuse_leaks(self.split, Path(earlier_split))

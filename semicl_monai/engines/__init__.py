@@ -1,5 +1,39 @@
-from .methods import METHODS, objectives
+from .jigsaw import JigsawPrepareBatch
+from .methods import METHODS, Method, fine_tuning, objectives
+from .mixup import MixupPrepareBatch
 from .prepare_batch import TwoViewPrepareBatch
+from .pretext import (
+    PixelNeighbours,
+    RegionRetrieval,
+    SliceNeighbours,
+    consistency,
+    jigsaw_retrieval,
+    rotation_accuracy,
+    view_retrieval,
+)
+from .rotation import RotationPrepareBatch
 from .sampled_loss import SampledLoss
+from .semi_supervised import SemiSupervisedPrepareBatch
+from .targets import image_number, slice_of_volume
 
-__all__ = ["METHODS", "SampledLoss", "TwoViewPrepareBatch", "objectives"]
+__all__ = [
+    "METHODS",
+    "JigsawPrepareBatch",
+    "Method",
+    "MixupPrepareBatch",
+    "PixelNeighbours",
+    "RegionRetrieval",
+    "RotationPrepareBatch",
+    "SampledLoss",
+    "SemiSupervisedPrepareBatch",
+    "SliceNeighbours",
+    "TwoViewPrepareBatch",
+    "consistency",
+    "fine_tuning",
+    "image_number",
+    "jigsaw_retrieval",
+    "objectives",
+    "rotation_accuracy",
+    "slice_of_volume",
+    "view_retrieval",
+]

@@ -1,17 +1,80 @@
-"""Pre-training methods, as the stages they run one after the other."""
+"""The methods that are compared: what each pre-trains for, and how it is fine-tuned."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from semicl_monai.utils import Registry
 
-METHODS = Registry("method", "Pre-training methods: the objectives they train for, in order.")
-METHODS.add("global", "Contrast of whole slices, all training images (SimCLR).", ("global",))
-METHODS.add("local", "Supervised contrast of pixels, labelled images.", ("local",))
-METHODS.add("global_local", "First global, then local: the paper's method.", ("global", "local"))
+
+@dataclass(frozen=True)
+class Method:
+    """What a method does, in the words of the configs.
+
+    Args:
+        objectives: what it pre-trains for, in order.
+        fine_tuning: how it is fine-tuned: ``"supervised"``, ``"mixup"``, ``"mean_teacher"`` or ``"tcsm"``.
+        sees: what it sees before or beyond supervised fine-tuning.
+        trains: which part of the network its pre-training changes.
+        paper: where it is from.
+    """
+
+    objectives: tuple[str, ...]
+    fine_tuning: str
+    sees: str
+    trains: str
+    paper: str
+
+
+METHODS = Registry("method", "Pre-training and semi-supervised methods under one trainer.")
+
+
+IMAGES, LABELS, BOTH = "all training images", "labelled images and labels", "all training images; labels"
+HU = "Hu et al. 2021, arXiv:2109.07407"
+SIMCLR = "Chen et al. 2020, arXiv:2002.05709"
+CHAITANYA = "Chaitanya et al. 2020, arXiv:2006.10511"
+
+
+def _pretrain(name: str, *objectives: str, does: str, sees: str = IMAGES, trains: str = "encoder", paper: str) -> None:
+    METHODS.add(name, does, Method(objectives, "supervised", sees, trains, paper))
+
+
+def _fine_tune(name: str, does: str, sees: str, paper: str) -> None:
+    METHODS.add(name, does, Method((), name, sees, "nothing; all in fine-tuning", paper))
+
+
+_pretrain("random", does="No pre-training.", sees="nothing", trains="nothing", paper="-")
+_pretrain("rotation", "rotation", does="Tell rotations apart.", paper="Gidaris et al. 2018, arXiv:1803.07728")
+_pretrain("pirl", "jigsaw", does="Recognise jigsaws.", paper="Misra and van der Maaten 2020, arXiv:1912.01991")
+_pretrain("simclr", "global", does="Contrast slices.", paper=SIMCLR)
+_pretrain("global", "global", does="The same as simclr.", paper=SIMCLR)
+_pretrain("chaitanya_global", "partition", does="Contrast partitions of volumes (G^D).", paper=CHAITANYA)
+_pretrain(
+    "chaitanya_global_local",
+    "partition",
+    "region",
+    does="Then contrast regions of maps (L^R).",
+    trains="encoder; then decoder blocks 1-3",
+    paper=CHAITANYA,
+)
+_pretrain("pcl", "position", does="Contrast positions of slices.", paper="Zeng et al. 2021, arXiv:2106.09157")
+_pretrain("local", "local", does="Contrast labelled pixels.", sees=LABELS, trains="encoder and decoder", paper=HU)
+_pretrain(
+    "global_local",
+    "global",
+    "local",
+    does="First global, then local.",
+    sees=BOTH,
+    trains="encoder; then encoder and decoder",
+    paper=HU,
+)
+_fine_tune("mixup", "Fine-tune on mixed images.", LABELS, "Zhang et al. 2018, arXiv:1710.09412")
+_fine_tune("mean_teacher", "Agree with a teacher.", BOTH, "Tarvainen and Valpola 2017, arXiv:1703.01780")
+_fine_tune("tcsm", "Agree with a teacher under symmetries.", BOTH, "Li et al. 2020, arXiv:1903.00348")
 
 
 def objectives(method: str) -> list[str]:
-    """Return the objectives that ``method`` trains for, in order.
+    """Return the objectives that ``method`` pre-trains for, in order; none for a method without pre-training.
 
     Raises:
         InputError: When the method is unknown.
@@ -20,4 +83,17 @@ def objectives(method: str) -> list[str]:
         >>> objectives("global_local")
         ['global', 'local']
     """
-    return list(METHODS[method])
+    return list(METHODS[method].objectives)
+
+
+def fine_tuning(method: str) -> str:
+    """Return how ``method`` is fine-tuned: ``"supervised"``, ``"mixup"``, ``"mean_teacher"`` or ``"tcsm"``.
+
+    Raises:
+        InputError: When the method is unknown.
+
+    Example:
+        >>> fine_tuning("global_local")
+        'supervised'
+    """
+    return METHODS[method].fine_tuning

@@ -1,7 +1,8 @@
-"""What a contrastive training step takes from a batch."""
+"""What a two-view training step takes from a batch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,9 +12,17 @@ from monai.engines import PrepareBatch
 class TwoViewPrepareBatch(PrepareBatch):
     """Stack the two views of a batch: first all first views, then all second ones.
 
+    Args:
+        target: what tells the target of each image of a batch, such as
+            :func:`semicl_monai.engines.slice_of_volume`; the label maps by default.
+
     Returns:
-        Images ``(2B, C, H, W[, D])`` and label maps ``(2B, 1, H, W[, D])``, or ``None`` for batches without labels.
+        Images ``(2B, C, H, W[, D])``, and the targets of both views ``(2B, ...)``: label maps ``(2B, 1, H, W[, D])``,
+        or ``None`` for batches without labels, when no other target was asked for.
     """
+
+    def __init__(self, target: Callable[[dict[str, Any]], torch.Tensor] | None = None) -> None:
+        self.target = target
 
     def __call__(
         self,
@@ -28,4 +37,7 @@ class TwoViewPrepareBatch(PrepareBatch):
             views = torch.cat([batchdata[f"view1_{kind}"], batchdata[f"view2_{kind}"]])
             return views.to(device=device, non_blocking=non_blocking, **kwargs)
 
+        if self.target is not None:
+            target = self.target(batchdata)
+            return stack("image"), torch.cat([target, target]).to(device=device, non_blocking=non_blocking)
         return stack("image"), stack("label") if "view1_label" in batchdata else None

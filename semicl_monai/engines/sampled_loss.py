@@ -14,7 +14,7 @@ class SampledLoss(_Loss):
 
     Args:
         sampler: turns maps ``(B, C, H, W[, D])`` and labels ``(B, 1, H, W[, D])`` into groups ``(G, N, C)`` and targets
-            ``(G, N)``: a stride, block, full or balanced sampler.
+            ``(G, N)``: a stride, block, full or balanced sampler, or a region sampler, which needs no labels.
         loss: a loss on these groups, such as :class:`semicl_monai.losses.SupConLoss`.
     """
 
@@ -22,12 +22,12 @@ class SampledLoss(_Loss):
         super().__init__()
         self.sampler, self.loss = sampler, loss
 
-    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the loss of embeddings ``input`` under label maps ``target``.
+    def forward(self, input: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the loss of embeddings ``input`` under label maps ``target``, which a region sampler does not need.
 
         A map smaller than the labels (an earlier decoder level) is compared with the labels at its own size, taken by
         nearest neighbour.
         """
-        if target.shape[2:] != input.shape[2:]:
+        if target is not None and target.shape[2:] != input.shape[2:]:
             target = F.interpolate(target.float(), size=input.shape[2:], mode="nearest-exact")
         return self.loss(*self.sampler(input, target))

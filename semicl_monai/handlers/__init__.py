@@ -1,23 +1,29 @@
 from .best_metric import BestMetric
 from .case_metrics import CaseMetrics, case_metrics, mean_with_interval
+from .consistency_ramp_up import ConsistencyRampUp
 from .embedding_plot import EmbeddingPlot
 from .epoch_progress import EpochProgress
 from .model_saver import ModelSaver
 from .overlay_writer import OverlayWriter
+from .pretext_metric import PretextMetric
 from .resume import ResumeCheckpoint, set_aside
 from .run_options import RunOptions
 from .seed_epoch import SeedEpoch
+from .teacher_ema import TeacherEMA
 
 __all__ = [
     "BestMetric",
     "CaseMetrics",
+    "ConsistencyRampUp",
     "EmbeddingPlot",
     "EpochProgress",
     "ModelSaver",
     "OverlayWriter",
+    "PretextMetric",
     "ResumeCheckpoint",
     "RunOptions",
     "SeedEpoch",
+    "TeacherEMA",
     "case_metrics",
     "mean_with_interval",
     "set_aside",

@@ -25,7 +25,7 @@ class ModelSaver:
             before this handler; without one the last state is written.
         split_file: file of the split; where it exists, what was seen is written beside the weights (``model.json`` for
             ``model.pt``), so that a later stage can tell whether it holds out a case the weights know.
-        uses_labels: whether the stage sees the labels of the labelled cases.
+        sees: what the stage sees of the training cases: ``"labels"``, ``"images"`` or ``"nothing"``.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class ModelSaver:
         network: nn.Module,
         evaluator: Evaluator | None = None,
         split_file: str | Path | None = None,
-        uses_labels: bool = True,
+        sees: str = "labels",
     ) -> None:
         self.path, self.network, self.evaluator = Path(path), network, evaluator
-        self.split_file, self.uses_labels = split_file, uses_labels
+        self.split_file, self.sees = split_file, sees
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer, behind its ``ValidationHandler``."""
@@ -47,22 +47,25 @@ class ModelSaver:
     def save_best(self, engine: Engine) -> None:
         """Write the network if this epoch's validation was the best so far."""
         if self.evaluator is not None and self.evaluator.state.best_metric_epoch == engine.state.epoch:
-            self._write()
+            self.write()
             engine.logger.info(f"Saved the best network so far to {self.path}.")
 
     def save_last(self, engine: Engine) -> None:
         """Write the network at the end of a run without validation."""
         if self.evaluator is None or self.evaluator.state.best_metric_epoch < 0:
-            self._write()
+            self.write()
             engine.logger.info(f"Saved the last network to {self.path}.")
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the network as it is, and what it has seen."""
         network = getattr(self.network, "module", self.network)
         DiskSaver(str(self.path.parent), require_empty=False)(network.state_dict(), self.path.name)
         if self.split_file is not None and Path(self.split_file).is_file():
             save_json(self._seen(json.loads(Path(self.split_file).read_text())), self.path.with_suffix(".json"))
 
     def _seen(self, split: dict) -> dict:
-        if self.uses_labels:
+        if self.sees == "labels":
             return split
-        return {**split, "labelled": [], "unlabelled": [*split["labelled"], *split["unlabelled"]]}
+        if self.sees == "images":
+            return {**split, "labelled": [], "unlabelled": [*split["labelled"], *split["unlabelled"]]}
+        return {**split, **{part: [] for part in ("labelled", "unlabelled", "validation", "test")}}

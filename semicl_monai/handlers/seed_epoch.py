@@ -17,7 +17,8 @@ class SeedEpoch:
     draws the same batches and the same augmentation as one that was never stopped. Ranks draw different ones.
 
     Args:
-        dataloader: its transforms and its sampler's ``generator`` (or ``set_epoch``) are seeded, and torch itself.
+        dataloader: its transforms and its sampler's ``generator`` (or ``set_epoch``) are seeded, and torch itself; of a
+            loader made of several, such as :class:`semicl_monai.data.PairedDataLoader`, those of all its ``loaders``.
         seed: the run's seed.
     """
 
@@ -32,11 +33,15 @@ class SeedEpoch:
         rank = dist.get_rank() if in_several_processes() else 0
         seed = (self.seed * 1_000_003 + engine.state.epoch * 1_009 + rank) % 2**31
         torch.manual_seed(seed)
-        self.dataloader.dataset.transform.set_random_state(seed=seed)  # type: ignore[attr-defined]
-        sampler = self.dataloader.sampler
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(engine.state.epoch)
-        if getattr(sampler, "generator", None) is not None:
-            sampler.generator.manual_seed(seed)  # type: ignore[attr-defined]
+        for number, loader in enumerate(getattr(self.dataloader, "loaders", [self.dataloader])):
+            self._seed_loader(loader, engine.state.epoch, (seed + 7_919 * number) % 2**31)
         # An iterator of the epoch before would first be asked for one batch too many, which draws from the generator.
         engine.set_data(self.dataloader)
+
+    def _seed_loader(self, loader: DataLoader, epoch: int, seed: int) -> None:
+        loader.dataset.transform.set_random_state(seed=seed)  # type: ignore[attr-defined]
+        sampler = loader.sampler
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+        if getattr(sampler, "generator", None) is not None:
+            sampler.generator.manual_seed(seed)  # type: ignore[attr-defined]

@@ -1,11 +1,33 @@
 from semicl_monai.utils import Registry
 
+from .consistency import ConsistencyLoss
 from .logsumexp import logsumexp_over_keys
+from .memory_bank import MemoryBank
+from .mixup import MixupLoss
 from .nt_xent import NTXentLoss
+from .pair_contrast import PairContrastLoss
+from .partition_contrast import PartitionContrastLoss
+from .pirl import PIRLLoss
+from .position_contrast import PositionContrastLoss
 from .supcon import SupConLoss
 
 LOSSES = Registry("loss", "Contrastive losses: embeddings and targets in, a scalar out.")
 LOSSES.add("supcon", "Supervised contrast: embeddings of equal class attract each other.", SupConLoss)
 LOSSES.add("nt_xent", "Self-supervised contrast: the two views of an image attract each other.", NTXentLoss)
+LOSSES.add("partition_contrast", "Slices of one partition attract each other across volumes.", PartitionContrastLoss)
+LOSSES.add("position_contrast", "Slices at about the same relative position attract each other.", PositionContrastLoss)
+LOSSES.add("pirl", "Image and transformed image resemble the image's memory.", PIRLLoss)
 
-__all__ = ["LOSSES", "NTXentLoss", "SupConLoss", "logsumexp_over_keys"]
+__all__ = [
+    "LOSSES",
+    "ConsistencyLoss",
+    "MemoryBank",
+    "MixupLoss",
+    "NTXentLoss",
+    "PIRLLoss",
+    "PairContrastLoss",
+    "PartitionContrastLoss",
+    "PositionContrastLoss",
+    "SupConLoss",
+    "logsumexp_over_keys",
+]

@@ -1,12 +1,15 @@
 from semicl_monai.utils import Registry
 
 from .contrastive import ContrastiveNetwork
-from .heads import DenseHead, GlobalHead
+from .heads import DenseHead, GlobalHead, JigsawHead, LinearHead
 from .layout import NetworkLayout, layout_of
+from .mean_teacher import MeanTeacher
 from .pretrained import from_scratch, initial_network, load_network, load_pretrained, read_state_dict
 
 HEADS = Registry("head", "Projection heads for contrastive pre-training.")
 HEADS.add("global_pool", "Global average pooling and a two-layer perceptron: one embedding an image.", GlobalHead)
+HEADS.add("linear", "Global average pooling and a linear layer: logits of an image.", LinearHead)
+HEADS.add("jigsaw", "Embeddings of an image and of its shuffled patches.", JigsawHead)
 HEADS.add("dense", "Two 1x1 convolutions: one embedding a pixel.", DenseHead)
 
 __all__ = [
@@ -14,6 +17,9 @@ __all__ = [
     "ContrastiveNetwork",
     "DenseHead",
     "GlobalHead",
+    "JigsawHead",
+    "LinearHead",
+    "MeanTeacher",
     "NetworkLayout",
     "from_scratch",
     "initial_network",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,11 +28,14 @@ class ContrastiveNetwork(nn.Module):
         network: a ``BasicUNet``, ``DynUNet``, ``SegResNet`` or ``UNet`` of MONAI, or any network with a ``layout``.
         head: what builds the projection head, called with ``in_channels`` and ``spatial_dims``; in a config a head with
             ``"_mode_": "callable"``.
-        tap: ``"bottleneck"`` (the deepest encoder map) or ``"decoder"`` (the last decoder map).
+        tap: ``"bottleneck"`` (the deepest encoder map), ``"decoder"`` (the last decoder map) or a number of decoder
+            blocks (the map behind so many of them).
+        frozen_encoder: whether the encoder stays as it is: no gradient reaches it, and no running statistic moves.
         layout: where the network keeps its parts; looked up by the network's class by default.
 
     Raises:
-        InputError: When ``tap`` is unknown, or the network has no known layout and none was given.
+        InputError: When ``tap`` is unknown or more blocks than the decoder has, or the network has no known layout and
+            none was given.
 
     Example:
         >>> from monai.networks.nets import BasicUNet
@@ -45,15 +49,15 @@ class ContrastiveNetwork(nn.Module):
         self,
         network: nn.Module,
         head: Callable[..., nn.Module],
-        tap: str = "decoder",
+        tap: str | int = "decoder",
+        frozen_encoder: bool = False,
         layout: NetworkLayout | None = None,
     ) -> None:
         super().__init__()
-        if tap not in ("bottleneck", "decoder"):
-            raise InputError(f"tap must be 'bottleneck' or 'decoder', got '{tap}'.")
         self.network = network
         self.layout = layout_of(network) if layout is None else layout
-        self.tap: str = getattr(self.layout, tap)
+        self.tap = _module_at(tap, self.layout)
+        self.frozen_encoder = frozen_encoder
         in_channels, spatial_dims = self._feature_shape()
         self.head = head(in_channels=in_channels, spatial_dims=spatial_dims).to(next(network.parameters()).device)
 
@@ -67,16 +71,40 @@ class ContrastiveNetwork(nn.Module):
 
         hook = self.network.get_submodule(self.tap).register_forward_hook(keep)
         try:
-            self.network(x)
+            with self._encoder_as_configured():
+                self.network(x)
         except _TapReached:
             return kept[0]
         finally:
             hook.remove()
         raise InputError(f"the forward pass of {type(self.network).__name__} does not call its module '{self.tap}'.")
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the head's embeddings of ``x`` ``(B, C_in, H, W[, D])``."""
-        return self.head(self.features(x))
+    def forward(self, x: torch.Tensor, *others: torch.Tensor) -> Any:
+        """Return what the head makes of the map of ``x`` ``(B, C_in, H, W[, D])``.
+
+        ``others``, images of any size, pass the network too, and the head gets their maps after that of ``x``.
+        """
+        return self.head(self.features(x), *(self.features(other) for other in others))
+
+    @contextmanager
+    def _encoder_as_configured(self) -> Iterator[None]:
+        """Freeze the encoder for one forward pass only: another stage may train the same network."""
+        if not self.frozen_encoder:
+            yield
+            return
+        parameters = [p for k, p in self.network.named_parameters() if self.layout.is_encoder(k) and p.requires_grad]
+        training = [m for k, m in self.network.named_modules() if self.layout.is_encoder(k) and m.training]
+        for module in training:
+            module.training = False
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            for parameter in parameters:
+                parameter.requires_grad_(True)
 
     def _feature_shape(self) -> tuple[int, int]:
         """Channels and spatial dimensions of the tapped map, seen by passing one blank image."""
@@ -86,3 +114,13 @@ class ContrastiveNetwork(nn.Module):
         blank = weight.new_zeros(1, weight.shape[1], *[256 if spatial_dims == 2 else 64] * spatial_dims)
         with eval_mode(self.network):
             return self.features(blank).shape[1], spatial_dims
+
+
+def _module_at(tap: str | int, layout: NetworkLayout) -> str:
+    if tap in ("bottleneck", "decoder"):
+        return getattr(layout, str(tap))
+    blocks = layout.decoder_blocks
+    if not isinstance(tap, int) or not 1 <= tap <= len(blocks):
+        wanted = f"'bottleneck', 'decoder' or a number of decoder blocks from 1 to {len(blocks)}"
+        raise InputError(f"tap must be {wanted}, got '{tap}'.")
+    return blocks[tap - 1]

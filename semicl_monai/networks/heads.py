@@ -40,6 +40,78 @@ class GlobalHead(nn.Module):
         return self.mlp(self.pool(x).flatten(1))
 
 
+class LinearHead(nn.Module):
+    """Classify a feature map: global average pooling, linear.
+
+    Args:
+        in_channels: channels of the feature map.
+        out_channels: number of classes.
+        spatial_dims: 2 or 3.
+
+    Example:
+        >>> LinearHead(in_channels=8, out_channels=4)(torch.zeros(2, 8, 5, 5)).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int = 4, spatial_dims: int = 2) -> None:
+        super().__init__()
+        self.pool = Pool[Pool.ADAPTIVEAVG, spatial_dims](1)
+        self.linear = nn.Linear(in_channels, out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Turn ``x`` of shape ``(B, in_channels, H, W[, D])`` into logits ``(B, out_channels)``."""
+        return self.linear(self.pool(x).flatten(1))
+
+
+class JigsawHead(nn.Module):
+    """Project an image, and the shuffled patches of an image, to one embedding each.
+
+    An image is pooled and projected by one linear layer; every patch likewise by another, and the embeddings of all
+    patches of an image, joined in the order they come in, by a third. Pooled features are standardised over the batch,
+    as the batch norm of the paper's network does: behind the instance norm of a U-Net those of all images are almost
+    equal, and embeddings of one direction have nothing to tell apart.
+
+    Args:
+        in_channels: channels of the feature maps.
+        out_channels: length of the embeddings.
+        num_patches: patches of an image.
+        spatial_dims: 2 or 3.
+
+    References:
+        Misra and van der Maaten, Self-Supervised Learning of Pretext-Invariant Representations, CVPR 2020, section 3.2
+        (the heads f and g). https://arxiv.org/abs/1912.01991
+
+    Example:
+        >>> head = JigsawHead(in_channels=8, out_channels=4)
+        >>> [embedding.shape for embedding in head(torch.zeros(2, 8, 5, 5), torch.zeros(18, 8, 2, 2))]
+        [torch.Size([2, 4]), torch.Size([2, 4])]
+    """
+
+    def __init__(self, in_channels: int, out_channels: int = 128, num_patches: int = 9, spatial_dims: int = 2) -> None:
+        super().__init__()
+        self.num_patches = num_patches
+        pool = Pool[Pool.ADAPTIVEAVG, spatial_dims]
+        self.image, self.patch = (
+            nn.Sequential(
+                pool(1), nn.Flatten(), nn.BatchNorm1d(in_channels, affine=False), nn.Linear(in_channels, out_channels)
+            )
+            for _ in range(2)
+        )
+        self.patches = nn.Linear(num_patches * out_channels, out_channels)
+
+    def forward(self, x: torch.Tensor, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Project images and patches.
+
+        Args:
+            x: maps of shape ``(B, in_channels, H, W[, D])``.
+            patches: maps of shape ``(B * num_patches, in_channels, h, w[, d])``, the patches of an image in a row.
+
+        Returns:
+            Embeddings of the images and of their patches, ``(B, out_channels)`` each.
+        """
+        return self.image(x), self.patches(self.patch(patches).reshape(len(x), -1))
+
+
 class DenseHead(nn.Module):
     """Project every pixel of a feature map to an embedding: two 1x1 convolutions.
 
@@ -70,13 +142,19 @@ class DenseHead(nn.Module):
     ) -> None:
         super().__init__()
         conv = Conv[Conv.CONV, spatial_dims]
-        between = [] if act is None else [Act[act]()]
-        self.layers = nn.Sequential(
-            conv(in_channels, hidden_channels, kernel_size=1),
-            *between,
-            conv(hidden_channels, out_channels, kernel_size=1),
-        )
+        self.hidden = conv(in_channels, hidden_channels, kernel_size=1)
+        self.act = None if act is None else Act[act]()
+        self.out = conv(hidden_channels, out_channels, kernel_size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Project ``x`` of shape ``(B, in_channels, H, W[, D])`` to ``(B, out_channels, H, W[, D])``."""
-        return self.layers(x)
+        if self.act is None:
+            return self._as_one_convolution(x)
+        return self.out(self.act(self.hidden(x)))
+
+    def _as_one_convolution(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the product of both matrices: the same map and gradients, without the wide map in between."""
+        first, second = self.hidden.weight.flatten(1), self.out.weight.flatten(1)
+        bias = torch.addmv(self.out.bias, second, self.hidden.bias)
+        weight = (second @ first)[(..., *[None] * (x.ndim - 2))]
+        return self.out._conv_forward(x, weight, bias)

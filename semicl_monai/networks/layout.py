@@ -18,14 +18,20 @@ class NetworkLayout:
     Args:
         encoder: prefixes of the encoder's parameters, the bottleneck included.
         bottleneck: module whose output is the deepest encoder map.
-        decoder: module whose output is the last decoder map, the classifier's input.
+        decoder_blocks: modules whose outputs are the decoder maps, from the deepest to the last, which is the
+            classifier's input.
         classifier: prefixes of the parameters that turn the last decoder map into classes.
     """
 
     encoder: tuple[str, ...]
     bottleneck: str
-    decoder: str
+    decoder_blocks: tuple[str, ...]
     classifier: tuple[str, ...]
+
+    @property
+    def decoder(self) -> str:
+        """The module whose output is the last decoder map."""
+        return self.decoder_blocks[-1]
 
     def is_encoder(self, key: str) -> bool:
         """Whether the parameter called ``key`` belongs to the encoder."""
@@ -55,27 +61,32 @@ def _has_prefix(key: str, prefixes: tuple[str, ...]) -> bool:
 
 def _basic_unet(network: nn.Module) -> NetworkLayout:
     encoder = ("conv_0", "down_1", "down_2", "down_3", "down_4")
-    return NetworkLayout(encoder, bottleneck="down_4", decoder="upcat_1", classifier=("final_conv",))
+    return NetworkLayout(encoder, "down_4", ("upcat_4", "upcat_3", "upcat_2", "upcat_1"), ("final_conv",))
 
 
 def _dyn_unet(network: DynUNet) -> NetworkLayout:
     encoder = ("input_block", "downsamples", "bottleneck")
-    return NetworkLayout(encoder, "bottleneck", f"upsamples.{len(network.upsamples) - 1}", ("output_block",))
+    return NetworkLayout(encoder, "bottleneck", _numbered("upsamples", network.upsamples), ("output_block",))
 
 
 def _seg_res_net(network: SegResNet) -> NetworkLayout:
-    bottleneck = f"down_layers.{len(network.down_layers) - 1}"
-    decoder = f"up_layers.{len(network.up_layers) - 1}"
-    return NetworkLayout(("convInit", "down_layers"), bottleneck, decoder, ("conv_final",))
+    bottleneck = _numbered("down_layers", network.down_layers)[-1]
+    blocks = _numbered("up_layers", network.up_layers)
+    return NetworkLayout(("convInit", "down_layers"), bottleneck, blocks, ("conv_final",))
 
 
 def _unet(network: UNet) -> NetworkLayout:
     # UNet nests one skip connection in another; its last map before the classes is half the image's size.
-    encoder, block = ["model.0"], "model.1.submodule"
-    while isinstance(network.get_submodule(block), nn.Sequential) and _has_skip(network.get_submodule(block)):
-        encoder.append(f"{block}.0")
-        block = f"{block}.1.submodule"
-    return NetworkLayout((*encoder, block), bottleneck=block, decoder="model.1", classifier=("model.2",))
+    encoder, blocks, inside = ["model.0"], ["model.1"], "model.1.submodule"
+    while isinstance(network.get_submodule(inside), nn.Sequential) and _has_skip(network.get_submodule(inside)):
+        encoder.append(f"{inside}.0")
+        blocks.insert(0, f"{inside}.1")
+        inside = f"{inside}.1.submodule"
+    return NetworkLayout((*encoder, inside), inside, tuple(blocks), ("model.2",))
+
+
+def _numbered(name: str, modules: nn.ModuleList) -> tuple[str, ...]:
+    return tuple(f"{name}.{i}" for i in range(len(modules)))
 
 
 def _has_skip(block: nn.Module) -> bool:

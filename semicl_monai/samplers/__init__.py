@@ -4,6 +4,7 @@ from .balanced import BalancedSampler
 from .block import BlockSampler
 from .full import FullSampler
 from .pixel import PixelSampler
+from .region import RegionSampler
 from .stride import StrideSampler
 
 SAMPLERS = Registry("sampler", "Which pixels are contrasted with which.")
@@ -12,4 +13,12 @@ SAMPLERS.add("block", "All pixels, one group per block position.", BlockSampler)
 SAMPLERS.add("full", "All pixels, one group.", FullSampler)
 SAMPLERS.add("balanced", "At most so many random pixels of each class, one group.", BalancedSampler)
 
-__all__ = ["SAMPLERS", "BalancedSampler", "BlockSampler", "FullSampler", "PixelSampler", "StrideSampler"]
+__all__ = [
+    "SAMPLERS",
+    "BalancedSampler",
+    "BlockSampler",
+    "FullSampler",
+    "PixelSampler",
+    "RegionSampler",
+    "StrideSampler",
+]

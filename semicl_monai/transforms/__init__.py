@@ -1,12 +1,25 @@
 from semicl_monai.utils import Registry
 
 from .load_case import LoadCased
+from .rand_jigsaw import RandJigsawd
+from .rand_partition_slices import RandPartitionSlicesd
 from .rand_slices import RandSlicesd
+from .rand_symmetry import RandSymmetry
 from .two_view import TwoViewd
 
 TRANSFORMS = Registry("transform", "Dictionary transforms.")
 TRANSFORMS.add("load_case", "Load image and label of a case and refuse what no network should see.", LoadCased)
 TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with foreground.", RandSlicesd)
+TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
+TRANSFORMS.add("rand_jigsaw", "Replace an image by the patches of a grid in random order.", RandJigsawd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
-__all__ = ["TRANSFORMS", "LoadCased", "RandSlicesd", "TwoViewd"]
+__all__ = [
+    "TRANSFORMS",
+    "LoadCased",
+    "RandJigsawd",
+    "RandPartitionSlicesd",
+    "RandSlicesd",
+    "RandSymmetry",
+    "TwoViewd",
+]

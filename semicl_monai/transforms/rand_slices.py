@@ -30,6 +30,7 @@ class RandSlicesd(Randomizable, MapTransform):
 
     Returns:
         A list of ``num_samples`` samples whose maps have shape ``(C, H, W)``; what else the sample holds is kept.
+        ``slice`` tells which slice it is and ``num_slices`` of how many.
 
     Raises:
         InputError: When ``axis``, ``num_samples`` or ``foreground`` is out of its range.
@@ -61,8 +62,7 @@ class RandSlicesd(Randomizable, MapTransform):
 
     def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
         """Draw the slice indices for one sample."""
-        size = data[self.first_key(dict(data))].shape[1 + self.axis]
-        occupied = self._occupied(data)
+        size, occupied = self._size(data), self._occupied(data)
         share = int(np.ceil(self.foreground * self.num_samples)) if len(occupied) else 0
         self.indices = [*self._draw(occupied, share), *self._draw(np.arange(size), self.num_samples - share)]
 
@@ -71,11 +71,14 @@ class RandSlicesd(Randomizable, MapTransform):
         self.randomize(data)
         slices = []
         for index in self.indices:
-            sample = dict(data)
+            sample = {**data, "slice": index, "num_slices": self._size(data)}
             for key in self.key_iterator(data):
                 sample[key] = data[key].select(1 + self.axis, index).clone()
             slices.append(sample)
         return slices
+
+    def _size(self, data: Mapping[Hashable, torch.Tensor]) -> int:
+        return data[self.first_key(dict(data))].shape[1 + self.axis]
 
     def _occupied(self, data: Mapping[Hashable, torch.Tensor]) -> np.ndarray:
         if self.label_key not in data:

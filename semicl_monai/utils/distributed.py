@@ -37,6 +37,26 @@ def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
     return torch.cat(_AllGather.apply(tensor).unbind(), dim=dim) if in_several_processes() else tensor
 
 
+def all_gather_rows(tensor: Tensor) -> Tensor:
+    """The rows of all ranks' tensors in the order of the ranks; each rank may have another number of them.
+
+    Gradients are those of :func:`all_gather_with_gradient`.
+
+    Args:
+        tensor: of the same shape on every rank but for its first dimension.
+
+    Example:
+        >>> all_gather_rows(torch.tensor([[1.0], [2.0]])).shape
+        torch.Size([2, 1])
+    """
+    if not in_several_processes():
+        return tensor
+    counts = all_gather_with_gradient(torch.tensor([len(tensor)], device=tensor.device)).tolist()
+    filled = torch.cat([tensor, tensor.new_zeros(max(counts) - len(tensor), *tensor.shape[1:])])
+    parts = all_gather_with_gradient(filled).split(max(counts))
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
 def largest_over_ranks(number: int, device: torch.device) -> int:
     """The largest of the ranks' numbers.
 

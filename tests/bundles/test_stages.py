@@ -137,7 +137,7 @@ def test_training_from_scratch_may_use_another_split_than_pretraining(run_stage)
 @pytest.mark.parametrize(
     ("stage", "options", "message"),
     [
-        ("pretrain", {"method": "simclr2"}, "unknown method 'simclr2'; known: global, local, global_local"),
+        ("pretrain", {"method": "simclr2"}, "unknown method 'simclr2', did you mean 'simclr'; known: random, rotation"),
         ("pretrain", {"method": "local", "sampler": "blok"}, "unknown sampler 'blok', did you mean 'block'"),
         ("pretrain", {"method": "local", "temperature": -1}, "temperature must be positive, got -1"),
         ("pretrain", {"labelled_fraction": 0.001}, "labelled_fraction"),

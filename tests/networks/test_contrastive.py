@@ -112,7 +112,7 @@ def test_an_unknown_network_is_refused_and_accepted_with_a_layout():
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(6, 2, 1))
     with pytest.raises(InputError, match="network Sequential has no known layout"):
         ContrastiveNetwork(network, DenseHead)
-    layout = NetworkLayout(encoder=("0",), bottleneck="0", decoder="1", classifier=("2",))
+    layout = NetworkLayout(encoder=("0",), bottleneck="0", decoder_blocks=("1",), classifier=("2",))
     model = ContrastiveNetwork(network, DenseHead, layout=layout)
     assert model.features(torch.zeros(2, 1, 8, 8)).shape == (2, 6, 8, 8)
     assert ContrastiveNetwork(network, GlobalHead, "bottleneck", layout).head.mlp[0].in_features == 4
@@ -121,7 +121,7 @@ def test_an_unknown_network_is_refused_and_accepted_with_a_layout():
 def test_a_layout_whose_module_is_never_called_is_refused():
     network = AttentionUnet(spatial_dims=2, in_channels=1, out_channels=2, channels=(4, 8), strides=(2,))
     network.unused = nn.Identity()
-    layout = NetworkLayout(encoder=("model",), bottleneck="unused", decoder="unused", classifier=())
+    layout = NetworkLayout(encoder=("model",), bottleneck="unused", decoder_blocks=("unused",), classifier=())
     with pytest.raises(InputError, match="forward pass of AttentionUnet does not call its module 'unused'"):
         ContrastiveNetwork(network, DenseHead, layout=layout)
 

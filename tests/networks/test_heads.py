@@ -33,7 +33,7 @@ def test_a_global_head_is_as_wide_as_its_input_by_default():
 def test_a_dense_head_treats_every_pixel_alike_and_has_a_nonlinearity_only_if_asked(size, act):
     head = DenseHead(in_channels=3, hidden_channels=6, out_channels=4, spatial_dims=len(size), act=act).double()
     x = torch.randn(2, 3, *size, dtype=torch.float64)
-    first, last = (layer for layer in head.layers if hasattr(layer, "weight"))
+    first, last = head.hidden, head.out
     hidden = torch.einsum("hc,bc...->bh...", first.weight.flatten(1), x) + first.bias.view(-1, *[1] * len(size))
     hidden = hidden if act is None else hidden.clamp(min=0)
     wanted = torch.einsum("oh,bh...->bo...", last.weight.flatten(1), hidden) + last.bias.view(-1, *[1] * len(size))

@@ -28,7 +28,7 @@ def test_the_decoder_of_a_nested_unet_is_what_stands_behind_a_skip(build):
 
 
 def test_a_prefix_is_a_whole_module_name():
-    layout = NetworkLayout(encoder=("down_1",), bottleneck="down_1", decoder="up", classifier=("final",))
+    layout = NetworkLayout(encoder=("down_1",), bottleneck="down_1", decoder_blocks=("up",), classifier=("final",))
     assert layout.is_encoder("down_1.weight")
     assert layout.is_encoder("down_1")
     assert not layout.is_encoder("down_10.weight")

@@ -117,7 +117,7 @@ def test_weights_of_another_network_are_refused(build, tmp_path):
 
 
 def test_a_layout_decides_what_counts_as_the_classifier(build, tmp_path):
-    layout = NetworkLayout(("conv_0",), "down_4", "upcat_1", classifier=("final_conv", "upcat_1"))
+    layout = NetworkLayout(("conv_0",), "down_4", ("upcat_1",), classifier=("final_conv", "upcat_1"))
     path = save(build(seed=1).state_dict(), tmp_path / "model.pt")
     assert not any(key.startswith("upcat_1") for key in load_pretrained(build(seed=2), path, layout))
 

@@ -1,0 +1,32 @@
+"""What a jigsaw training step takes from a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+
+from semicl_monai.engines.targets import image_number
+
+
+class JigsawPrepareBatch(PrepareBatch):
+    """Take whole images, their shuffled patches, and the images' numbers.
+
+    Returns:
+        Images ``(B, C, H, W[, D])``, their numbers ``(B,)``, and for the network's second argument the patches
+        ``(B * P, C, h, w[, d])``, P of each image in a row.
+    """
+
+    def __call__(
+        self,
+        batchdata: dict[str, torch.Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor], dict]:
+        """Take ``image`` and ``patches``, as :class:`semicl_monai.transforms.RandJigsawd` gives them."""
+        images, patches = (
+            batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in ("image", "patches")
+        )
+        return images, image_number(batchdata).to(images.device), (patches.flatten(0, 1),), {}

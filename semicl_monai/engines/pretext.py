@@ -1,0 +1,119 @@
+"""How well a network does what it is pre-trained for, next to what chance would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from semicl_monai.losses import PairContrastLoss
+
+Scores = tuple[Tensor, Tensor]
+
+
+def nearest_is_hit(anchors: Tensor, keys: Tensor, hit: Tensor, allowed: Tensor) -> Scores:
+    """Whether the key nearest to each anchor, by cosine similarity, is a hit.
+
+    Args:
+        anchors: shape ``(A, C)``.
+        keys: shape ``(N, C)``.
+        hit: mask ``(A, N)`` of the keys that are right.
+        allowed: mask ``(A, N)`` of the keys to search among.
+
+    Returns:
+        For every anchor with a right and an allowed key: 1 or 0, and the share of right ones among the allowed keys,
+        which a random key would score.
+    """
+    hit = hit & allowed
+    able = hit.any(dim=1)
+    similarity = F.normalize(anchors[able].float(), dim=1) @ F.normalize(keys.float(), dim=1).T
+    nearest = similarity.masked_fill(~allowed[able], -torch.inf).argmax(dim=1, keepdim=True)
+    chance = hit[able].sum(dim=1) / allowed[able].sum(dim=1)
+    return hit[able].gather(1, nearest).squeeze(1).float(), chance
+
+
+def rotation_accuracy(pred: Tensor, target: Tensor) -> Scores:
+    """Whether each rotation was told, from logits ``(N, 4)`` and turns ``(N,)``."""
+    return (pred.argmax(dim=1) == target).float(), torch.full(target.shape, 1 / pred.shape[1])
+
+
+def view_retrieval(pred: Tensor, target: Tensor | None = None) -> Scores:
+    """Whether the nearest of all other embeddings ``(2B, C)`` is the image's other view."""
+    images = torch.arange(len(pred) // 2, device=pred.device).repeat(2)
+    others = ~torch.eye(len(pred), dtype=torch.bool, device=pred.device)
+    return nearest_is_hit(pred, pred, images[:, None] == images[None], others)
+
+
+def jigsaw_retrieval(pred: tuple[Tensor, Tensor], target: Tensor) -> Scores:
+    """Whether the image nearest to each shuffled copy is the one it was made of, from both embeddings ``(B, C)``."""
+    images, jigsaws = pred
+    same = target[:, None] == target[None]
+    return nearest_is_hit(jigsaws, images, same, torch.ones_like(same))
+
+
+def consistency(pred: tuple[Tensor, Tensor, Tensor], target: Tensor | None = None) -> Scores:
+    """Mean squared distance of the student's and the teacher's probabilities, and that between two images.
+
+    The less the better. ``pred`` is what :class:`semicl_monai.networks.MeanTeacher` gives.
+    """
+    _, student, teacher = pred
+    return tuple(((student - t) ** 2).flatten(1).mean(dim=1) for t in (teacher, teacher.roll(1, 0)))  # type: ignore[return-value]
+
+
+class SliceNeighbours:
+    """Whether the nearest slice of another volume is a positive of a loss on pairs of slices.
+
+    Args:
+        loss: what says which pairs are positive.
+    """
+
+    def __init__(self, loss: PairContrastLoss) -> None:
+        self.loss = loss
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Scores:
+        """Score embeddings ``(N, C)`` of the slices ``target`` ``(N, 3)``."""
+        positive, _ = self.loss.pairs(target)
+        return nearest_is_hit(pred, pred, positive, target[:, :1] != target[:, 0])
+
+
+class RegionRetrieval:
+    """Whether the nearest region of both views of an image is the same region of the other view.
+
+    Args:
+        sampler: what takes the regions of maps.
+    """
+
+    def __init__(self, sampler: Callable) -> None:
+        self.sampler = sampler
+
+    def __call__(self, pred: Tensor, target: Tensor | None = None) -> Scores:
+        """Score dense embeddings ``(2B, C, H, W[, D])``."""
+        embeddings, regions = self.sampler(pred)
+        images = torch.arange(len(regions), device=pred.device)[:, None].expand_as(regions).flatten()
+        embeddings, regions = embeddings.flatten(0, 1), regions.flatten()
+        others = ~torch.eye(len(regions), dtype=torch.bool, device=pred.device)
+        same_image = images[:, None] == images[None]
+        return nearest_is_hit(embeddings, embeddings, regions[:, None] == regions[None], same_image & others)
+
+
+class PixelNeighbours:
+    """Whether the pixel nearest to a foreground pixel, in the embedding, is of the same class in another image.
+
+    Args:
+        sampler: what takes pixels of maps ``(2B, C, H, W[, D])`` in the same way whatever the labels are, such as a
+            :class:`semicl_monai.samplers.StrideSampler`.
+    """
+
+    def __init__(self, sampler: Callable) -> None:
+        self.sampler = sampler
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Scores:
+        """Score dense embeddings ``(2B, C, H, W[, D])`` by label maps ``(2B, 1, H, W[, D])``."""
+        numbers = torch.arange(len(pred) // 2, device=pred.device).repeat(2).view(-1, *[1] * (target.ndim - 1))
+        embeddings, classes = (values.flatten(0, 1) for values in self.sampler(pred, target))
+        images = self.sampler(pred, numbers.expand_as(target))[1].flatten()
+        anchors = classes > 0
+        hit, allowed = classes[anchors, None] == classes[None], images[anchors, None] != images[None]
+        return nearest_is_hit(embeddings[anchors], embeddings, hit, allowed)

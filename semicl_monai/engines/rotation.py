@@ -1,0 +1,41 @@
+"""Which way up is it?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+
+from semicl_monai.utils import InputError
+
+
+class RotationPrepareBatch(PrepareBatch):
+    """Turn every image of a batch by 0, 90, 180 and 270 degrees, to be told apart.
+
+    Images are turned in the plane of their first two spatial axes.
+
+    Returns:
+        Images ``(4B, C, H, W[, D])``, first all unturned ones, and how often each was turned, 0 to 3, ``(4B,)``.
+
+    Raises:
+        InputError: When the images are not square.
+
+    References:
+        Gidaris et al., Unsupervised Representation Learning by Predicting Image Rotations, ICLR 2018, eq. 2 and 3.
+        https://arxiv.org/abs/1803.07728
+    """
+
+    def __call__(
+        self,
+        batchdata: dict[str, torch.Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Turn the images of ``batchdata`` on ``device``."""
+        images = batchdata["image"].to(device=device, non_blocking=non_blocking, **kwargs)
+        if images.shape[2] != images.shape[3]:
+            raise InputError(f"rotation needs square images, got {tuple(images.shape[2:])}: give a square --roi_size.")
+        turned = torch.cat([torch.rot90(images, turns, dims=(2, 3)) for turns in range(4)])
+        return turned, torch.arange(4, device=images.device).repeat_interleave(len(images))

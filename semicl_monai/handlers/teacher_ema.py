@@ -1,0 +1,45 @@
+"""The teacher follows its student."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
+
+from semicl_monai.networks import MeanTeacher
+
+
+class TeacherEMA(EMAHandler):
+    r"""Move a teacher towards its student after every step.
+
+    .. math::
+        \theta' \leftarrow \alpha \theta' + (1 - \alpha) \theta, \qquad \alpha = \min(1 - 1 / (t + 1), \alpha_\mathrm{max})
+
+    after step :math:`t = 1, 2, \ldots`, so that the teacher forgets its start quickly. Buffers are copied.
+
+    Args:
+        model: the student with its teacher.
+        decay: :math:`\alpha_\mathrm{max}`, above 0 and below 1.
+
+    References:
+        Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017, eq. 2 and section 3 (the ramp-up of
+        alpha as in its code). https://arxiv.org/abs/1703.01780
+    """
+
+    def __init__(self, model: MeanTeacher, decay: float = 0.99) -> None:
+        super().__init__(model.student, momentum=1 - decay, handle_buffers="copy")
+        self.ema_model = model.teacher
+
+    def attach(self, engine: Engine) -> None:  # type: ignore[override]
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.set_momentum)
+        super().attach(engine, warn_if_exists=False)
+
+    def set_momentum(self, engine: Engine) -> None:
+        """Set the share of the student in this step's update."""
+        engine.state.ema_momentum = max(1 / (engine.state.iteration + 1), self.momentum)  # type: ignore[attr-defined]
+
+    def _update_ema_model(self, engine: Engine, name: str) -> None:
+        super()._update_ema_model(engine, name)
+        # ignite lets the teacher's buffers be those of the student, which the next step changes in place
+        for buffer in self.ema_model.buffers():
+            buffer.data = buffer.data.clone()

@@ -1,0 +1,65 @@
+"""Contrast of slices by the part of the volume they lie in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp
+from semicl_monai.utils import InputError
+
+
+class PartitionContrastLoss(PairContrastLoss):
+    r"""The global loss with domain structure: slices of one partition attract each other across volumes.
+
+    Every volume is cut into :math:`S` partitions along its slices. Positive are the views of one slice, and slices of
+    the same partition in different volumes; negative are slices of other partitions, of any volume. Other slices of
+    the same partition and volume are neither. Every ordered positive pair :math:`(a, b)` costs
+
+    .. math::
+        \ell(a, b) = -\log \frac{\exp(z_a \cdot z_b / \tau)}
+            {\exp(z_a \cdot z_b / \tau) + \sum_{n \in N(a)} \exp(z_a \cdot z_n / \tau)}
+
+    with :math:`N(a)` the negatives of :math:`a`; the loss is the mean over all of them. A pair whose anchor has no
+    negative costs nothing.
+
+    Args:
+        num_partitions: :math:`S`.
+        temperature: :math:`\tau`, divides every cosine similarity.
+        across_ranks: whether the images of all ranks are one batch, see :class:`PairContrastLoss`.
+
+    Raises:
+        InputError: When ``num_partitions`` or ``temperature`` is not positive.
+
+    References:
+        Chaitanya et al., Contrastive learning of global and local features for medical image segmentation with limited
+        annotations, NeurIPS 2020, eq. 1 and 2 (the strategy G^D). https://arxiv.org/abs/2006.10511
+
+    Example:
+        >>> slices = torch.tensor([[0, 1, 10], [1, 10, 100], [0, 7, 10], [1, 70, 100]])
+        >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> PartitionContrastLoss(num_partitions=4, temperature=0.5)(embeddings, slices)
+        tensor(0.2395)
+    """
+
+    def __init__(self, num_partitions: int = 4, temperature: float = 0.1, across_ranks: bool = True) -> None:
+        if num_partitions < 1:
+            raise InputError(f"num_partitions must be positive, got {num_partitions}.")
+        super().__init__(temperature, across_ranks)
+        self.num_partitions = num_partitions
+
+    def pairs(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Positive: one slice, or one partition of two volumes. Negative: two partitions."""
+        volume, number, size = target.T
+        partition = number * self.num_partitions // size
+        same_volume, same_partition, same_number = (
+            values[:, None] == values[None] for values in (volume, partition, number)
+        )
+        others = ~torch.eye(len(target), dtype=torch.bool, device=target.device)
+        same_slice = same_volume & same_number
+        return same_partition & (~same_volume | same_slice) & others, ~same_partition
+
+    def contrast(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Mean over all positive pairs."""
+        costs = torch.logaddexp(similarity, masked_logsumexp(similarity, negative)) - similarity
+        return costs.masked_fill(~positive, 0).sum() / positive.sum().clamp(min=1)

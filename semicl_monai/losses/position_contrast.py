@@ -1,0 +1,61 @@
+"""Contrast of slices by where they lie in their volumes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp
+from semicl_monai.utils import InputError
+
+
+class PositionContrastLoss(PairContrastLoss):
+    r"""Positional contrastive learning: slices at about the same relative position attract each other.
+
+    With :math:`\mathrm{pos}_i` the number of a slice divided by the number of slices of its volume,
+    :math:`P(i) = \{p \neq i : |\mathrm{pos}_i - \mathrm{pos}_p| < t\}` and :math:`A(i)` all others of the batch:
+
+    .. math::
+        \ell_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)}
+            \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \in A(i)} \exp(z_i \cdot z_a / \tau)}
+
+    averaged over the slices that have a positive.
+
+    Args:
+        threshold: :math:`t`, a share of the volume's thickness.
+        temperature: :math:`\tau`, divides every cosine similarity.
+        across_ranks: whether the images of all ranks are one batch, see :class:`PairContrastLoss`.
+
+    Raises:
+        InputError: When ``threshold`` or ``temperature`` is not positive.
+
+    References:
+        Zeng et al., Positional Contrastive Learning for Volumetric Medical Image Segmentation, MICCAI 2021, eq. 2.
+        https://arxiv.org/abs/2106.09157
+
+    Example:
+        >>> slices = torch.tensor([[0, 1, 10], [1, 10, 100], [0, 7, 10], [1, 70, 100]])
+        >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> PositionContrastLoss(threshold=0.1, temperature=0.5)(embeddings, slices)
+        tensor(0.2395)
+    """
+
+    def __init__(self, threshold: float = 0.1, temperature: float = 0.1, across_ranks: bool = True) -> None:
+        if not threshold > 0:
+            raise InputError(f"threshold must be positive, got {threshold}.")
+        super().__init__(temperature, across_ranks)
+        self.threshold = threshold
+
+    def pairs(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Positive: closer than the threshold. Negative: all other pairs."""
+        position = target[:, 1].double() / target[:, 2]
+        close = (position[:, None] - position[None]).abs() < self.threshold
+        others = ~torch.eye(len(target), dtype=torch.bool, device=target.device)
+        return close & others, ~close & others
+
+    def contrast(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Mean over the positives of a slice, then over the slices that have one."""
+        log_probability = similarity - masked_logsumexp(similarity, positive | negative)
+        count = positive.sum(dim=1)
+        per_slice = -log_probability.masked_fill(~positive, 0).sum(dim=1) / count.clamp(min=1)
+        return per_slice.sum() / (count > 0).sum().clamp(min=1)

@@ -1,0 +1,62 @@
+"""A student network and the moving average of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class MeanTeacher(nn.Module):
+    r"""Let a student and its teacher look at unlabelled images, next to the student's ordinary pass.
+
+    The student sees :math:`x`, the teacher :math:`x` with noise. With a ``transform`` :math:`\pi` the teacher sees
+    :math:`\pi(x)` and the student's probabilities are transformed: consistency then holds under :math:`\pi`. Only the
+    student receives a gradient; the teacher is moved by a :class:`semicl_monai.handlers.TeacherEMA`.
+
+    Args:
+        student: the network to train.
+        noise_std: standard deviation of the Gaussian noise added to what the teacher sees.
+        transform: random transform of batches with ``randomize(images)`` and ``__call__(maps)``, such as
+            :class:`semicl_monai.transforms.RandSymmetry`.
+
+    Attributes:
+        teacher: a copy of the student, in evaluation mode and without gradients.
+
+    References:
+        Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017, section 2.
+        https://arxiv.org/abs/1703.01780
+        Li et al., Transformation-Consistent Self-Ensembling Model for Semi-supervised Medical Image Segmentation,
+        IEEE TNNLS 2020, eq. 4 (with ``transform``). https://arxiv.org/abs/1903.00348
+    """
+
+    def __init__(self, student: nn.Module, noise_std: float = 0.0, transform: Any = None) -> None:
+        super().__init__()
+        self.student, self.noise_std, self.transform = student, noise_std, transform
+        self.teacher = deepcopy(student).eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> MeanTeacher:
+        """Set the student to training mode; the teacher always evaluates."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, x: torch.Tensor, unlabelled: torch.Tensor | None = None) -> Any:
+        """Return the student's logits of ``x`` ``(B, C, H, W[, D])`` and both's probabilities of ``unlabelled``.
+
+        Without ``unlabelled`` the logits alone.
+        """
+        if unlabelled is None:
+            return self.student(x)
+        transform: Callable = self.transform or (lambda maps: maps)
+        if self.transform is not None:
+            self.transform.randomize(unlabelled)
+        # one pass of both parts, so that batch statistics, where a network has them, are those of all images
+        labelled, of_unlabelled = self.student(torch.cat([x, unlabelled])).split([len(x), len(unlabelled)])
+        with torch.no_grad():
+            noise = self.noise_std * torch.randn_like(unlabelled) if self.noise_std else 0.0
+            taught = self.teacher(transform(unlabelled) + noise).softmax(1)
+        return labelled, transform(of_unlabelled.softmax(1)), taught

@@ -1,0 +1,69 @@
+"""Small regions at fixed places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from semicl_monai.utils import InputError
+
+OUTER, INNER = (1 / 8, 1 / 2, 7 / 8), (5 / 16, 11 / 16)
+
+
+class RegionSampler:
+    """Regions at the same fixed places of both views of an image, each region an embedding; an image is a group.
+
+    The places are a quincunx: a grid of three a side and one of two a side between it, 13 regions of a 2-D map and 35
+    of a 3-D one. The embeddings of a region's pixels are joined to one. Positives are thereby the same region in both
+    views, negatives the other regions of both. The views must not be moved against each other.
+
+    Args:
+        size: edge of the regions in pixels, an odd number.
+
+    Raises:
+        InputError: When ``size`` is not odd and positive, or a map is so small that regions overlap.
+
+    References:
+        Chaitanya et al., Contrastive learning of global and local features for medical image segmentation with limited
+        annotations, NeurIPS 2020, section 3.3 (the strategy L^R). https://arxiv.org/abs/2006.10511
+
+    Example:
+        >>> embeddings, targets = RegionSampler()(torch.rand(2 * 4, 5, 32, 32))
+        >>> embeddings.shape, targets.shape
+        (torch.Size([4, 26, 45]), torch.Size([4, 26]))
+    """
+
+    def __init__(self, size: int = 3) -> None:
+        if size < 1 or size % 2 == 0:
+            raise InputError(f"size must be an odd positive number, got {size}.")
+        self.size = size
+
+    def __call__(self, embeddings: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Take the regions.
+
+        Args:
+            embeddings: one embedding per pixel, shape (2B, C, H, W) or (2B, C, H, W, D): view 1 of every image, then
+                view 2.
+            labels: not used; no label is needed.
+
+        Returns:
+            Embeddings of shape (B, 2R, C * size ** spatial_dims) and targets of shape (B, 2R), the region's number.
+        """
+        plain = embeddings.as_subclass(torch.Tensor)
+        regions = torch.stack([self._region(plain, place) for place in self._places(plain.shape[2:])], dim=1)
+        pairs = torch.cat(regions.chunk(2), dim=1)
+        numbers = torch.arange(regions.shape[1], device=plain.device)
+        return pairs, numbers.repeat(2).expand(len(pairs), -1)
+
+    def _places(self, size: Sequence[int]) -> list[tuple[float, ...]]:
+        if min(size) * 3 < 16 * self.size:
+            raise InputError(f"regions of {self.size} pixels overlap in maps of {tuple(size)} pixels.")
+        return [place for grid in (OUTER, INNER) for place in product(grid, repeat=len(size))]
+
+    def _region(self, maps: Tensor, place: Sequence[float]) -> Tensor:
+        for axis, share in enumerate(place, start=2):
+            maps = maps.narrow(axis, round(share * maps.shape[axis]) - (self.size + 1) // 2, self.size)
+        return maps.flatten(1)

@@ -1,0 +1,63 @@
+"""Draw 2-D slices from every part of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+
+from semicl_monai.transforms.rand_slices import RandSlicesd
+from semicl_monai.utils import InputError
+
+
+class RandPartitionSlicesd(RandSlicesd):
+    r"""Draw slices of a volume from partitions of equal thickness, as many from each.
+
+    Slice :math:`i` of :math:`n` lies in partition :math:`\lfloor S i / n \rfloor`. A volume with fewer slices than
+    partitions leaves some empty; they give no slice, and the volume fewer samples.
+
+    Args:
+        keys: maps of shape ``(C, H, W, D)`` to slice alike.
+        axis: spatial axis to slice along, 0, 1 or 2.
+        num_samples: slices to draw from a volume; where ``num_partitions`` does not divide it, the first partitions
+            give one more.
+        num_partitions: partitions :math:`S` of a volume.
+        allow_missing_keys: whether keys may be missing in a sample.
+
+    Raises:
+        InputError: When ``axis`` or ``num_samples`` is out of its range, or ``num_partitions`` is not positive.
+
+    References:
+        Chaitanya et al., Contrastive learning of global and local features for medical image segmentation with limited
+        annotations, NeurIPS 2020, section 3.2. https://arxiv.org/abs/2006.10511
+
+    Example:
+        >>> draw = RandPartitionSlicesd("image", num_samples=4, num_partitions=4).set_random_state(0)
+        >>> [sample["slice"] // 2 for sample in draw({"image": torch.zeros(1, 8, 8, 8)})]
+        [0, 1, 2, 3]
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        axis: int = 2,
+        num_samples: int = 4,
+        num_partitions: int = 4,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, axis, num_samples, foreground=0.0, allow_missing_keys=allow_missing_keys)
+        if num_partitions < 1:
+            raise InputError(f"num_partitions must be positive, got {num_partitions}.")
+        self.num_partitions = num_partitions
+
+    def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
+        """Draw the slice indices for one sample."""
+        size = self._size(data)
+        partition = np.arange(size) * self.num_partitions // size
+        numbers = [len(share) for share in np.array_split(np.arange(self.num_samples), self.num_partitions)]
+        slices = [np.flatnonzero(partition == number) for number in range(self.num_partitions)]
+        self.indices = [
+            i for own, number in zip(slices, numbers, strict=True) for i in self._draw(own, number if len(own) else 0)
+        ]
