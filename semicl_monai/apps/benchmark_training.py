@@ -1,4 +1,4 @@
-"""Where a training step spends its time."""
+"""Where a training step spends its time, next to the bare network."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 from time import perf_counter
+from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
+from monai.engines import Trainer
 from monai.engines.utils import IterationEvents
+from torch import nn
 
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.data import make_synthetic_hippocampus
+from semicl_monai.engines import METHODS
+from semicl_monai.networks import ContrastiveNetwork, MeanTeacher
 
 # Each part of a step ends with an event; the part is named by what happened since the event before.
 PARTS = {
@@ -24,64 +30,113 @@ PARTS = {
     IterationEvents.BACKWARD_COMPLETED: "backward",
     IterationEvents.MODEL_COMPLETED: "optimiser",
 }
-NETWORK = ("forward", "loss", "backward", "optimiser")
 
 
 class StepTimer:
-    """Measure the parts of every step of a trainer."""
+    """Measure the parts of every step of a trainer, and keep the last batch."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.batch: Any = None
         self.last = perf_counter()
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         for event, part in PARTS.items():
             engine.add_event_handler(event, self, part)
+        engine.add_event_handler(Events.ITERATION_STARTED, self.keep_batch)
 
     def __call__(self, engine: Engine, part: str) -> None:
         now = perf_counter()
         self.seconds[part].append(now - self.last)
         self.last = now
 
+    def keep_batch(self, engine: Engine) -> None:
+        """Keep the batch of this step."""
+        self.batch = engine.state.batch
 
-def benchmark_training(dataset_dir: str | None = None, bundle: str | None = None, epochs: int = 3) -> None:
-    """Print the parts of a pre-training and a fine-tuning step, and the share inside the network.
 
-    The configs of the bundle are run as they are; the first epoch warms up and is left out. The loss counts as a part
-    of the network's forward pass. The parts are means over steps.
+def benchmark_training(
+    dataset_dir: str | None = None,
+    bundle: str | None = None,
+    epochs: int = 3,
+    methods: str | tuple[str, ...] = tuple(METHODS.names),
+    sampler: str = "stride",
+) -> None:
+    """Print the parts of a training step of each method, and its rate as a share of the bare network's.
+
+    The configs of the bundle are run as they are; the first third of the steps warms up and is left out. The bare
+    network passes the last batch forward and backward as often as the method does and no further than it does, with
+    the mean of its output as loss, no head, no data, no optimiser. The parts are means over steps.
 
     Args:
         dataset_dir: data set to train on, small synthetic volumes by default.
         bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
         epochs: epochs to run of each stage.
+        methods: methods to time.
+        sampler: sampler of the local stage.
     """
+    names = (methods,) if isinstance(methods, str) else methods
     with tempfile.TemporaryDirectory() as folder:
         data = dataset_dir or str(make_synthetic_hippocampus(Path(folder) / "synthetic_hippocampus"))
-        shared = {"dataset_dir": data, "output_dir": folder, "epochs": epochs, "labelled_fraction": 4}
-        for method in ("global", "local"):
-            options = {**shared, "method": method}
-            _report(f"pre-training, {method}", _timed("pretrain", Path(bundle or BUNDLE), options))
-        options = {**shared, "pretrained": "none", "validation": "none"}
-        _report("fine-tuning", _timed("run", Path(bundle or BUNDLE), options))
+        options = {"dataset_dir": data, "output_dir": folder, "epochs": epochs, "labelled_fraction": 4}
+        options |= {"validation": "none", "val_interval": epochs + 1}
+        for name in names:
+            stages = (
+                {"pretrain": {"sampler": sampler}} if METHODS[name].objectives else {"train": {"pretrained": "none"}}
+            )
+            for stage, extra in stages.items():
+                _report(name, stage, Path(bundle or BUNDLE), {**options, **extra, "method": name})
 
 
-def _timed(run_id: str, bundle: Path, options: dict) -> StepTimer:
-    config = bundle / "configs" / f"{'train' if run_id == 'run' else run_id}.json"
+def _report(name: str, stage: str, bundle: Path, options: dict) -> None:
+    run_id = "run" if stage == "train" else stage
+    config = bundle / "configs" / f"{stage}.json"
     workflow = ConfigWorkflow(str(config), run_id=run_id, logging_file=False, workflow_type="train", **options)
     workflow.initialize()
-    timer = StepTimer()
-    timer.attach(workflow.parser.get_parsed_content("train::trainer"))
+    trainers = {id: workflow.parser.get_parsed_content(id) for id in _trainer_ids(name, stage)}
+    timers = {id: StepTimer() for id in trainers}
+    for id, trainer in trainers.items():
+        timers[id].attach(trainer)
     workflow.run()
+    for id, trainer in trainers.items():
+        part = workflow.parser.get_parsed_content(id.replace("trainer", "objective")) if stage == "pretrain" else stage
+        _print(f"{name}, {part}", timers[id], _bare_seconds(trainer, timers[id].batch))
     workflow.finalize()
-    return timer
 
 
-def _report(title: str, timer: StepTimer) -> None:
+def _trainer_ids(name: str, stage: str) -> list[str]:
+    return ["first::trainer", "train::trainer"][1 if stage == "train" or len(METHODS[name].objectives) < 2 else 0 :]
+
+
+def _print(title: str, timer: StepTimer, bare: float) -> None:
     skip = len(timer.seconds["forward"]) // 3
-    parts = {part: 1000 * mean(seconds[skip:]) for part, seconds in timer.seconds.items()}
+    parts = {part: mean(seconds[skip:]) for part, seconds in timer.seconds.items()}
     total = sum(parts.values())
-    print(f"\n{title}: {total:.0f} ms a step")
-    for part, milliseconds in parts.items():
-        print(f"  {part:14}{milliseconds:9.1f} ms {milliseconds / total:8.1%}")
-    print(f"  {'network':14}{'':12} {sum(parts[p] for p in NETWORK) / total:8.1%}")
+    print(f"\n{title}: {1000 * total:.0f} ms a step, bare network {1000 * bare:.0f} ms: {bare / total:.0%} of its rate")
+    for part, seconds in parts.items():
+        print(f"  {part:14}{1000 * seconds:9.1f} ms {seconds / total:8.1%}", flush=True)
+
+
+def _bare_seconds(trainer: Trainer, batch: Any, repeats: int = 20) -> float:
+    inputs, _, *others = trainer.prepare_batch(batch, trainer.state.device, trainer.non_blocking)
+    images = (inputs, *(others[0] if others else ()))
+    model: nn.Module = trainer.network  # type: ignore[attr-defined]
+    seconds = []
+    for _ in range(repeats + 3):
+        start = perf_counter()
+        _pass(model, images)
+        seconds.append(perf_counter() - start)
+    return mean(seconds[3:])
+
+
+def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> None:
+    """Pass images through the network forward and backward, as a training step does."""
+    if isinstance(model, ContrastiveNetwork):
+        torch.stack([model.features(image).mean() for image in images]).sum().backward()
+    elif isinstance(model, MeanTeacher):
+        model.student(torch.cat(images)).mean().backward()
+        with torch.no_grad():
+            model.teacher(images[1])
+    else:
+        model(images[0]).mean().backward()

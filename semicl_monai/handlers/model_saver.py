@@ -10,7 +10,7 @@ from ignite.handlers import DiskSaver
 from monai.engines import Evaluator
 from torch import nn
 
-from semicl_monai.utils import save_json
+from semicl_monai.utils import one_of, save_json
 
 
 class ModelSaver:
@@ -26,6 +26,9 @@ class ModelSaver:
         split_file: file of the split; where it exists, what was seen is written beside the weights (``model.json`` for
             ``model.pt``), so that a later stage can tell whether it holds out a case the weights know.
         sees: what the stage sees of the training cases: ``"labels"``, ``"images"`` or ``"nothing"``.
+
+    Raises:
+        InputError: When ``sees`` is none of these.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class ModelSaver:
         sees: str = "labels",
     ) -> None:
         self.path, self.network, self.evaluator = Path(path), network, evaluator
-        self.split_file, self.sees = split_file, sees
+        self.split_file, self.sees = split_file, one_of(sees, ["labels", "images", "nothing"], "sees")
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer, behind its ``ValidationHandler``."""

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ignite.engine import Engine
+from ignite.exceptions import NotComputableError
 from ignite.metrics import Average
 from monai.utils import CommonKeys
 
 
 class PretextMetric:
     """Put the mean pretext score of an epoch into an engine's metrics, and beside it what chance would score.
+
+    An epoch without an anchor, such as slices of one volume whose positives are sought in others, scores ``nan``.
 
     Args:
         scores: tells for predictions and targets of a batch the score of every anchor and what chance would score, such
@@ -34,4 +37,7 @@ class PretextMetric:
 
 class _Mean(Average):
     def compute(self) -> float:
-        return float(super().compute())
+        try:
+            return float(super().compute())
+        except NotComputableError:  # raised behind the sum over all ranks
+            return float("nan")

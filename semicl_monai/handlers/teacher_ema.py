@@ -6,13 +6,15 @@ from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 
 from semicl_monai.networks import MeanTeacher
+from semicl_monai.utils import InputError
 
 
 class TeacherEMA(EMAHandler):
     r"""Move a teacher towards its student after every step.
 
     .. math::
-        \theta' \leftarrow \alpha \theta' + (1 - \alpha) \theta, \qquad \alpha = \min(1 - 1 / (t + 1), \alpha_\mathrm{max})
+        \theta' \leftarrow \alpha \theta' + (1 - \alpha) \theta,
+        \qquad \alpha = \min(1 - 1 / (t + 1), \alpha_\mathrm{max})
 
     after step :math:`t = 1, 2, \ldots`, so that the teacher forgets its start quickly. Buffers are copied.
 
@@ -20,12 +22,17 @@ class TeacherEMA(EMAHandler):
         model: the student with its teacher.
         decay: :math:`\alpha_\mathrm{max}`, above 0 and below 1.
 
+    Raises:
+        InputError: When ``decay`` is not between 0 and 1.
+
     References:
         Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017, eq. 2 and section 3 (the ramp-up of
         alpha as in its code). https://arxiv.org/abs/1703.01780
     """
 
     def __init__(self, model: MeanTeacher, decay: float = 0.99) -> None:
+        if not 0 < decay < 1:
+            raise InputError(f"teacher_decay must be above 0 and below 1, got {decay}.")
         super().__init__(model.student, momentum=1 - decay, handle_buffers="copy")
         self.ema_model = model.teacher
 

@@ -61,10 +61,12 @@ class PairContrastLoss(_Loss):
         if input.ndim != 2 or target.shape != (len(input), 3):
             got = f"{tuple(input.shape)} and {tuple(target.shape)}"
             raise ValueError(f"input and target must be of shape (N, C) and (N, 3), got {got}.")
+        # a MetaTensor would carry its metadata through every operation below
+        input, target = input.as_subclass(Tensor), target.as_subclass(Tensor)
         if self.across_ranks:
             input, target = all_gather_rows(input), all_gather_rows(target)
         with torch.autocast(input.device.type, enabled=False):
-            embeddings = F.normalize(at_least_float32(input.as_subclass(Tensor)), dim=1)
+            embeddings = F.normalize(at_least_float32(input), dim=1)
             return self.contrast(embeddings @ embeddings.T / self.temperature, *self.pairs(target))
 
 

@@ -30,8 +30,8 @@ class ContrastiveNetwork(nn.Module):
             ``"_mode_": "callable"``.
         tap: ``"bottleneck"`` (the deepest encoder map), ``"decoder"`` (the last decoder map) or a number of decoder
             blocks (the map behind so many of them).
-        frozen_encoder: whether the encoder stays as it is: no gradient reaches it, and no running statistic moves.
         layout: where the network keeps its parts; looked up by the network's class by default.
+        frozen_encoder: whether the encoder stays as it is: no gradient reaches it, and no running statistic moves.
 
     Raises:
         InputError: When ``tap`` is unknown or more blocks than the decoder has, or the network has no known layout and
@@ -50,8 +50,8 @@ class ContrastiveNetwork(nn.Module):
         network: nn.Module,
         head: Callable[..., nn.Module],
         tap: str | int = "decoder",
-        frozen_encoder: bool = False,
         layout: NetworkLayout | None = None,
+        frozen_encoder: bool = False,
     ) -> None:
         super().__init__()
         self.network = network

@@ -82,7 +82,8 @@ def _unet(network: UNet) -> NetworkLayout:
         encoder.append(f"{inside}.0")
         blocks.insert(0, f"{inside}.1")
         inside = f"{inside}.1.submodule"
-    return NetworkLayout((*encoder, inside), inside, tuple(blocks), ("model.2",))
+    # The innermost skip connection joins two encoder maps: nothing of a decoder stands before it.
+    return NetworkLayout((*encoder, inside), inside, tuple(blocks[1:] or blocks), ("model.2",))
 
 
 def _numbered(name: str, modules: nn.ModuleList) -> tuple[str, ...]:

@@ -33,7 +33,8 @@ class RandJigsawd(Randomizable, MapTransform):
         The sample with patches ``(grid ** spatial_dims, C, patch_size, patch_size[, patch_size])`` added to it.
 
     Raises:
-        InputError: When ``grid`` or ``patch_size`` is not positive, or an image has fewer than four pixels for a cell.
+        InputError: When ``grid`` or ``patch_size`` is not positive, two of ``patches_keys`` are the same, or an image
+            has fewer than four pixels for a cell.
 
     References:
         Misra and van der Maaten, Self-Supervised Learning of Pretext-Invariant Representations, CVPR 2020, section 3.3
@@ -54,6 +55,8 @@ class RandJigsawd(Randomizable, MapTransform):
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         self.patches_keys = ensure_tuple_rep(patches_keys, len(self.keys))
+        if len(set(self.patches_keys)) < len(self.keys):
+            raise InputError(f"patches_keys must differ, got {self.patches_keys}.")
         if grid < 1 or patch_size < 1:
             raise InputError(f"grid and patch_size must be positive, got {grid} and {patch_size}.")
         self.grid, self.patch_size = grid, patch_size

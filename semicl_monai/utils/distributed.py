@@ -53,7 +53,7 @@ def all_gather_rows(tensor: Tensor) -> Tensor:
         return tensor
     counts = all_gather_with_gradient(torch.tensor([len(tensor)], device=tensor.device)).tolist()
     filled = torch.cat([tensor, tensor.new_zeros(max(counts) - len(tensor), *tensor.shape[1:])])
-    parts = all_gather_with_gradient(filled).split(max(counts))
+    parts = all_gather_with_gradient(filled).unflatten(0, (len(counts), max(counts)))
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 

@@ -26,8 +26,24 @@ def shut(dataset_dir, tmp_path):
     return copy
 
 
-def test_pretraining_reads_no_label_but_the_labelled_ones(run_stage, shut):
-    run_stage("pretrain", method="global_local", dataset_dir=shut("unlabelled", "validation", "test"))
+def test_pretraining_without_validation_reads_no_label_but_the_labelled_ones(run_stage, shut):
+    data = shut("unlabelled", "validation", "test")
+    run_stage("pretrain", method="global_local", validation="none", dataset_dir=data)
+
+
+def test_pretraining_with_validation_reads_no_unlabelled_or_test_label(run_stage, shut):
+    run_stage("pretrain", method="global_local", dataset_dir=shut("unlabelled", "test"))
+
+
+@pytest.mark.parametrize("method", ["rotation", "pirl", "simclr", "chaitanya_global_local", "pcl"])
+def test_self_supervised_pretraining_reads_no_label_at_all(run_stage, shut, method):
+    run_stage("pretrain", method=method, dataset_dir=shut("labelled", "unlabelled", "validation", "test"))
+
+
+@pytest.mark.parametrize("method", ["mean_teacher", "tcsm"])
+def test_semi_supervised_training_reads_no_unlabelled_label(run_stage, shut, method):
+    data = shut("unlabelled", "validation", "test")
+    run_stage("train", method=method, pretrained="none", validation="none", dataset_dir=data)
 
 
 def test_fine_tuning_without_validation_reads_no_label_but_the_labelled_ones(run_stage, shut):

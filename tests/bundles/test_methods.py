@@ -1,15 +1,194 @@
-"""Every method, from pre-training to fine-tuning, for one epoch on tiny synthetic volumes."""
+"""Every method, from pre-training to evaluation, on tiny synthetic volumes."""
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from semicl_monai.engines import METHODS
+import pytest
+import torch
+from ignite.engine import Events
+from monai.utils import set_determinism
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from semicl_monai.engines import METHODS, objectives
+from semicl_monai.networks import layout_of
+from semicl_monai.utils import find_input_error
+
+PRETRAINED = [name for name in METHODS.names if objectives(name)]
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_seed():
+    yield
+    set_determinism(None)
 
 
 @pytest.mark.parametrize("method", METHODS.names)
-def test_every_method_runs_from_pretraining_to_evaluation(run_stage, tmp_path, method):
+def test_it_runs_from_pretraining_to_evaluation_and_logs_its_pretext_metric(run_stage, tmp_path, method):
     run_stage("pretrain", method=method)
     run_stage("train", method=method, validation="none")
     run_stage("evaluate", num_overlays=0)
     assert (tmp_path / "eval/evaluate/summary.json").is_file()
+    for objective in objectives(method):
+        assert {"pretext", "pretext_chance"} <= _scalars(tmp_path / "eval/pretrain" / objective)
+    if method in ("mean_teacher", "tcsm"):
+        assert {"consistency", "consistency_chance"} <= _scalars(tmp_path / "eval/train")
+
+
+@pytest.mark.parametrize("method", PRETRAINED)
+def test_its_pretraining_trains_exactly_what_it_should(run_stage, workflow, tmp_path, method):
+    before = _initial_state(workflow("pretrain", method=method))
+    network = run_stage("pretrain", method=method).parser.get_parsed_content("network")
+    after = _weights(tmp_path / "models/model_pretrained.pt")
+    trained = _decoder_and_encoder if method in ("local", "global_local") else _encoder
+    if method == "chaitanya_global_local":
+        first = _weights(tmp_path / "models/model_pretrained_first.pt")
+        _assert_trained(before, first, _encoder(layout_of(network)))
+        before, trained = first, _first_three_blocks
+    _assert_trained(before, after, trained(layout_of(network)))
+
+
+@pytest.mark.parametrize("method", ["random", "mixup", "mean_teacher", "tcsm"])
+def test_without_pretraining_the_initial_network_is_kept_and_has_seen_nothing(run_stage, workflow, tmp_path, method):
+    before = _initial_state(workflow("pretrain", method=method))
+    run_stage("pretrain", method=method)
+    assert all(torch.equal(before[k], v) for k, v in _weights(tmp_path / "models/model_pretrained.pt").items())
+    seen = json.loads((tmp_path / "models/model_pretrained.json").read_text())
+    assert not any(seen[part] for part in ("labelled", "unlabelled", "validation", "test"))
+
+
+def test_simclr_and_global_are_one_method(run_stage, tmp_path):
+    for method in ("simclr", "global"):
+        run_stage("pretrain", method=method, output_dir=str(tmp_path / method))
+    one, other = (_weights(tmp_path / method / "models/model_pretrained.pt") for method in ("simclr", "global"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("method", ["mean_teacher", "tcsm"])
+def test_the_teacher_is_kept_and_the_student_can_be_evaluated_too(run_stage, tmp_path, method):
+    run_stage("train", method=method, pretrained="none", validation="none", iterations_per_epoch=4)
+    teacher, student = (_weights(tmp_path / "models" / name) for name in ("model.pt", "model_student.pt"))
+    assert teacher.keys() == student.keys()
+    assert not any(torch.equal(teacher[key], student[key]) for key in teacher if key.endswith("conv.weight"))
+    for weights in ("model.pt", "model_student.pt"):
+        run_stage("evaluate", weights=str(tmp_path / "models" / weights), num_overlays=0)
+
+
+def test_validation_chooses_by_the_teacher(run_stage, tmp_path):
+    built = run_stage("train", method="mean_teacher", pretrained="none", val_interval=1)
+    evaluated = built.parser.get_parsed_content("validate::evaluator").network
+    assert evaluated is built.parser.get_parsed_content("mean_teacher").teacher
+
+
+def test_semi_supervised_training_draws_unlabelled_images(workflow):
+    built = workflow("train", method="mean_teacher", pretrained="none", validation="none")
+    built.initialize()
+    trainer = built.parser.get_parsed_content("train::trainer")
+    drawn = []
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: drawn.append(trainer.state.batch))
+    built.run()
+    built.finalize()
+    volumes = built.parser.get_parsed_content("train::unlabelled_dataset")
+    assert {record["case"] for record in volumes.data} == set(
+        built.parser.get_parsed_content("datalist").split["unlabelled"]
+    )
+    assert all(batch["unlabelled_image"].shape == batch["image"].shape for batch in drawn)
+
+
+@pytest.mark.parametrize("method", ["mean_teacher", "tcsm"])
+def test_without_an_unlabelled_case_semi_supervised_training_is_refused(run_stage, method):
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("train", method=method, pretrained="none", validation="none", labelled_fraction=1.0)
+    assert "needs unlabelled training volumes, got none: lower labelled_fraction" in str(find_input_error(caught.value))
+
+
+@pytest.mark.parametrize("method", PRETRAINED)
+def test_one_labelled_volume_and_no_unlabelled_one_are_enough_for_pretraining(run_stage, tmp_path, dataset_dir, method):
+    datalist = json.loads((dataset_dir / "dataset.json").read_text())
+    split = tmp_path / "split.json"
+    names = [entry["image"].split("/")[-1].removesuffix(".nii.gz") for entry in datalist["training"]]
+    split.write_text(
+        json.dumps({"labelled": names[:1], "unlabelled": [], "validation": names[1:2], "test": names[2:3]})
+    )
+    run_stage("pretrain", method=method, split_file=str(split), batch_size=1)
+    assert all(value.isfinite().all() for value in _weights(tmp_path / "models/model_pretrained.pt").values())
+
+
+@pytest.mark.parametrize(
+    ("stage", "method"),
+    [("pretrain", "pirl"), ("train", "mixup"), ("train", "mean_teacher"), ("train", "tcsm")],
+)
+def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(run_stage, workflow, tmp_path, stage, method):
+    options = {"method": method, "epochs": 3, "validation": "none"} | (
+        {"pretrained": "none"} if stage == "train" else {}
+    )
+    run_stage(stage, **options, output_dir=str(tmp_path / "whole"))
+
+    built = workflow(stage, **options, output_dir=str(tmp_path / "stopped"))
+    built.initialize()
+    built.parser.get_parsed_content("train::trainer").add_event_handler(Events.EPOCH_STARTED(once=2), _stop)
+    with pytest.raises(RuntimeError, match="Failed to evaluate"):
+        built.run()
+    built.finalize()
+    run_stage(stage, **options, output_dir=str(tmp_path / "stopped"), resume=True)
+
+    whole, resumed = (_last_checkpoint(tmp_path / run) for run in ("whole", "stopped"))
+    assert _flat(whole).keys() == _flat(resumed).keys()
+    assert all(torch.equal(value, _flat(resumed)[key]) for key, value in _flat(whole).items())
+
+
+def _stop():
+    raise ValueError("stopped in the middle")
+
+
+def _last_checkpoint(folder):
+    path = next(folder.rglob("checkpoint_3.pt"))
+    content = torch.load(path, weights_only=True)
+    return {key: content.get(key, {}) for key in ("model", "network", "loss")}
+
+
+def _flat(content, prefix=""):
+    """Return all tensors of nested dicts by their path."""
+    if isinstance(content, torch.Tensor):
+        return {prefix: content}
+    items = content.items() if isinstance(content, dict) else []
+    return {path: t for key, value in items for path, t in _flat(value, f"{prefix}/{key}").items()}
+
+
+def _scalars(folder):
+    return {tag for file in folder.glob("events*") for tag in _tags(file)}
+
+
+def _tags(file):
+    events = EventAccumulator(str(file))
+    events.Reload()
+    return events.Tags()["scalars"]
+
+
+def _initial_state(built):
+    built.initialize()
+    return {key: value.clone() for key, value in built.parser.get_parsed_content("network").state_dict().items()}
+
+
+def _weights(path):
+    return torch.load(path, weights_only=True)
+
+
+def _encoder(layout):
+    return layout.is_encoder
+
+
+def _decoder_and_encoder(layout):
+    return lambda key: not layout.is_classifier(key)
+
+
+def _first_three_blocks(layout):
+    return lambda key: key.startswith(tuple(f"{block}." for block in layout.decoder_blocks[:3]))
+
+
+def _assert_trained(before, after, is_trained):
+    # the bias of a convolution before an instance norm gets a gradient of rounding errors only, zero or not
+    for key in (key for key in after if not key.endswith("conv.bias")):
+        assert torch.equal(before[key], after[key]) != is_trained(key), key
+    untouched = [key for key in after if not is_trained(key)]
+    assert all(torch.equal(before[key], after[key]) for key in untouched)

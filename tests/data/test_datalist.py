@@ -75,6 +75,13 @@ def test_records_hold_absolute_paths_and_only_what_may_be_opened(root, monkeypat
         assert record == {"image": str(root / "imagesTr" / f"{record['case']}.nii.gz"), "case": record["case"]}
 
 
+def test_validation_images_are_the_validation_volumes_without_a_label_to_open(root):
+    datalist = SegmentationDatalist(root)
+    assert cases(datalist.validation_images) == cases(datalist.validation) == datalist.split["validation"]
+    for record, whole in zip(datalist.validation_images, datalist.validation, strict=True):
+        assert record == {"image": whole["image"], "case": whole["case"]}
+
+
 def test_training_holds_all_training_images_labelled_ones_first(root):
     datalist = SegmentationDatalist(root, labelled_fraction=0.5)
     assert cases(datalist.training) == cases(datalist.labelled) + cases(datalist.unlabelled)

@@ -1,28 +1,67 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from monai.bundle import ConfigParser
 
-from semicl_monai.engines import METHODS, objectives
+import semicl_monai
+from semicl_monai.engines import METHODS, fine_tuning, objectives
 from semicl_monai.utils import InputError
 
+CONFIGS = Path(semicl_monai.__file__).parent / "configs"
+OBJECTIVES = {
+    "random": [],
+    "rotation": ["rotation"],
+    "pirl": ["jigsaw"],
+    "simclr": ["global"],
+    "global": ["global"],
+    "chaitanya_global": ["partition"],
+    "chaitanya_global_local": ["partition", "region"],
+    "pcl": ["position"],
+    "local": ["local"],
+    "global_local": ["global", "local"],
+    "mixup": [],
+    "mean_teacher": [],
+    "tcsm": [],
+}
 
-@pytest.mark.parametrize(
-    ("method", "stages"), [("global", ["global"]), ("local", ["local"]), ("global_local", ["global", "local"])]
-)
+
+def test_these_methods_are_known():
+    assert sorted(METHODS.names) == sorted(OBJECTIVES)
+
+
+@pytest.mark.parametrize(("method", "stages"), OBJECTIVES.items())
 def test_a_method_trains_for_its_objectives_in_order(method, stages):
     assert objectives(method) == stages
 
 
-def test_every_method_has_one_or_two_objectives():
-    assert all(1 <= len(objectives(method)) <= 2 for method in METHODS.names)
+@pytest.mark.parametrize("method", OBJECTIVES)
+def test_all_methods_are_fine_tuned_alike_but_those_that_are_a_fine_tuning(method):
+    assert fine_tuning(method) == (method if method in ("mixup", "mean_teacher", "tcsm") else "supervised")
 
 
-def test_an_unknown_method_is_refused_with_what_was_probably_meant():
-    with pytest.raises(InputError, match="unknown method 'global_locl', did you mean 'global_local'"):
-        objectives("global_locl")
+def test_there_are_parts_for_every_objective_and_every_fine_tuning_and_no_others():
+    parts, train = (json.loads((CONFIGS / f"{name}.json").read_text()) for name in ("objectives", "train"))
+    assert set(parts) == {objective for stages in OBJECTIVES.values() for objective in stages}
+    wanted = {fine_tuning(method) for method in OBJECTIVES}
+    assert set(train["losses"]) == set(train["prepare_batches"]) == wanted
 
 
-def test_it_builds_from_a_config():
-    config = {"objectives": {"_target_": "semicl_monai.engines.objectives", "method": "local"}}
-    assert ConfigParser(config).get_parsed_content("objectives") == ["local"]
+def test_a_list_of_objectives_belongs_to_the_caller():
+    objectives("local").append("global")
+    assert objectives("local") == ["local"]
+
+
+@pytest.mark.parametrize("function", [objectives, fine_tuning])
+def test_an_unknown_method_is_refused_with_what_was_probably_meant_and_all_that_are_known(function):
+    with pytest.raises(InputError, match="unknown method 'global_locl', did you mean 'global_local'") as refusal:
+        function("global_locl")
+    assert set(str(refusal.value).split("known: ")[1].rstrip(".").split(", ")) == set(OBJECTIVES)
+
+
+@pytest.mark.parametrize(("function", "wanted"), [("objectives", []), ("fine_tuning", "tcsm")])
+def test_they_come_from_a_config(function, wanted):
+    config = {"value": {"_target_": f"semicl_monai.engines.{function}", "method": "tcsm"}}
+    assert ConfigParser(config).get_parsed_content("value") == wanted

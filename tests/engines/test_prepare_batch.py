@@ -37,6 +37,31 @@ def test_the_batch_goes_to_the_device_and_the_type_asked_for(batch):
     assert {images.dtype, labels.dtype} == {torch.float64}
 
 
+def test_both_views_of_an_image_have_the_target_asked_for(batch):
+    """Also where there are labels; as integers, whatever type the images get."""
+    targets = torch.tensor([[7, 2, 40], [7, 3, 40], [9, 2, 41]])
+    prepare = TwoViewPrepareBatch(target=lambda batchdata: targets)
+    images, found = prepare(batch, dtype=torch.float16)
+    assert images.shape == (6, 1, 2, 2)
+    assert found.tolist() == targets.tolist() * 2
+    assert (images.dtype, found.dtype) == (torch.float16, torch.int64)
+    assert prepare(batch, device="meta")[1].device.type == "meta"
+
+
+def test_slices_of_volumes_are_targets_from_a_config(batch):
+    config = {
+        "prepare_batch": {
+            "_target_": "semicl_monai.engines.TwoViewPrepareBatch",
+            "target": {"_target_": "semicl_monai.engines.slice_of_volume", "_mode_": "callable"},
+        }
+    }
+    del batch["view1_label"], batch["view2_label"]
+    batch |= {"case": ["a", "b", "a"], "slice": torch.tensor([2, 3, 4]), "num_slices": torch.tensor([40, 41, 40])}
+    _, target = ConfigParser(config).get_parsed_content("prepare_batch")(batch)
+    assert target[:, 1:].tolist() == [[2, 40], [3, 41], [4, 40]] * 2
+    assert target[0, 0] == target[2, 0] == target[3, 0] != target[1, 0]
+
+
 def test_a_trainer_takes_a_step_on_two_unlabelled_views():
     """An oracle: the loss the trainer reports is the loss of the two views, computed from the initial weights."""
     torch.manual_seed(0)

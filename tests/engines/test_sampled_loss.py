@@ -80,3 +80,37 @@ def test_with_a_stride_and_supcon_it_is_the_loss_of_every_second_pixel():
             terms.append(math.log(sum(math.exp(s) for s, _ in others)) - sum(positives) / len(positives))
     assert len(terms) > 2
     assert loss(maps, labels).item() == pytest.approx(sum(terms) / len(terms), rel=1e-5)
+
+
+@pytest.mark.parametrize("arguments", [(), (None,)])
+def test_without_labels_the_sampler_gets_none(arguments):
+    sampler, maps = Recorder(), torch.zeros(2, 3, 4, 4)
+    SampledLoss(sampler, lambda embeddings, targets: embeddings.sum())(maps, *arguments)
+    assert sampler.arguments == (maps, None)
+
+
+def test_with_regions_it_is_the_loss_of_every_image_without_a_label():
+    """The paper's equation in plain loops: the same region of the other view against all regions of both views."""
+    config = {
+        "loss": {
+            "_target_": "semicl_monai.engines.SampledLoss",
+            "sampler": {"_target_": "semicl_monai.samplers.RegionSampler", "size": 1},
+            "loss": {"_target_": "semicl_monai.losses.SupConLoss", "temperature": 0.5},
+        }
+    }
+    loss = ConfigParser(config).get_parsed_content("loss")
+    maps = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    maps.requires_grad_()
+    groups, regions = loss.sampler(maps)
+    terms = []
+    for group, numbers in zip(groups, regions.tolist(), strict=True):
+        unit = [(z / z.norm()).tolist() for z in group]
+        for i, anchor in enumerate(unit):
+            scores = {j: sum(a * b for a, b in zip(anchor, z, strict=True)) / 0.5 for j, z in enumerate(unit) if j != i}
+            (positive,) = [score for j, score in scores.items() if numbers[j] == numbers[i]]
+            terms.append(math.log(sum(math.exp(score) for score in scores.values())) - positive)
+    assert len(terms) == 2 * 26
+    value = loss(maps)
+    assert value.item() == pytest.approx(sum(terms) / len(terms), rel=1e-5)
+    value.backward()
+    assert maps.grad.flatten(1).abs().sum(1).min() > 0

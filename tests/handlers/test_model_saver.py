@@ -13,6 +13,7 @@ from monai.handlers import ValidationHandler
 from torch import nn
 
 from semicl_monai.handlers import BestMetric, ModelSaver, ResumeCheckpoint, SeedEpoch
+from semicl_monai.utils import InputError
 
 
 class Script(Metric):
@@ -158,14 +159,34 @@ def test_it_builds_from_a_config(stage, path):
     assert ConfigParser(config).get_parsed_content("handler").path == path
 
 
-@pytest.mark.parametrize(("uses_labels", "labelled"), [(True, ["a"]), (False, [])])
-def test_what_the_weights_have_seen_is_written_beside_them(stage, tmp_path, uses_labels, labelled):
-    split = {"labelled": ["a"], "unlabelled": ["b"], "validation": ["c"], "test": ["d"]}
-    (tmp_path / "split.json").write_text(json.dumps(split))
+SPLIT = {"labelled": ["a"], "unlabelled": ["b"], "validation": ["c"], "test": ["d"]}
+
+
+@pytest.mark.parametrize(
+    ("sees", "known"),
+    [
+        ("labels", SPLIT),
+        ("images", {**SPLIT, "labelled": [], "unlabelled": ["a", "b"]}),
+        ("nothing", {part: [] for part in SPLIT}),
+    ],
+)
+def test_what_the_weights_have_seen_is_written_beside_them(stage, tmp_path, sees, known):
+    (tmp_path / "split.json").write_text(json.dumps({"split_seed": 3, **SPLIT}))
     one = stage(epochs=1)
-    saver = ModelSaver(tmp_path / "model.pt", one.network, split_file=tmp_path / "split.json", uses_labels=uses_labels)
-    one.run(saver)
-    seen = json.loads((tmp_path / "model.json").read_text())
-    assert seen["labelled"] == labelled
-    assert sorted(seen["labelled"] + seen["unlabelled"]) == ["a", "b"]
-    assert seen["test"] == ["d"]
+    one.run(ModelSaver(tmp_path / "model.pt", one.network, split_file=tmp_path / "split.json", sees=sees))
+    assert json.loads((tmp_path / "model.json").read_text()) == {"split_seed": 3, **known}
+
+
+def test_labels_are_seen_unless_said_otherwise_and_without_a_split_nothing_is_written(stage, tmp_path):
+    one = stage(epochs=1)
+    saver = ModelSaver(tmp_path / "model.pt", one.network, split_file=tmp_path / "split.json")
+    saver.write()
+    assert not (tmp_path / "model.json").exists()
+    (tmp_path / "split.json").write_text(json.dumps(SPLIT))
+    saver.write()
+    assert json.loads((tmp_path / "model.json").read_text()) == SPLIT
+
+
+def test_what_cannot_be_seen_is_refused(stage, path):
+    with pytest.raises(InputError, match="sees must be one of labels, images, nothing, got 'label'"):
+        ModelSaver(path, stage().network, sees="label")

@@ -8,6 +8,7 @@ from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, RandGaussianNoised
 from torch.utils.data import DistributedSampler
 
+from semicl_monai.data import PairedDataLoader
 from semicl_monai.handlers import SeedEpoch
 
 
@@ -80,6 +81,42 @@ def test_ranks_draw_different_augmentation(stage, monkeypatch):
         SeedEpoch(one.dataloader)(engine)
         drawn.append(torch.initial_seed())
     assert drawn[0] != drawn[1]
+
+
+def paired_batches(stage, *, seed, epochs, first=1):
+    """Return the labelled and the unlabelled images of each epoch from epoch ``first`` on; the volumes are equal."""
+    loader = PairedDataLoader(stage().dataloader, stage().dataloader)
+    engine = Engine(lambda engine, batch: [batch[key].clone() for key in ("image", "unlabelled_image")])
+    if first > 1:
+        engine.load_state_dict({"epoch": first - 1, "max_epochs": epochs, "epoch_length": 4})
+    seen = {}
+    engine.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda: seen.setdefault(engine.state.epoch, []).append(engine.state.output)
+    )
+    SeedEpoch(loader, seed=seed).attach(engine)
+    engine.run(loader, **({} if first > 1 else {"max_epochs": epochs}))
+    return {epoch: [torch.cat(part) for part in zip(*pairs, strict=True)] for epoch, pairs in seen.items()}
+
+
+def test_both_loaders_of_a_pair_are_seeded_and_a_resumed_epoch_is_the_same(stage):
+    first = paired_batches(stage, seed=3, epochs=3)
+    torch.rand(5)
+    again, resumed = paired_batches(stage, seed=3, epochs=3), paired_batches(stage, seed=3, epochs=3, first=3)
+    other = paired_batches(stage, seed=4, epochs=1)
+    for part in (0, 1):
+        assert all(torch.equal(first[epoch][part], again[epoch][part]) for epoch in (1, 2, 3))
+        assert torch.equal(first[3][part], resumed[3][part])
+        assert not torch.isclose(first[1][part], other[1][part]).all()
+
+
+def test_the_two_loaders_of_a_pair_are_seeded_differently(stage):
+    pair = PairedDataLoader(stage().dataloader, stage().dataloader)
+    engine = Engine(lambda engine, batch: None)
+    SeedEpoch(pair, seed=3)(engine)
+    orders = [loader.sampler.generator.initial_seed() for loader in pair.loaders]
+    draws = [loader.dataset.transform.transforms[0].R.randint(2**31) for loader in pair.loaders]
+    assert orders[0] != orders[1]
+    assert draws[0] != draws[1]
 
 
 @pytest.mark.parametrize("seed", [0, "5"])

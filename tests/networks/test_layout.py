@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from monai.networks.nets import AttentionUnet
 
 from semicl_monai.networks import NetworkLayout, layout_of
@@ -8,6 +9,7 @@ from semicl_monai.utils import InputError
 
 # Words that mark encoder and classifier in the parameter names of each network, written down from MONAI's sources.
 DECODER = {"BasicUNet": "upcat_", "DynUNet": "upsamples.", "SegResNet": "up_", "UNet": None}
+BLOCKS = {"BasicUNet": 4, "DynUNet": 2, "SegResNet": 2, "UNet": 2}
 CLASSIFIER = {"BasicUNet": "final_conv.", "DynUNet": "output_block.", "SegResNet": "conv_final.", "UNet": "model.2."}
 
 
@@ -25,6 +27,49 @@ def test_the_decoder_of_a_nested_unet_is_what_stands_behind_a_skip(build):
     decoder = {key for key, _ in network.named_parameters() if not layout.is_encoder(key)}
     skips = ("model.2.", "model.1.submodule.2.", "model.1.submodule.1.submodule.2.")
     assert decoder == {key for key, _ in network.named_parameters() if key.startswith(skips)}
+
+
+def maps_of(network, names):
+    """The outputs of modules in the order in which a forward pass makes them, and what the classifier gets."""
+    maps, layout = {}, layout_of(network)
+    hooks = [
+        network.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: maps.update({name: output}))
+        for name in names
+    ]
+    classifier = network.get_submodule(layout.classifier[0])
+    hooks.append(classifier.register_forward_pre_hook(lambda _, inputs: maps.update(classifier=inputs[0])))
+    dims = next(p for p in network.parameters() if p.ndim > 2).ndim - 2
+    network(torch.rand(2, 1, *[32] * dims, generator=torch.Generator().manual_seed(0)))
+    for hook in hooks:
+        hook.remove()
+    return maps
+
+
+def test_decoder_blocks_are_in_the_order_of_the_forward_pass_and_the_last_feeds_the_classifier(network):
+    layout = layout_of(network)
+    maps = maps_of(network, layout.decoder_blocks)
+    assert list(maps) == [*layout.decoder_blocks, "classifier"]
+    assert layout.decoder == layout.decoder_blocks[-1]
+    assert maps[layout.decoder] is maps["classifier"]
+    sizes = [maps[name].shape[-1] for name in layout.decoder_blocks]
+    assert sizes == sorted(set(sizes))
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_decoder_block_adds_to_the_part_of_the_decoder_before_it(build, name):
+    network = build(name)
+    layout = layout_of(network)
+    assert len(layout.decoder_blocks) == BLOCKS[name]
+    maps, before = maps_of(network, layout.decoder_blocks), set()
+    parameters = {key: p for key, p in network.named_parameters() if not layout.is_encoder(key)}
+    for block in layout.decoder_blocks:
+        gradients = torch.autograd.grad(
+            maps[block].pow(2).sum(), list(parameters.values()), allow_unused=True, retain_graph=True
+        )
+        reached = {key for key, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+        assert before < reached
+        before = reached
+    assert before == {key for key in parameters if not layout.is_classifier(key)}
 
 
 def test_a_prefix_is_a_whole_module_name():

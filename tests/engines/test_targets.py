@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from semicl_monai.engines import image_number, slice_of_volume
+
+
+def batch(*names):
+    """A collated batch of slices, named like ``"a 3"``: slice 3 of case a."""
+    cases, slices = zip(*(name.split() for name in names), strict=True)
+    return {
+        "case": list(cases),
+        "slice": torch.tensor([int(number) for number in slices]),
+        "num_slices": torch.tensor([40 + len(case) for case in cases]),
+    }
+
+
+def test_the_same_slice_has_the_same_number_in_every_batch():
+    first, second = image_number(batch("a 3", "b 3", "a 4")), image_number(batch("c 1", "a 4", "a 3"))
+    assert first[0] == second[2]
+    assert first[2] == second[1]
+    assert image_number(batch("a 3", "a 3")).unique().numel() == 1
+
+
+def test_other_slices_have_other_numbers_also_where_case_and_slice_read_alike():
+    numbers = image_number(batch("a 12", "a1 2", "a12 0", "b 12", "a 2", "a 1"))
+    assert numbers.unique().numel() == 6
+
+
+def test_numbers_are_not_negative_and_a_thousand_slices_share_none():
+    numbers = image_number(batch(*(f"case{case} {index}" for case in range(25) for index in range(40))))
+    assert numbers.dtype == torch.int64
+    assert numbers.min() >= 0
+    assert numbers.unique().numel() == 1000
+
+
+def test_numbers_follow_from_the_names_and_not_from_the_process():
+    """Python's own hash of a text differs from one process, and from one rank, to the next."""
+    digest = blake2b(b"a/3", digest_size=8).hexdigest()
+    assert image_number(batch("a 3")).tolist() == [int(digest, 16) // 2]
+
+
+def test_a_slice_of_a_volume_is_the_volume_the_slice_and_how_many_there_are():
+    target = slice_of_volume(batch("a 3", "bb 3", "a 5"))
+    assert target[:, 1:].tolist() == [[3, 41], [3, 42], [5, 41]]
+    assert target[0, 0] == target[2, 0] != target[1, 0]
+    assert slice_of_volume(batch("ccc 1", "a 7"))[1, 0] == target[0, 0]
+
+
+@pytest.mark.parametrize("name", ["image_number", "slice_of_volume"])
+def test_they_come_from_a_config(name):
+    config = {"target": {"_target_": f"semicl_monai.engines.{name}", "_mode_": "callable"}}
+    assert len(ConfigParser(config).get_parsed_content("target")(batch("a 3", "b 1"))) == 2

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+
+from semicl_monai.losses import LOSSES, PositionContrastLoss
+
+# volume, slice and number of slices: at 0, 0.125, 0.15, 0.45, 0.4, 0.9, 0.875 of the thickness
+SLICES = torch.tensor([[0, 0, 8], [0, 1, 8], [1, 3, 20], [1, 9, 20], [2, 4, 10], [2, 9, 10], [0, 7, 8]])
+
+
+def equation(embeddings: list[list[float]], slices: list[list[int]], threshold: float, temperature: float) -> float:
+    """Zeng et al., eq. 2, with cosine similarities, over the slices that have a positive."""
+    z = [[x / math.hypot(*row) for x in row] for row in embeddings]
+    position = [number / size for _, number, size in slices]
+    losses = []
+    for i in range(len(z)):
+        s = {k: sum(a * b for a, b in zip(z[i], z[k], strict=True)) / temperature for k in range(len(z)) if k != i}
+        positives = [k for k in s if abs(position[k] - position[i]) < threshold]
+        if positives:
+            total = sum(math.exp(s[a]) for a in s)
+            losses.append(-sum(math.log(math.exp(s[p]) / total) for p in positives) / len(positives))
+    return sum(losses) / len(losses)
+
+
+def images(number: int = 7, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    input = torch.randn(number, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return input.to(dtype).requires_grad_()
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+@pytest.mark.parametrize("threshold", [0.1, 0.35, 2.0])
+def test_it_is_the_equation(threshold: float, temperature: float):
+    wanted = equation(images().tolist(), SLICES.tolist(), threshold, temperature)
+    assert PositionContrastLoss(threshold, temperature)(images(), SLICES).item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.35])
+def test_its_gradient_is_right(threshold: float):
+    assert torch.autograd.gradcheck(PositionContrastLoss(threshold), (images(), SLICES))
+
+
+def test_order_names_of_volumes_and_lengths_of_embeddings_change_nothing():
+    order = torch.randperm(7, generator=torch.Generator().manual_seed(1))
+    renamed = SLICES[order]
+    renamed[:, 0] = torch.tensor([2**62 + 1, 2**62, 5])[renamed[:, 0]]
+    loss = PositionContrastLoss(threshold=0.35)
+    torch.testing.assert_close(loss(7 * images()[order], renamed), loss(images(), SLICES))
+
+
+def test_slices_just_at_the_threshold_are_no_positives():
+    slices = torch.tensor([[0, 0, 8], [0, 1, 8], [0, 5, 8]])
+    assert PositionContrastLoss(threshold=0.125)(images(3), slices) == 0
+    assert PositionContrastLoss(threshold=0.126)(images(3), slices) > 0
+
+
+@pytest.mark.parametrize(
+    "slices",
+    [
+        pytest.param([], id="no images"),
+        pytest.param([[0, 3, 8]], id="one image"),
+        pytest.param([[0, 0, 8], [0, 2, 8], [0, 5, 8]], id="one volume, far slices"),
+    ],
+)
+def test_without_a_positive_it_is_zero_and_backward_works(slices: list):
+    input = images(len(slices))
+    result = PositionContrastLoss()(input, torch.tensor(slices, dtype=torch.long).reshape(-1, 3))
+    result.backward()
+    assert result == 0
+    assert input.grad.count_nonzero() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_lowest_temperature_in_half_precision_is_finite(dtype: torch.dtype):
+    input, loss = images(dtype=dtype), PositionContrastLoss(temperature=0.01)
+    result = loss(input, SLICES)
+    result.backward()
+    assert result.dtype == torch.float32
+    assert result.item() == pytest.approx(loss(input.double(), SLICES).item(), rel=1e-4)
+    assert input.grad.isfinite().all()
+
+
+def test_autocast_changes_nothing():
+    results = []
+    for enabled in (False, True):
+        input = images(dtype=torch.float32)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            result = PositionContrastLoss()(input, SLICES)
+        results.append((result, *torch.autograd.grad(result, input)))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+def test_inputs_may_carry_metadata():
+    result = PositionContrastLoss()(MetaTensor(images()), MetaTensor(SLICES))
+    assert type(result) is torch.Tensor
+    torch.testing.assert_close(result, PositionContrastLoss()(images(), SLICES))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 0.0}, r"threshold must be positive, got 0\.0\."),
+        ({"threshold": math.nan}, r"threshold must be positive, got nan\."),
+        ({"temperature": -1.0}, r"temperature must be positive, got -1\.0\."),
+    ],
+)
+def test_wrong_options_are_refused(options: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        PositionContrastLoss(**options)
+
+
+@pytest.mark.parametrize(
+    ("input", "target", "message"),
+    [
+        ((2, 7, 4), (7, 3), r"of shape \(N, C\) and \(N, 3\), got \(2, 7, 4\) and \(7, 3\)\."),
+        ((7, 4), (7,), r"got \(7, 4\) and \(7,\)\."),
+        ((7, 4), (6, 3), r"got \(7, 4\) and \(6, 3\)\."),
+    ],
+)
+def test_wrong_shapes_are_refused(input: tuple, target: tuple, message: str):
+    with pytest.raises(ValueError, match=message):
+        PositionContrastLoss()(torch.zeros(input), torch.zeros(target))
+
+
+def test_it_builds_from_a_config_and_by_name():
+    parser = ConfigParser({"loss": {"_target_": "semicl_monai.losses.PositionContrastLoss", "threshold": 0.35}})
+    assert parser.get_parsed_content("loss").threshold == 0.35
+    assert isinstance(LOSSES.build("position_contrast"), PositionContrastLoss)
