@@ -83,7 +83,7 @@ def test_validation_chooses_by_the_teacher(run_stage, tmp_path):
 def test_semi_supervised_training_draws_unlabelled_images(workflow):
     built = workflow("train", method="mean_teacher", pretrained="none", validation="none")
     built.initialize()
-    trainer = built.parser.get_parsed_content("train::trainer")
+    trainer = _trainer(built)
     drawn = []
     trainer.add_event_handler(Events.ITERATION_STARTED, lambda: drawn.append(trainer.state.batch))
     built.run()
@@ -126,7 +126,8 @@ def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(run_stage,
 
     built = workflow(stage, **options, output_dir=str(tmp_path / "stopped"))
     built.initialize()
-    built.parser.get_parsed_content("train::trainer").add_event_handler(Events.EPOCH_STARTED(once=2), _stop)
+    trainer = built.parser.get_parsed_content("trainers")[-1] if stage == "pretrain" else _trainer(built)
+    trainer.add_event_handler(Events.EPOCH_STARTED(once=2), _stop)
     with pytest.raises(RuntimeError, match="Failed to evaluate"):
         built.run()
     built.finalize()
@@ -135,6 +136,10 @@ def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(run_stage,
     whole, resumed = (_last_checkpoint(tmp_path / run) for run in ("whole", "stopped"))
     assert _flat(whole).keys() == _flat(resumed).keys()
     assert all(torch.equal(value, _flat(resumed)[key]) for key, value in _flat(whole).items())
+
+
+def _trainer(built):
+    return built.parser.get_parsed_content("train::trainer")
 
 
 def _stop():
