@@ -19,12 +19,17 @@ FILES = {
     "inference": ("common", "inferer", "inference"),
 }
 # The two stages of pre-training are one source: what the first one of two trains for, and what the last one does.
-STAGES = {
+STAGES: dict[str, dict[str, Any]] = {
     "first": {
         "objective": "$(@objectives or [@last_objective])[0]",
         "weights": "$@ckpt_dir + '/model_pretrained_first.pt'",
+        "made_by": None,
     },
-    "train": {"objective": "@last_objective", "weights": "$@ckpt_dir + '/model_pretrained.pt'"},
+    "train": {
+        "objective": "@last_objective",
+        "weights": "$@ckpt_dir + '/model_pretrained.pt'",
+        "made_by": "@method",
+    },
 }
 LINE_LENGTH = 120
 RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "finalize")

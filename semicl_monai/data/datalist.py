@@ -15,6 +15,7 @@ from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
 from semicl_monai.utils import InputError, is_true
 
 Record = dict[str, str]
+LISTS = ("split", "labelled", "unlabelled", "training", "validation", "validation_images", "test")
 
 
 class SegmentationDatalist:
@@ -46,6 +47,9 @@ class SegmentationDatalist:
             no case they were trained with may be a validation or test case now, no case they were chosen with a test
             case, and no label they know a label of an unlabelled case.
 
+        lazy: read the files when one of the lists below is first asked for, and not before: a client that brings its
+            own lists needs no data set.
+
     Attributes:
         labelled: ``{"image", "label", "case"}`` of each labelled training volume.
         unlabelled: ``{"image", "case"}`` of each other training volume.
@@ -70,12 +74,27 @@ class SegmentationDatalist:
         download: bool | str = False,
         save_to: str | os.PathLike | None = None,
         earlier_split: str | os.PathLike | None = None,
+        lazy: bool = False,
     ) -> None:
         self.labelled_fraction = labelled_fraction
         self.split_seed = split_seed
-        file = _find_datalist(dataset_dir, datalist, download)
+        self.dataset_dir, self.datalist, self.split_file = dataset_dir, datalist, split_file
+        self.download, self.save_to, self.earlier_split = download, save_to, earlier_split
+        if not lazy:
+            self._read()
+
+    def __getattr__(self, name: str) -> Any:
+        # called for what is not there: the lists before they are read
+        if name not in LISTS:
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'.")
+        self._read()
+        return vars(self)[name]
+
+    def _read(self) -> None:
+        file = _find_datalist(self.dataset_dir, self.datalist, self.download)
         sections = _read_sections(file)
-        self.split = self._read_split(Path(split_file), sections) if split_file else self._make_split(file, sections)
+        given = self.split_file
+        self.split = self._read_split(Path(given), sections) if given else self._make_split(file, sections)
 
         records = _by_case(sections)
         self.labelled, self.validation, self.test = (
@@ -86,10 +105,10 @@ class SegmentationDatalist:
         self.training = [_image_record(record) for record in self.labelled] + self.unlabelled
         self.validation_images = [_image_record(record) for record in self.validation]
         _refuse_missing_files([*self.labelled, *self.unlabelled, *self.validation, *self.test])
-        if earlier_split and Path(earlier_split).is_file():
-            _refuse_leaks(self.split, Path(earlier_split))
-        if save_to:
-            self.save(save_to)
+        if self.earlier_split and Path(self.earlier_split).is_file():
+            _refuse_leaks(self.split, Path(self.earlier_split))
+        if self.save_to:
+            self.save(self.save_to)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the split as JSON: case names by part, ``labelled_fraction`` and ``split_seed``.

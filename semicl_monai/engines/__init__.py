@@ -1,5 +1,5 @@
 from .jigsaw import JigsawPrepareBatch
-from .methods import METHODS, Method, fine_tuning, objectives
+from .methods import METHODS, Method, fine_tuning, method_of_run, objectives
 from .mixup import MixupPrepareBatch
 from .prepare_batch import TwoViewPrepareBatch
 from .pretext import (
@@ -32,6 +32,7 @@ __all__ = [
     "fine_tuning",
     "image_number",
     "jigsaw_retrieval",
+    "method_of_run",
     "objectives",
     "rotation_accuracy",
     "slice_of_volume",

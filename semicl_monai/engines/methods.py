@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
-from semicl_monai.utils import Registry
+from semicl_monai.networks import from_scratch
+from semicl_monai.utils import InputError, Registry
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,32 @@ def objectives(method: str) -> list[str]:
         ['global', 'local']
     """
     return list(METHODS[method].objectives)
+
+
+def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
+    """Return the method a fine-tuning run belongs to: the one asked for, or the one its weights were pre-trained by.
+
+    A method without pre-training, such as ``"mean_teacher"``, goes with any weights.
+
+    Args:
+        method: the method asked for, or ``None``.
+        pretrained: file of weights, beside which a stage of ours has written its method; ``"none"`` for no weights.
+
+    Returns:
+        The method; ``"random"`` when none was asked for and the weights, if any, are not ours.
+
+    Raises:
+        InputError: When ``method`` is unknown, or pre-trains for something else than the weights were.
+    """
+    record = Path(str(pretrained)).with_suffix(".json")
+    known = "random" if from_scratch(pretrained) else None
+    if known is None and record.is_file():
+        known = json.loads(record.read_text()).get("method")
+    if method is None:
+        return known or "random"
+    if known and objectives(method) and objectives(method) != objectives(known):
+        raise InputError(f"method {method} wants weights it has pre-trained, got {pretrained} of method {known}.")
+    return method
 
 
 def fine_tuning(method: str) -> str:

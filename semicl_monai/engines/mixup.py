@@ -12,7 +12,7 @@ from semicl_monai.utils import InputError
 
 
 class MixupPrepareBatch(PrepareBatch):
-    r"""Mix every image of a batch with another one: :math:`\lambda x_a + (1 - \lambda) x_b`.
+    r"""Mix every image of a batch with one drawn from it: :math:`\lambda x_a + (1 - \lambda) x_b`.
 
     One share is drawn for a batch, from torch's default generator. A batch of one image stays as it is.
 

@@ -104,16 +104,18 @@ class PixelNeighbours:
     Args:
         sampler: what takes pixels of maps ``(2B, C, H, W[, D])`` in the same way whatever the labels are, such as a
             :class:`semicl_monai.samplers.StrideSampler`.
+        num_anchors: most foreground pixels of a batch to look at; they are taken at equal distances.
     """
 
-    def __init__(self, sampler: Callable) -> None:
-        self.sampler = sampler
+    def __init__(self, sampler: Callable, num_anchors: int = 1024) -> None:
+        self.sampler, self.num_anchors = sampler, num_anchors
 
     def __call__(self, pred: Tensor, target: Tensor) -> Scores:
         """Score dense embeddings ``(2B, C, H, W[, D])`` by label maps ``(2B, 1, H, W[, D])``."""
         numbers = torch.arange(len(pred) // 2, device=pred.device).repeat(2).view(-1, *[1] * (target.ndim - 1))
         embeddings, classes = (values.flatten(0, 1) for values in self.sampler(pred, target))
         images = self.sampler(pred, numbers.expand_as(target))[1].flatten()
-        anchors = classes > 0
+        anchors = (classes > 0).nonzero().squeeze(1)
+        anchors = anchors[:: max(1, -(-len(anchors) // self.num_anchors))]
         hit, allowed = classes[anchors, None] == classes[None], images[anchors, None] != images[None]
         return nearest_is_hit(embeddings[anchors], embeddings, hit, allowed)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
-from monai.utils import CommonKeys
+from monai.handlers import from_engine
 
 
 class EpochProgress(ProgressBar):
@@ -21,10 +21,10 @@ class EpochProgress(ProgressBar):
         super().__init__(desc=desc, persist=True, **kwargs)
 
     def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Attach to a trainer that does not decollate its output."""
+        """Attach to a trainer that decollates its output, as MONAI's do by default."""
         super().attach(
             engine,
-            output_transform=lambda output: {"loss": output[CommonKeys.LOSS]},
+            output_transform=lambda output: {"loss": from_engine(["loss"], first=True)(output)},
             event_name=Events.EPOCH_COMPLETED,
             closing_event_name=Events.COMPLETED,
         )

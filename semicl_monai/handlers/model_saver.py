@@ -26,6 +26,7 @@ class ModelSaver:
         split_file: file of the split; where it exists, what was seen is written beside the weights (``model.json`` for
             ``model.pt``), so that a later stage can tell whether it holds out a case the weights know.
         sees: what the stage sees of the training cases: ``"labels"``, ``"images"`` or ``"nothing"``.
+        method: the method the weights are made by, written beside them too.
 
     Raises:
         InputError: When ``sees`` is none of these.
@@ -38,9 +39,11 @@ class ModelSaver:
         evaluator: Evaluator | None = None,
         split_file: str | Path | None = None,
         sees: str = "labels",
+        method: str | None = None,
     ) -> None:
         self.path, self.network, self.evaluator = Path(path), network, evaluator
         self.split_file, self.sees = split_file, one_of(sees, ["labels", "images", "nothing"], "sees")
+        self.method = method
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer, behind its ``ValidationHandler``."""
@@ -64,7 +67,8 @@ class ModelSaver:
         network = getattr(self.network, "module", self.network)
         DiskSaver(str(self.path.parent), require_empty=False)(network.state_dict(), self.path.name)
         if self.split_file is not None and Path(self.split_file).is_file():
-            save_json(self._seen(json.loads(Path(self.split_file).read_text())), self.path.with_suffix(".json"))
+            seen = self._seen(json.loads(Path(self.split_file).read_text()))
+            save_json({"method": self.method, **seen}, self.path.with_suffix(".json"))
 
     def _seen(self, split: dict) -> dict:
         if self.sees == "labels":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from ignite.engine import Engine
+import torch
+from ignite.engine import Engine, Events
 from ignite.exceptions import NotComputableError
 from ignite.metrics import Average
+from monai.engines.utils import IterationEvents
 from monai.utils import CommonKeys
 
 
@@ -23,21 +24,35 @@ class PretextMetric:
     """
 
     def __init__(self, scores: Callable, name: str = "pretext") -> None:
-        self.scores, self.name = scores, name
+        self.scores = scores
+        self.means = {name: Average(), f"{name}_chance": Average()}
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer or evaluator that does not decollate, before the handlers that report its metrics."""
-        for column, name in enumerate((self.name, f"{self.name}_chance")):
-            _Mean(output_transform=lambda output, column=column: self._column(output, column)).attach(engine, name)
+        """Attach to a trainer or evaluator of MONAI, before the handlers that report its metrics."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self.reset)
+        # whole batches, before the engine decollates them
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.report)
 
-    def _column(self, output: dict[str, Any], column: int) -> Any:
-        # ignite takes a tensor of two dimensions for one value a row
-        return self.scores(output[CommonKeys.PRED], output[CommonKeys.LABEL])[column][:, None]
+    def reset(self, engine: Engine) -> None:
+        """Forget the epoch before."""
+        for mean in self.means.values():
+            mean.reset()
+
+    @torch.no_grad()
+    def __call__(self, engine: Engine) -> None:
+        output = engine.state.output
+        columns = self.scores(output[CommonKeys.PRED], output[CommonKeys.LABEL])  # type: ignore[index]
+        for mean, values in zip(self.means.values(), columns, strict=True):
+            mean.update(values[:, None])  # two dimensions: one value a row
+
+    def report(self, engine: Engine) -> None:
+        """Put the means into the engine's metrics."""
+        engine.state.metrics.update({name: _value(mean) for name, mean in self.means.items()})
 
 
-class _Mean(Average):
-    def compute(self) -> float:
-        try:
-            return float(super().compute())
-        except NotComputableError:  # raised behind the sum over all ranks
-            return float("nan")
+def _value(mean: Average) -> float:
+    try:
+        return float(mean.compute())
+    except NotComputableError:  # raised behind the sum over all ranks
+        return float("nan")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from monai.networks.layers import Act, Conv, Pool
 from torch import nn
+from torch.nn import functional as F
+
+from semicl_monai.utils import InputError
 
 
 class GlobalHead(nn.Module):
@@ -74,7 +77,7 @@ class JigsawHead(nn.Module):
     Args:
         in_channels: channels of the feature maps.
         out_channels: length of the embeddings.
-        num_patches: patches of an image.
+        grid: cells of the jigsaw along each axis.
         spatial_dims: 2 or 3.
 
     References:
@@ -87,9 +90,8 @@ class JigsawHead(nn.Module):
         [torch.Size([2, 4]), torch.Size([2, 4])]
     """
 
-    def __init__(self, in_channels: int, out_channels: int = 128, num_patches: int = 9, spatial_dims: int = 2) -> None:
+    def __init__(self, in_channels: int, out_channels: int = 128, grid: int = 3, spatial_dims: int = 2) -> None:
         super().__init__()
-        self.num_patches = num_patches
         pool = Pool[Pool.ADAPTIVEAVG, spatial_dims]
         self.image, self.patch = (
             nn.Sequential(
@@ -97,18 +99,25 @@ class JigsawHead(nn.Module):
             )
             for _ in range(2)
         )
-        self.patches = nn.Linear(num_patches * out_channels, out_channels)
+        self.patches = nn.Linear(grid**spatial_dims * out_channels, out_channels)
 
     def forward(self, x: torch.Tensor, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Project images and patches.
 
         Args:
             x: maps of shape ``(B, in_channels, H, W[, D])``.
-            patches: maps of shape ``(B * num_patches, in_channels, h, w[, d])``, the patches of an image in a row.
+            patches: maps of shape ``(B * P, in_channels, h, w[, d])``, the P patches of an image in a row.
 
         Returns:
             Embeddings of the images and of their patches, ``(B, out_channels)`` each.
+
+        Raises:
+            InputError: When there is one image only in training: features are standardised over the batch.
         """
+        if self.training and len(x) == 1:
+            raise InputError(
+                "a jigsaw needs at least two slices a batch, got 1: raise batch_size or slices_per_volume."
+            )
         return self.image(x), self.patches(self.patch(patches).reshape(len(x), -1))
 
 
@@ -157,4 +166,5 @@ class DenseHead(nn.Module):
         first, second = self.hidden.weight.flatten(1), self.out.weight.flatten(1)
         bias = torch.addmv(self.out.bias, second, self.hidden.bias)
         weight = (second @ first)[(..., *[None] * (x.ndim - 2))]
-        return self.out._conv_forward(x, weight, bias)
+        convolve = F.conv2d if x.ndim == 4 else F.conv3d
+        return convolve(x, weight, bias)

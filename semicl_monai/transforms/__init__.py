@@ -11,7 +11,7 @@ TRANSFORMS = Registry("transform", "Dictionary transforms.")
 TRANSFORMS.add("load_case", "Load image and label of a case and refuse what no network should see.", LoadCased)
 TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with foreground.", RandSlicesd)
 TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
-TRANSFORMS.add("rand_jigsaw", "Replace an image by the patches of a grid in random order.", RandJigsawd)
+TRANSFORMS.add("rand_jigsaw", "Patches of a grid of an image, in random order.", RandJigsawd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
 __all__ = [

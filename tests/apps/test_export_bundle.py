@@ -62,7 +62,7 @@ def test_the_two_stages_of_pretraining_differ_in_objective_and_weights_only(bund
     first, last = (json.dumps(config[stage]).replace(f"@{stage}::", "@") for stage in ("first", "train"))
     first, last = json.loads(first), json.loads(last)
     differing = {key for key in first if first[key] != last[key]}
-    assert differing == {"objective", "weights"}
+    assert differing == {"objective", "weights", "made_by"}
     assert list(first) == list(last)
 
 

@@ -89,6 +89,24 @@ def test_a_config_file_has_no_key_twice(config, name, monkeypatch):
     assert ConfigParser.load_config_file(str(config(name)))
 
 
+def test_a_client_that_brings_its_own_lists_needs_no_data_set(config, dataset_dir, tmp_path):
+    records = [
+        {"image": str(path), "label": str(path).replace("imagesTr", "labelsTr")} for path in _volumes(dataset_dir)
+    ]
+    parser = ConfigParser()
+    parser.read_config(str(config("train")))
+    parser["bundle_root"], parser["device"], parser["pretrained"] = str(tmp_path), "$torch.device('cpu')", "none"
+    parser["train::dataset::data"], parser["validate::dataset::data"] = records[:1], records[1:2]
+    parser["train::trainer::max_epochs"], parser["dataset_dir"] = 1, "nowhere"
+    parser["iterations_per_epoch"], parser["network_def::features"] = 1, [4, 4, 8, 8, 8, 4]
+    parser.get_parsed_content("train::trainer").run()
+    assert (tmp_path / "models/model.pt").is_file()
+
+
+def _volumes(dataset_dir):
+    return sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
+
+
 def test_training_has_one_run_list_only(config):
     lists = [key for key, value in json.loads(config("train").read_text()).items() if isinstance(value, list)]
     assert set(lists) & {"run", "pretrain", "evaluate"} == {"run"}

@@ -26,7 +26,7 @@ def _leave_no_seed():
 @pytest.mark.parametrize("method", METHODS.names)
 def test_it_runs_from_pretraining_to_evaluation_and_logs_its_pretext_metric(run_stage, tmp_path, method):
     run_stage("pretrain", method=method)
-    run_stage("train", method=method, validation="none")
+    run_stage("train", validation="none")
     run_stage("evaluate", num_overlays=0)
     assert (tmp_path / "eval/evaluate/summary.json").is_file()
     for objective in objectives(method):
@@ -72,6 +72,13 @@ def test_the_teacher_is_kept_and_the_student_can_be_evaluated_too(run_stage, tmp
     assert not any(torch.equal(teacher[key], student[key]) for key in teacher if key.endswith("conv.weight"))
     for weights in ("model.pt", "model_student.pt"):
         run_stage("evaluate", weights=str(tmp_path / "models" / weights), num_overlays=0)
+
+
+def test_fine_tuning_goes_on_with_the_method_of_the_weights(run_stage, tmp_path):
+    run_stage("pretrain", method="tcsm")
+    run_stage("train", validation="none")
+    assert json.loads((tmp_path / "eval/train/options.json").read_text())["method"] == "tcsm"
+    assert json.loads((tmp_path / "models/model.json").read_text())["method"] == "tcsm"
 
 
 def test_validation_chooses_by_the_teacher(run_stage, tmp_path):

@@ -307,3 +307,12 @@ def test_a_case_that_an_earlier_stage_validated_with_cannot_be_a_test_case(root,
     (tmp_path / "split.json").write_text(json.dumps(swapped))
     with pytest.raises(InputError, match="the weights have seen cases"):
         SegmentationDatalist(root, earlier_split=tmp_path / "split.json")
+
+
+def test_a_lazy_datalist_reads_nothing_before_a_list_is_asked_for(tmp_path):
+    lists = SegmentationDatalist(tmp_path / "nowhere", save_to=tmp_path / "split.json", lazy=True)
+    assert not (tmp_path / "split.json").exists()
+    with pytest.raises(InputError, match="does not hold dataset"):
+        _ = lists.training
+    with pytest.raises(AttributeError, match="SegmentationDatalist has no attribute 'trainnig'"):
+        _ = lists.trainnig

@@ -7,7 +7,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 import semicl_monai
-from semicl_monai.engines import METHODS, fine_tuning, objectives
+from semicl_monai.engines import METHODS, fine_tuning, method_of_run, objectives
 from semicl_monai.utils import InputError
 
 CONFIGS = Path(semicl_monai.__file__).parent / "configs"
@@ -65,3 +65,34 @@ def test_an_unknown_method_is_refused_with_what_was_probably_meant_and_all_that_
 def test_they_come_from_a_config(function, wanted):
     config = {"value": {"_target_": f"semicl_monai.engines.{function}", "method": "tcsm"}}
     assert ConfigParser(config).get_parsed_content("value") == wanted
+
+
+@pytest.mark.parametrize(
+    ("asked", "made_by", "wanted"),
+    [
+        (None, "pcl", "pcl"),
+        (None, "mean_teacher", "mean_teacher"),
+        (None, None, "random"),
+        ("tcsm", "pcl", "tcsm"),
+        ("simclr", "global", "simclr"),
+        ("pcl", None, "pcl"),
+        ("random", "pcl", "random"),
+    ],
+)
+def test_a_run_belongs_to_the_method_asked_for_or_to_that_of_its_weights(tmp_path, asked, made_by, wanted):
+    if made_by is not None:
+        (tmp_path / "weights.json").write_text(json.dumps({"method": made_by}))
+    assert method_of_run(asked, tmp_path / "weights.pt") == wanted
+
+
+def test_a_run_from_scratch_is_random_or_semi_supervised():
+    assert method_of_run(None, "none") == "random"
+    assert method_of_run("mean_teacher", None) == "mean_teacher"
+
+
+@pytest.mark.parametrize(("asked", "made_by"), [("pcl", "rotation"), ("local", "mean_teacher"), ("local", "none")])
+def test_a_method_whose_pretraining_the_weights_have_not_had_is_refused(tmp_path, asked, made_by):
+    (tmp_path / "weights.json").write_text(json.dumps({"method": made_by}))
+    weights = "none" if made_by == "none" else tmp_path / "weights.pt"
+    with pytest.raises(InputError, match=f"method {asked} wants weights it has pre-trained, got .* of method "):
+        method_of_run(asked, weights)

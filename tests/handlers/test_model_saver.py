@@ -173,8 +173,8 @@ SPLIT = {"labelled": ["a"], "unlabelled": ["b"], "validation": ["c"], "test": ["
 def test_what_the_weights_have_seen_is_written_beside_them(stage, tmp_path, sees, known):
     (tmp_path / "split.json").write_text(json.dumps({"split_seed": 3, **SPLIT}))
     one = stage(epochs=1)
-    one.run(ModelSaver(tmp_path / "model.pt", one.network, split_file=tmp_path / "split.json", sees=sees))
-    assert json.loads((tmp_path / "model.json").read_text()) == {"split_seed": 3, **known}
+    one.run(ModelSaver(tmp_path / "model.pt", one.network, split_file=tmp_path / "split.json", sees=sees, method="pcl"))
+    assert json.loads((tmp_path / "model.json").read_text()) == {"method": "pcl", "split_seed": 3, **known}
 
 
 def test_labels_are_seen_unless_said_otherwise_and_without_a_split_nothing_is_written(stage, tmp_path):
@@ -184,7 +184,7 @@ def test_labels_are_seen_unless_said_otherwise_and_without_a_split_nothing_is_wr
     assert not (tmp_path / "model.json").exists()
     (tmp_path / "split.json").write_text(json.dumps(SPLIT))
     saver.write()
-    assert json.loads((tmp_path / "model.json").read_text()) == SPLIT
+    assert json.loads((tmp_path / "model.json").read_text()) == {"method": None, **SPLIT}
 
 
 def test_what_cannot_be_seen_is_refused(stage, path):

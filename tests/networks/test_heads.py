@@ -38,7 +38,7 @@ def test_a_linear_head_is_one_linear_layer_on_the_mean_of_the_map(size):
 
 
 def jigsaw_head(spatial_dims=2):
-    return JigsawHead(in_channels=3, out_channels=4, num_patches=5, spatial_dims=spatial_dims).double()
+    return JigsawHead(in_channels=3, out_channels=4, grid=2, spatial_dims=spatial_dims).double()
 
 
 def standardised_means(maps):
@@ -56,31 +56,40 @@ def standardised_means(maps):
 def test_a_jigsaw_head_projects_an_image_and_its_patches_joined_in_their_order(size, patch_size):
     head = jigsaw_head(len(size))
     x = torch.randn(2, 3, *size, dtype=torch.float64)
-    patches = torch.randn(2 * 5, 3, *patch_size, dtype=torch.float64)
+    number = 2 ** len(size)
+    patches = torch.randn(2 * number, 3, *patch_size, dtype=torch.float64)
     of_image, of_patches = head(x, patches)
     linear, last = head.image[-1], head.patches
     for features, embedding in zip(standardised_means(x), of_image, strict=True):
         torch.testing.assert_close(embedding, linear.weight @ features + linear.bias)
     features, linear = standardised_means(patches), head.patch[-1]
     for image, embedding in enumerate(of_patches):
-        joined = torch.cat([linear.weight @ features[5 * image + i] + linear.bias for i in range(5)])
+        joined = torch.cat([linear.weight @ features[number * image + i] + linear.bias for i in range(number)])
         torch.testing.assert_close(embedding, last.weight @ joined + last.bias)
 
 
 def test_the_order_of_the_patches_matters_and_only_to_their_own_image():
     head = jigsaw_head()
-    x, patches = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(10, 3, 2, 2, dtype=torch.float64)
+    x, patches = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(8, 3, 2, 2, dtype=torch.float64)
     of_image, of_patches = head(x, patches)
-    moved_image, moved_patches = head(x, patches[[1, 0, *range(2, 10)]])
+    moved_image, moved_patches = head(x, patches[[1, 0, *range(2, 8)]])
     torch.testing.assert_close(moved_image, of_image)
     torch.testing.assert_close(moved_patches[1], of_patches[1])
     assert (moved_patches[0] - of_patches[0]).abs().max() > 1e-3
 
 
+def test_a_jigsaw_of_one_image_is_refused_in_training_only():
+    head = jigsaw_head()
+    x, patches = torch.randn(1, 3, 4, 4, dtype=torch.float64), torch.randn(4, 3, 2, 2, dtype=torch.float64)
+    with pytest.raises(InputError, match="a jigsaw needs at least two slices a batch, got 1: raise batch_size"):
+        head(x, patches)
+    assert all(embedding.isfinite().all() for embedding in head.eval()(x, patches))
+
+
 def test_every_part_of_a_jigsaw_head_and_both_its_inputs_receive_a_gradient():
     head = jigsaw_head()
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    patches = torch.randn(10, 3, 2, 2, dtype=torch.float64, requires_grad=True)
+    patches = torch.randn(8, 3, 2, 2, dtype=torch.float64, requires_grad=True)
     of_image, of_patches = head(x, patches)
     (of_image.pow(3).sum() + of_patches.pow(3).sum()).backward()
     for leaf in (x, patches, *head.parameters()):
@@ -89,8 +98,8 @@ def test_every_part_of_a_jigsaw_head_and_both_its_inputs_receive_a_gradient():
 
 def test_an_image_does_not_depend_on_its_batch_once_a_jigsaw_head_evaluates():
     head = jigsaw_head().eval()
-    x, patches = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(10, 3, 2, 2, dtype=torch.float64)
-    for alone, together in zip(head(x[:1], patches[:5]), head(x, patches), strict=True):
+    x, patches = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(8, 3, 2, 2, dtype=torch.float64)
+    for alone, together in zip(head(x[:1], patches[:4]), head(x, patches), strict=True):
         torch.testing.assert_close(alone, together[:1])
 
 
