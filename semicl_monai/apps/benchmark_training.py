@@ -47,7 +47,7 @@ class StepTimer:
         engine.add_event_handler(Events.ITERATION_STARTED, self.keep_batch)
 
     def __call__(self, engine: Engine, part: str) -> None:
-        now = perf_counter()
+        now = _now(engine.state.device)  # type: ignore[arg-type]
         self.seconds[part].append(now - self.last)
         self.last = now
 
@@ -119,24 +119,34 @@ def _print(title: str, timer: StepTimer, bare: float) -> None:
 
 
 def _bare_seconds(trainer: Trainer, batch: Any, repeats: int = 20) -> float:
-    inputs, _, *others = trainer.prepare_batch(batch, trainer.state.device, trainer.non_blocking)
+    device = trainer.state.device
+    inputs, _, *others = trainer.prepare_batch(batch, device, trainer.non_blocking)
     images = (inputs, *(others[0] if others else ()))
     model: nn.Module = trainer.network  # type: ignore[attr-defined]
     seconds = []
     for _ in range(repeats + 3):
-        start = perf_counter()
-        _pass(model, images)
-        seconds.append(perf_counter() - start)
+        model.zero_grad(set_to_none=True)
+        start = _now(device)
+        with torch.autocast(device.type, enabled=trainer.amp):
+            loss = _pass(model, images)
+        loss.backward()
+        seconds.append(_now(device) - start)
     return mean(seconds[3:])
 
 
-def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> None:
-    """Pass images through the network forward and backward, as a training step does."""
+def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Pass images through the network as a training step does; return the mean of its output."""
     if isinstance(model, ContrastiveNetwork):
-        torch.stack([model.features(image).mean() for image in images]).sum().backward()
-    elif isinstance(model, MeanTeacher):
-        model.student(torch.cat(images)).mean().backward()
+        return torch.stack([model.features(image).mean() for image in images]).sum()
+    if isinstance(model, MeanTeacher):
         with torch.no_grad():
             model.teacher(images[1])
-    else:
-        model(images[0]).mean().backward()
+        return model.student(torch.cat(images)).mean()
+    return model(images[0]).mean()
+
+
+def _now(device: torch.device) -> float:
+    """The time when the device has done all it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return perf_counter()
