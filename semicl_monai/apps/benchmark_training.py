@@ -47,7 +47,7 @@ class StepTimer:
         engine.add_event_handler(Events.ITERATION_STARTED, self.keep_batch)
 
     def __call__(self, engine: Engine, part: str) -> None:
-        now = _now(engine.state.device)  # type: ignore[arg-type]
+        now = _now(engine.state.device)  # type: ignore[attr-defined]
         self.seconds[part].append(now - self.last)
         self.last = now
 
@@ -62,6 +62,7 @@ def benchmark_training(
     epochs: int = 3,
     methods: str | tuple[str, ...] = tuple(METHODS.names),
     sampler: str = "stride",
+    **overrides: Any,
 ) -> None:
     """Print the parts of a training step of each method, and its rate as a share of the bare network's.
 
@@ -75,6 +76,7 @@ def benchmark_training(
         epochs: epochs to run of each stage.
         methods: methods to time.
         sampler: sampler of the local stage.
+        overrides: other options of the configs, such as ``iterations_per_epoch``.
     """
     names = (methods,) if isinstance(methods, str) else methods
     with tempfile.TemporaryDirectory() as folder:
@@ -82,11 +84,9 @@ def benchmark_training(
         options = {"dataset_dir": data, "output_dir": folder, "epochs": epochs, "labelled_fraction": 4}
         options |= {"validation": "none", "val_interval": epochs + 1}
         for name in names:
-            stages = (
-                {"pretrain": {"sampler": sampler}} if METHODS[name].objectives else {"train": {"pretrained": "none"}}
-            )
-            for stage, extra in stages.items():
-                _report(name, stage, Path(bundle or BUNDLE), {**options, **extra, "method": name})
+            pretrains = bool(METHODS[name].objectives)
+            stage, extra = ("pretrain", {"sampler": sampler}) if pretrains else ("train", {"pretrained": "none"})
+            _report(name, stage, Path(bundle or BUNDLE), {**options, **extra, "method": name, **overrides})
 
 
 def _report(name: str, stage: str, bundle: Path, options: dict) -> None:

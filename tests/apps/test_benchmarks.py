@@ -1,10 +1,21 @@
-"""The loss benchmark measures the same value and gradient as the dense formula; how fast is not a test."""
+"""The benchmarks measure what they should; how fast it is, is not a test."""
 
 from __future__ import annotations
 
 import pytest
 
 from semicl_monai.apps.benchmark_loss import benchmark_loss
+from semicl_monai.apps.benchmark_training import benchmark_training
+from semicl_monai.data import make_synthetic_hippocampus
+
+TINY = {
+    "network_def::features": [4, 4, 8, 8, 8, 4],
+    "roi_size": [32, 32],
+    "device": "cpu",
+    "iterations_per_epoch": 3,
+    "slices_per_volume": 1,
+    "labelled_fraction": 2,
+}
 
 
 def test_the_loss_benchmark_agrees_with_the_dense_formula(capsys):
@@ -12,3 +23,15 @@ def test_the_loss_benchmark_agrees_with_the_dense_formula(capsys):
     assert row["value_diff"] == pytest.approx(0, abs=1e-5)
     assert row["grad_diff"] == pytest.approx(0, abs=1e-5)
     assert "times_faster" in capsys.readouterr().out
+
+
+def test_the_training_benchmark_times_every_stage_of_every_kind_of_method(tmp_path, capsys):
+    data = make_synthetic_hippocampus(tmp_path / "data", num_cases=8, num_test=1, spatial_size=(24, 30, 16))
+    methods = ("pirl", "chaitanya_global_local", "mixup", "mean_teacher")
+    benchmark_training(str(data), epochs=1, methods=methods, **TINY)
+    printed = capsys.readouterr().out
+    stages = ("pirl, jigsaw", "chaitanya_global_local, partition", "chaitanya_global_local, region")
+    for title in (*stages, "mixup, train", "mean_teacher, train"):
+        assert f"{title}: " in printed
+    assert printed.count("of its rate") == 5
+    assert printed.count("wait for data") == 5
