@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import prod
 
 import torch
 from torch import Tensor
@@ -52,18 +53,26 @@ class RegionSampler:
         Returns:
             Embeddings of shape (B, 2R, C * size ** spatial_dims) and targets of shape (B, 2R), the region's number.
         """
-        plain = embeddings.as_subclass(torch.Tensor)
-        regions = torch.stack([self._region(plain, place) for place in self._places(plain.shape[2:])], dim=1)
+        pixels = self._pixels(embeddings.shape[2:]).to(embeddings.device)
+        # one selection of all pixels: the backward pass then fills one map, and not one for every region
+        plain = embeddings.as_subclass(torch.Tensor).flatten(2)
+        regions = plain.index_select(2, pixels.flatten()).unflatten(2, pixels.shape).transpose(1, 2).flatten(2)
         pairs = torch.cat(regions.chunk(2), dim=1)
-        numbers = torch.arange(regions.shape[1], device=plain.device)
+        numbers = torch.arange(len(pixels), device=plain.device)
         return pairs, numbers.repeat(2).expand(len(pairs), -1)
+
+    def _pixels(self, size: Sequence[int]) -> Tensor:
+        """Numbers of the pixels of each region in a flattened map, ``(R, size ** spatial_dims)``."""
+        numbers = torch.arange(prod(size)).reshape(*size)
+        return torch.stack([self._region(numbers, place) for place in self._places(size)])
 
     def _places(self, size: Sequence[int]) -> list[tuple[float, ...]]:
         if min(size) * 3 < 16 * self.size:
             raise InputError(f"regions of {self.size} pixels overlap in maps of {tuple(size)} pixels.")
         return [place for grid in (OUTER, INNER) for place in product(grid, repeat=len(size))]
 
-    def _region(self, maps: Tensor, place: Sequence[float]) -> Tensor:
-        for axis, share in enumerate(place, start=2):
-            maps = maps.narrow(axis, round(share * maps.shape[axis]) - (self.size + 1) // 2, self.size)
-        return maps.flatten(1)
+    def _region(self, numbers: Tensor, place: Sequence[float]) -> Tensor:
+        for axis, share in enumerate(place):
+            start = round(share * numbers.shape[axis]) - (self.size + 1) // 2
+            numbers = numbers.narrow(axis, start, self.size)
+        return numbers.flatten()
