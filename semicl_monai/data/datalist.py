@@ -46,7 +46,6 @@ class SegmentationDatalist:
         earlier_split: what the weights that are started from have seen, as written beside them; where the file exists,
             no case they were trained with may be a validation or test case now, no case they were chosen with a test
             case, and no label they know a label of an unlabelled case.
-
         lazy: read the files when one of the lists below is first asked for, and not before: a client that brings its
             own lists needs no data set.
 

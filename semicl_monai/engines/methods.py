@@ -102,17 +102,25 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
         The method; ``"random"`` when none was asked for and the weights, if any, are not ours.
 
     Raises:
-        InputError: When ``method`` is unknown, or pre-trains for something else than the weights were.
+        InputError: When ``method`` is unknown, or pre-trains for something else than the weights were, or the record
+            beside the weights cannot be read.
     """
-    record = Path(str(pretrained)).with_suffix(".json")
-    known = "random" if from_scratch(pretrained) else None
-    if known is None and record.is_file():
-        known = json.loads(record.read_text()).get("method")
+    known = "random" if from_scratch(pretrained) else _recorded(Path(str(pretrained)).with_suffix(".json"))
     if method is None:
         return known or "random"
     if known and objectives(method) and objectives(method) != objectives(known):
         raise InputError(f"method {method} wants weights it has pre-trained, got {pretrained} of method {known}.")
     return method
+
+
+def _recorded(record: Path) -> str | None:
+    """The method written beside weights; ``None`` where there is no record."""
+    if not record.is_file():
+        return None
+    try:
+        return json.loads(record.read_text()).get("method")
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"the record {record} beside the weights must be a JSON object: {error}.") from error
 
 
 def fine_tuning(method: str) -> str:

@@ -73,7 +73,7 @@ class MemoryBank(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take over images and embeddings from a state dict."""
         self.rows = {int(image): row for row, image in enumerate(state["images"])}
-        self.memory = state["memory"].clone()
+        self.memory = state["memory"]
 
     def _rows_of(self, images: Tensor) -> list[int]:
         return [self.rows[image] for image in images.tolist()]

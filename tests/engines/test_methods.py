@@ -96,3 +96,10 @@ def test_a_method_whose_pretraining_the_weights_have_not_had_is_refused(tmp_path
     weights = "none" if made_by == "none" else tmp_path / "weights.pt"
     with pytest.raises(InputError, match=f"method {asked} wants weights it has pre-trained, got .* of method "):
         method_of_run(asked, weights)
+
+
+@pytest.mark.parametrize("content", ["not JSON", "[1]"])
+def test_a_record_that_cannot_be_read_is_named(tmp_path, content):
+    (tmp_path / "weights.json").write_text(content)
+    with pytest.raises(InputError, match=r"the record .*weights\.json beside the weights must be a JSON object"):
+        method_of_run(None, tmp_path / "weights.pt")

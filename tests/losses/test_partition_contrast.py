@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor
 
 from semicl_monai.losses import LOSSES, PartitionContrastLoss
 
@@ -88,32 +87,6 @@ def test_without_a_positive_or_a_negative_it_is_zero_and_backward_works(slices: 
     result.backward()
     assert result == 0
     assert input.grad.count_nonzero() == 0
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_the_lowest_temperature_in_half_precision_is_finite(dtype: torch.dtype):
-    input, loss = images(dtype=dtype), PartitionContrastLoss(temperature=0.01)
-    result = loss(input, SLICES)
-    result.backward()
-    assert result.dtype == torch.float32
-    assert result.item() == pytest.approx(loss(input.double(), SLICES).item(), rel=1e-4)
-    assert input.grad.isfinite().all()
-
-
-def test_autocast_changes_nothing():
-    results = []
-    for enabled in (False, True):
-        input = images(dtype=torch.float32)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            result = PartitionContrastLoss()(input, SLICES)
-        results.append((result, *torch.autograd.grad(result, input)))
-    torch.testing.assert_close(*results, rtol=0, atol=0)
-
-
-def test_inputs_may_carry_metadata():
-    result = PartitionContrastLoss()(MetaTensor(images()), MetaTensor(SLICES))
-    assert type(result) is torch.Tensor
-    torch.testing.assert_close(result, PartitionContrastLoss()(images(), SLICES))
 
 
 @pytest.mark.parametrize(
