@@ -12,12 +12,18 @@ from semicl_monai.utils import InputError
 SOURCES = Path(__file__).parents[1] / "configs"
 
 # What each shipped file is put together from, later sources over earlier ones.
+PRETRAIN = ("common", "data", "augmentation", "pretrain")
 FILES = {
-    "pretrain": ("common", "data", "augmentation", "pretrain"),
+    "pretrain": PRETRAIN,
     "train": ("common", "data", "augmentation", "train"),
     "evaluate": ("common", "data", "inferer", "evaluate"),
     "inference": ("common", "inferer", "inference"),
+    # pre-training as a trainer of MONAI Label, which knows files called train.json alone
+    "monailabel_pretrain": (*PRETRAIN, "monailabel"),
 }
+# What is put over each of these when several processes run it.
+MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate", "monailabel_pretrain")}
+NAMES = (*FILES, *MULTI_GPU)
 # The two stages of pre-training are one source: what the first one of two trains for, and what the last one does.
 STAGES: dict[str, dict[str, Any]] = {
     "first": {
@@ -25,7 +31,7 @@ STAGES: dict[str, dict[str, Any]] = {
         "weights": "$@ckpt_dir + '/model_pretrained_first.pt'",
         "made_by": None,
     },
-    "train": {
+    "last": {
         "objective": "@last_objective",
         "weights": "$@ckpt_dir + '/model_pretrained.pt'",
         "made_by": "@method",
@@ -36,7 +42,7 @@ RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "finalize")
 
 
 def export_bundle(bundle: str) -> None:
-    """Write ``configs/{pretrain,train,evaluate,inference}.json`` of the bundle whose ``task.json`` says what it is.
+    """Write the configs of the bundle whose ``task.json`` says what it is: ``configs/pretrain.json`` and others.
 
     Args:
         bundle: folder of the bundle.
@@ -44,7 +50,7 @@ def export_bundle(bundle: str) -> None:
     Raises:
         InputError: When the folder has no ``task.json``.
     """
-    for name, text in {name: export_config(bundle, name) for name in FILES}.items():
+    for name, text in {name: export_config(bundle, name) for name in NAMES}.items():
         path = Path(bundle) / "configs" / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -56,25 +62,51 @@ def export_config(bundle: str | Path, name: str) -> str:
 
     Args:
         bundle: folder of the bundle.
-        name: ``"pretrain"``, ``"train"``, ``"evaluate"`` or ``"inference"``.
+        name: the file without its ending: one of ``NAMES``.
     """
+    config = _multi_gpu(bundle, MULTI_GPU[name]) if name in MULTI_GPU else _single(bundle, name)
+    run = {key: config.pop(key) for key in RUN_LAST if key in config}
+    return _text({**config, **run})
+
+
+def _single(bundle: str | Path, name: str) -> dict[str, Any]:
     task = Path(bundle) / "task.json"
     if not task.is_file():
         raise InputError(f"{bundle} is not the source of a bundle: wanted a file task.json in it.")
     config: dict[str, Any] = {}
     for source in FILES[name]:
-        _merge(config, json.loads((SOURCES / f"{source}.json").read_text()))
-    if name == "pretrain":
-        config["parts"] = json.loads((SOURCES / "objectives.json").read_text())
+        _merge(config, _read(source))
+    if name.endswith("pretrain"):
+        config["parts"] = _read("objectives")
         config.update({stage: _stage(stage) for stage in STAGES})
     config.update(json.loads(task.read_text()))
-    run = {key: config.pop(key) for key in RUN_LAST if key in config}
-    return _text({**config, **run})
+    if name == "monailabel_pretrain":
+        config["run"] = config.pop("pretrain")
+    return _named_as_monai_does(config) if name == "pretrain" else config
+
+
+def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
+    """What several processes do otherwise, and the lists of the single process with what they do before and after."""
+    config, single = _read("multi_gpu"), _single(bundle, name)
+    config["initialize"] += single["initialize"]
+    config["finalize"] = single.get("finalize", []) + config["finalize"]
+    config.update(_read(f"multi_gpu_{name.removeprefix('monailabel_')}"))
+    return _named_as_monai_does(config) if name == "pretrain" else config
+
+
+def _read(source: str) -> dict[str, Any]:
+    return json.loads((SOURCES / f"{source}.json").read_text())
 
 
 def _stage(name: str) -> dict[str, Any]:
     text = (SOURCES / "stage.json").read_text()
     return {**json.loads(re.sub(r"([@%])stage\b", rf"\1{name}", text)), **STAGES[name]}
+
+
+def _named_as_monai_does(config: dict[str, Any]) -> dict[str, Any]:
+    """Call the last stage ``train``, as tracking, property checks and FL clients do."""
+    text = re.sub(r'([@%"])last(::|":)', r"\1train\2", json.dumps(config))
+    return json.loads(text)
 
 
 def _merge(config: dict[str, Any], other: dict[str, Any]) -> None:

@@ -1,13 +1,17 @@
+from .cases_of_rank import CasesOfRank
 from .datalist import SegmentationDatalist
 from .download import download_decathlon
-from .images import case_name, list_images
+from .images import case_name, list_images, studies_beside
 from .paired_loader import PairedDataLoader
+from .seeded_sampler import SeededRandomSampler
 from .split import make_split
 from .synthetic import make_synthetic_hippocampus
 from .volume_dataset import VolumeDataset
 
 __all__ = [
+    "CasesOfRank",
     "PairedDataLoader",
+    "SeededRandomSampler",
     "SegmentationDatalist",
     "VolumeDataset",
     "case_name",
@@ -15,4 +19,5 @@ __all__ = [
     "list_images",
     "make_split",
     "make_synthetic_hippocampus",
+    "studies_beside",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from semicl_monai.utils import InputError
@@ -53,3 +53,25 @@ def list_images(folder: str | os.PathLike) -> list[dict[str, str]]:
         raise InputError(f"no NIfTI image (.nii or .nii.gz) found in {path}.")
     refuse_repeated_cases(images)
     return [{"image": image, "case": case_name(image)} for image in images]
+
+
+def studies_beside(records: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """List all images in the folders of those that were named.
+
+    MONAI Label names the labelled studies alone; the others lie beside them.
+
+    Args:
+        records: ``{"image": path, ...}`` of at least one image.
+
+    Returns:
+        One ``{"image": path, "case": name}`` for each image, see :func:`list_images`.
+
+    Raises:
+        InputError: When no image was named.
+    """
+    folders = dict.fromkeys(Path(record["image"]).parent for record in records)
+    if not folders:
+        raise InputError(
+            "the studies are found beside the labelled ones: wanted at least one labelled study, got none."
+        )
+    return [image for folder in folders for image in list_images(folder)]

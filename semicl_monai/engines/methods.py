@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from semicl_monai.networks import from_scratch
+from semicl_monai.networks import from_scratch, record_of
 from semicl_monai.utils import InputError, Registry
 
 
@@ -105,22 +104,12 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
         InputError: When ``method`` is unknown, or pre-trains for something else than the weights were, or the record
             beside the weights cannot be read.
     """
-    known = "random" if from_scratch(pretrained) else _recorded(Path(str(pretrained)).with_suffix(".json"))
+    known = "random" if from_scratch(pretrained) else record_of(str(pretrained)).get("method")
     if method is None:
         return known or "random"
     if known and objectives(method) and objectives(method) != objectives(known):
         raise InputError(f"method {method} wants weights it has pre-trained, got {pretrained} of method {known}.")
     return method
-
-
-def _recorded(record: Path) -> str | None:
-    """The method written beside weights; ``None`` where there is no record."""
-    if not record.is_file():
-        return None
-    try:
-        return json.loads(record.read_text()).get("method")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"the record {record} beside the weights must be a JSON object: {error}.") from error
 
 
 def fine_tuning(method: str) -> str:

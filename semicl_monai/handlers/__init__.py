@@ -1,6 +1,7 @@
 from .best_metric import BestMetric
 from .case_metrics import CaseMetrics, case_metrics, mean_with_interval
 from .consistency_ramp_up import ConsistencyRampUp
+from .current_model import start_from_newer
 from .embedding_plot import EmbeddingPlot
 from .epoch_progress import EpochProgress
 from .model_saver import ModelSaver
@@ -27,4 +28,5 @@ __all__ = [
     "case_metrics",
     "mean_with_interval",
     "set_aside",
+    "start_from_newer",
 ]

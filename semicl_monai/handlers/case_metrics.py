@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from monai.metrics import compute_average_surface_distance, compute_dice, comput
 from monai.networks.utils import one_hot
 from scipy.stats import bootstrap
 
+from semicl_monai.utils.distributed import all_gather_object, rank_and_size
+
 METRICS = ("dice", "hd95", "asd")
 
 
@@ -25,7 +28,8 @@ class CaseMetrics:
     Distances are in mm, by the label's own spacing; the surface distance is symmetric. A class that is in the truth and
     not in the prediction gets Dice 0 and, as distances, the diagonal of the volume; a class that is not in the truth
     gets ``nan`` and takes no part in the means. Writes ``cases.csv`` (a line a case and class) and ``summary.json``
-    (mean and bootstrap 95 % interval over cases, by class and over all classes).
+    (mean and bootstrap 95 % interval over cases, by class and over all classes). Under ``torch.distributed`` the first
+    process writes the cases of all, in the order that :class:`semicl_monai.data.CasesOfRank` has dealt them out.
 
     Args:
         output_dir: folder to write to.
@@ -56,15 +60,26 @@ class CaseMetrics:
 
     def write(self, engine: Engine) -> None:
         """Write the table of cases and its summary, and put the mean values into the engine's metrics."""
+        self.rows = self._rows_of_all()
+        summary = self.summary()
+        if rank_and_size()[0] == 0:
+            self._write(summary)
+        for name, metrics in summary["classes"].items():
+            engine.state.metrics.update({f"{metric}_{name}": metrics[metric]["mean"] for metric in METRICS})
+
+    def _rows_of_all(self) -> list[dict[str, Any]]:
+        count = len(self.class_names)
+        cases = [self.rows[start : start + count] for start in range(0, len(self.rows), count)]
+        dealt = zip_longest(*all_gather_object(cases), fillvalue=[])
+        return [row for turn in dealt for rows in turn for row in rows]
+
+    def _write(self, summary: dict[str, Any]) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         with open(self.output_dir / "cases.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, ("case", "class", *METRICS))
             writer.writeheader()
             writer.writerows(self.rows)
-        summary = self.summary()
         (self.output_dir / "summary.json").write_text(json.dumps({**self.about, **summary}, indent=4) + "\n")
-        for name, metrics in summary["classes"].items():
-            engine.state.metrics.update({f"{metric}_{name}": metrics[metric]["mean"] for metric in METRICS})
 
     def summary(self) -> dict[str, Any]:
         """Return mean and 95 % interval of every metric, by class and over the mean of all classes of a case."""

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
 from ignite.handlers import DiskSaver
 from monai.engines import Evaluator
 from torch import nn
 
-from semicl_monai.utils import one_of, save_json
+from semicl_monai.data import case_name
+from semicl_monai.networks import checksum, from_scratch, record_of
+from semicl_monai.utils import InputError, save_json
+
+PARTS = ("labelled", "unlabelled", "validation")
 
 
 class ModelSaver:
     """Write the network's state dict: the best on validation where there was one, else the last.
 
-    The file is written beside the old one and renamed when it is whole.
+    The file is written beside the old one and renamed when it is whole. What was seen is written beside it
+    (``model.json`` for ``model.pt``), so that a later stage can tell whether it holds out a case the weights know: the
+    names of the cases that were ``labelled``, ``unlabelled`` or for ``validation``, the ``method``, and the checksum of
+    the ``pretrained`` weights.
 
     Args:
         path: the file to write, such as ``models/model.pt``.
         network: the plain network.
         evaluator: the engine whose key metric chooses, run by a :class:`monai.handlers.ValidationHandler` that stands
             before this handler; without one the last state is written.
-        split_file: file of the split; where it exists, what was seen is written beside the weights (``model.json`` for
-            ``model.pt``), so that a later stage can tell whether it holds out a case the weights know.
-        sees: what the stage sees of the training cases: ``"labels"``, ``"images"`` or ``"nothing"``.
-        method: the method the weights are made by, written beside them too.
+        seen: the records ``{"image": path, ...}`` the stage sees, by part: ``"labelled"``, ``"unlabelled"``,
+            ``"validation"``.
+        pretrained: the weights it has started from, whose record is a part of the new one; or ``"none"``.
+        method: the method the weights are made by.
 
     Raises:
-        InputError: When ``sees`` is none of these.
+        InputError: When a part of ``seen`` is none of these.
     """
 
     def __init__(
@@ -37,13 +45,16 @@ class ModelSaver:
         path: str | Path,
         network: nn.Module,
         evaluator: Evaluator | None = None,
-        split_file: str | Path | None = None,
-        sees: str = "labels",
+        seen: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+        pretrained: str | Path | None = None,
         method: str | None = None,
     ) -> None:
         self.path, self.network, self.evaluator = Path(path), network, evaluator
-        self.split_file, self.sees = split_file, one_of(sees, ["labels", "images", "nothing"], "sees")
-        self.method = method
+        self.seen, self.method = dict(seen or {}), method
+        self.pretrained = None if from_scratch(pretrained) else pretrained
+        unknown = [part for part in self.seen if part not in PARTS]
+        if unknown:
+            raise InputError(f"seen must have the parts {', '.join(PARTS)}, got '{unknown[0]}'.")
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer, behind its ``ValidationHandler``."""
@@ -66,13 +77,14 @@ class ModelSaver:
         """Write the network as it is, and what it has seen."""
         network = getattr(self.network, "module", self.network)
         DiskSaver(str(self.path.parent), require_empty=False)(network.state_dict(), self.path.name)
-        if self.split_file is not None and Path(self.split_file).is_file():
-            seen = self._seen(json.loads(Path(self.split_file).read_text()))
-            save_json({"method": self.method, **seen}, self.path.with_suffix(".json"))
+        save_json(self.record(), self.path.with_suffix(".json"))
 
-    def _seen(self, split: dict) -> dict:
-        if self.sees == "labels":
-            return split
-        if self.sees == "images":
-            return {**split, "labelled": [], "unlabelled": [*split["labelled"], *split["unlabelled"]]}
-        return {**split, **{part: [] for part in ("labelled", "unlabelled", "validation", "test")}}
+    def record(self) -> dict[str, Any]:
+        """Return what is written beside the weights."""
+        before = {} if self.pretrained is None else record_of(self.pretrained)
+        seen = {part: list(dict.fromkeys([*before.get(part, []), *self._cases(part)])) for part in PARTS}
+        seen["unlabelled"] = [case for case in seen["unlabelled"] if case not in seen["labelled"]]
+        return {"method": self.method, "pretrained": checksum(self.pretrained), **seen}
+
+    def _cases(self, part: str) -> list[str]:
+        return [case_name(record["image"]) for record in self.seen.get(part, [])]

@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver, global_step_from_engine
 
 from semicl_monai.utils import InputError, is_true
+from semicl_monai.utils.distributed import rank_and_size
 
 
 def set_aside(folder: str | Path, resume: bool | str = False) -> None:
@@ -25,7 +26,7 @@ def set_aside(folder: str | Path, resume: bool | str = False) -> None:
         resume: whether to leave everything where it is; also ``"true"``.
     """
     folder = Path(folder)
-    if is_true(resume, "resume") or not any(folder.rglob("checkpoint_*.pt")):
+    if rank_and_size()[0] > 0 or is_true(resume, "resume") or not any(folder.rglob("checkpoint_*.pt")):
         return
     previous = folder.with_name(f"{folder.name}.previous")
     shutil.rmtree(previous, ignore_errors=True)
@@ -70,7 +71,9 @@ class ResumeCheckpoint:
             engine.logger.info(f"Nothing to resume in {self.folder}: the stage starts from its beginning.")
 
     def save(self, engine: Engine) -> None:
-        """Save one checkpoint and drop all but the last two."""
+        """Save one checkpoint and drop all but the last two; under ``torch.distributed`` the first process does."""
+        if rank_and_size()[0] > 0:
+            return
         saver = DiskSaver(str(self.folder), atomic=True, require_empty=False)
         Checkpoint(self.objects, saver, n_saved=None, global_step_transform=global_step_from_engine(engine))(engine)
         for old in self.checkpoints()[:-2]:

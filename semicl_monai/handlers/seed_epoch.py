@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 from ignite.engine import Engine, Events
 from torch.utils.data import DataLoader
 
-from semicl_monai.utils.distributed import in_several_processes
+from semicl_monai.utils.distributed import rank_and_size
 
 
 class SeedEpoch:
     """Seed everything random at the start of each epoch from the run's seed and the epoch's number.
 
     The random state of an epoch is thereby a part of every checkpoint that knows its epoch: a run that is continued
-    draws the same batches and the same augmentation as one that was never stopped. Ranks draw different ones.
+    draws the same batches and the same augmentation as one that was never stopped. All ranks seed the loader alike, to
+    share its draws (see :class:`semicl_monai.data.SeededRandomSampler`), and torch itself differently.
 
     Args:
         dataloader: its transforms and its sampler's ``generator`` (or ``set_epoch``) are seeded, and torch itself; of a
@@ -30,9 +30,8 @@ class SeedEpoch:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        rank = dist.get_rank() if in_several_processes() else 0
-        seed = (self.seed * 1_000_003 + engine.state.epoch * 1_009 + rank) % 2**31
-        torch.manual_seed(seed)
+        seed = (self.seed * 1_000_003 + engine.state.epoch * 1_009) % 2**31
+        torch.manual_seed(seed + rank_and_size()[0])
         for number, loader in enumerate(getattr(self.dataloader, "loaders", [self.dataloader])):
             self._seed_loader(loader, engine.state.epoch, (seed + 7_919 * number) % 2**31)
         # An iterator of the epoch before would first be asked for one batch too many, which draws from the generator.

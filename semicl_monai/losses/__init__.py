@@ -1,6 +1,7 @@
 from semicl_monai.utils import Registry
 
 from .consistency import ConsistencyLoss
+from .global_batch import GlobalBatchLoss
 from .logsumexp import logsumexp_over_keys
 from .memory_bank import MemoryBank
 from .mixup import MixupLoss
@@ -21,6 +22,7 @@ LOSSES.add("pirl", "Image and transformed image resemble the image's memory.", P
 __all__ = [
     "LOSSES",
     "ConsistencyLoss",
+    "GlobalBatchLoss",
     "MemoryBank",
     "MixupLoss",
     "NTXentLoss",

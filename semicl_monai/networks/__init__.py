@@ -4,7 +4,8 @@ from .contrastive import ContrastiveNetwork
 from .heads import DenseHead, GlobalHead, JigsawHead, LinearHead
 from .layout import NetworkLayout, layout_of
 from .mean_teacher import MeanTeacher
-from .pretrained import from_scratch, initial_network, load_network, load_pretrained, read_state_dict
+from .pretrained import find_pretrained, from_scratch, initial_network, load_network, load_pretrained, read_state_dict
+from .record import checksum, record_of
 
 HEADS = Registry("head", "Projection heads for contrastive pre-training.")
 HEADS.add("global_pool", "Global average pooling and a two-layer perceptron: one embedding an image.", GlobalHead)
@@ -21,10 +22,13 @@ __all__ = [
     "LinearHead",
     "MeanTeacher",
     "NetworkLayout",
+    "checksum",
+    "find_pretrained",
     "from_scratch",
     "initial_network",
     "layout_of",
     "load_network",
     "load_pretrained",
     "read_state_dict",
+    "record_of",
 ]

@@ -11,7 +11,7 @@ from monai.networks.utils import copy_model_state
 from torch import nn
 
 from semicl_monai.networks.layout import NetworkLayout, layout_of
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, started_by_user
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,22 @@ def initial_network(network: nn.Module, pretrained: str | Path | None) -> nn.Mod
         InputError: As :func:`load_pretrained`.
     """
     if from_scratch(pretrained):
-        logger.info("Training starts from scratch: no pre-trained weights were asked for.")
+        logger.info("Training starts without pre-trained weights.")
         return network
     load_pretrained(network, str(pretrained))
     logger.info(f"Training starts from the pre-trained weights {pretrained}.")
     return network
+
+
+def find_pretrained(folder: str | Path) -> str:
+    """Return where the pretrain stage leaves its weights: ``model_pretrained.pt`` in ``folder``.
+
+    A program that runs the config on its own (MONAI Label, FL clients) brings a model along: for it the answer is
+    ``"none"`` as long as there is no such file. For a user of the runner it stays the file, and that it is missing an
+    error.
+    """
+    file = Path(folder) / "model_pretrained.pt"
+    return str(file) if file.is_file() or started_by_user() else "none"
 
 
 def from_scratch(pretrained: str | Path | None) -> bool:

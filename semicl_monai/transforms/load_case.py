@@ -103,10 +103,11 @@ class LoadCased(LoadImaged):
         if not path.name.endswith((".nii", ".nii.gz")):
             raise InputError(f"{where} must be NIfTI (.nii or .nii.gz).")
         try:
-            return self._loader(path, reader)
+            loaded = self._loader(path, reader)
         except Exception as error:  # what a broken file makes nibabel and zlib raise is no closed list
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
+        return loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
 
     def _check_image(self, image: MetaTensor, where: str) -> None:
         if image.ndim != 4 or image.shape[0] != self.in_channels or 0 in image.shape:

@@ -1,4 +1,5 @@
-from .command_line import check_overrides, find_bundle_root, runner_arguments
+from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
+from .distributed import local_device, share_of_rank, start_processes
 from .errors import InputError, find_input_error, show_input_errors
 from .options import check_writable, is_true, one_of, save_json
 from .registry import Registry
@@ -11,8 +12,12 @@ __all__ = [
     "find_bundle_root",
     "find_input_error",
     "is_true",
+    "local_device",
     "one_of",
     "runner_arguments",
     "save_json",
+    "share_of_rank",
     "show_input_errors",
+    "start_processes",
+    "started_by_user",
 ]

@@ -48,6 +48,15 @@ def check_overrides() -> None:
             raise InputError(f"unknown option --{top}{hint}? No config file has an entry of that name.")
 
 
+def started_by_user() -> bool:
+    """Whether the configs are run by ``python -m monai.bundle run`` as a user types it.
+
+    MONAI Label calls the runner for training on several GPUs, with a config it writes for the purpose.
+    """
+    files = _config_files(runner_arguments())
+    return bool(files) and Path(files[0]).name != "monailabel_train.json"
+
+
 def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the named arguments of ``python -m monai.bundle run``, those of its ``--args_file`` included.
 

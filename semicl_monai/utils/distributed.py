@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -10,10 +11,66 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from semicl_monai.utils.errors import InputError
+
 
 def in_several_processes() -> bool:
     """Whether ``torch.distributed`` is initialised."""
     return dist.is_available() and dist.is_initialized()
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Number of this process and how many there are; ``(0, 1)`` when ``torch.distributed`` is not initialised.
+
+    Example:
+        >>> rank_and_size()
+        (0, 1)
+    """
+    return (dist.get_rank(), dist.get_world_size()) if in_several_processes() else (0, 1)
+
+
+def local_device() -> torch.device:
+    """The device of a process that ``torchrun`` has started: its own GPU, or the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def start_processes(device: torch.device | str) -> None:
+    """Join the processes that ``torchrun`` has started, by NCCL on GPUs and by gloo on CPUs.
+
+    Args:
+        device: this process's device.
+
+    Raises:
+        InputError: When they were not started by ``torchrun``.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        raise InputError("multi_gpu_*.json wants to be run by torchrun --nproc_per_node=N -m monai.bundle run ...")
+    if in_several_processes():  # a client initialises twice
+        return
+    device = torch.device(device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def share_of_rank(batch_size: int) -> int:
+    """How much of a batch of ``batch_size`` volumes this process takes.
+
+    Raises:
+        InputError: When the processes cannot share it evenly.
+
+    Example:
+        >>> share_of_rank(4)
+        4
+    """
+    size = rank_and_size()[1]
+    if batch_size % size:
+        raise InputError(
+            f"batch_size, of all processes together, must be a multiple of their number {size}, got {batch_size}."
+        )
+    return batch_size // size
 
 
 def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
@@ -55,6 +112,20 @@ def all_gather_rows(tensor: Tensor) -> Tensor:
     filled = torch.cat([tensor, tensor.new_zeros(max(counts) - len(tensor), *tensor.shape[1:])])
     parts = all_gather_with_gradient(filled).unflatten(0, (len(counts), max(counts)))
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def all_gather_object(content: Any) -> list[Any]:
+    """What all ranks give, in the order of the ranks; anything that can be pickled.
+
+    Example:
+        >>> all_gather_object("a")
+        ['a']
+    """
+    size = rank_and_size()[1]
+    gathered = [content] * size
+    if size > 1:
+        dist.all_gather_object(gathered, content)
+    return gathered
 
 
 def largest_over_ranks(number: int, device: torch.device) -> int:
