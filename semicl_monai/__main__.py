@@ -1,4 +1,4 @@
-"""``python -m semicl_monai``: the demonstration, the table of methods, benchmarks, and the export of bundle configs."""
+"""``python -m semicl_monai``: the demonstration, the table of methods, benchmarks, bundle configs, and MONAI Label."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from semicl_monai.apps.benchmark_training import benchmark_training
 from semicl_monai.apps.demo import demo
 from semicl_monai.apps.export_bundle import export_bundle
 from semicl_monai.apps.methods import methods
+from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.utils import show_input_errors
 
 COMMANDS = {
@@ -17,6 +18,7 @@ COMMANDS = {
     "methods": methods,
     "benchmark": {"loss": benchmark_loss, "training": benchmark_training},
     "export_bundle": export_bundle,
+    "monailabel_app": monailabel_app,
 }
 
 

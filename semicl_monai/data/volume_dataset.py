@@ -31,11 +31,11 @@ class VolumeDataset(CacheDataset):
             [_named(record) for record in data], transform, copy_cache=False, runtime_cache="threads", progress=False
         )
 
-    def __getitem__(self, index: int | tuple[int, int]) -> Any:
+    def __getitem__(self, index: Any) -> Any:
         """Return the transformed record."""
         if isinstance(index, tuple):
             index, seed = index
-            self.transform.set_random_state(seed=seed)  # type: ignore[attr-defined]
+            self.transform.set_random_state(seed=seed)
         return super().__getitem__(index)
 
     def prepare(self) -> None:

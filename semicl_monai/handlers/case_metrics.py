@@ -60,7 +60,7 @@ class CaseMetrics:
 
     def write(self, engine: Engine) -> None:
         """Write the table of cases and its summary, and put the mean values into the engine's metrics."""
-        self.rows = self._rows_of_all()
+        self.rows[:] = self._rows_of_all()
         summary = self.summary()
         if rank_and_size()[0] == 0:
             self._write(summary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -49,10 +50,8 @@ def start_processes(device: torch.device | str) -> None:
         raise InputError("multi_gpu_*.json wants to be run by torchrun --nproc_per_node=N -m monai.bundle run ...")
     if in_several_processes():  # a client initialises twice
         return
-    device = torch.device(device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # by ignite and not by torch: its handlers would join the processes when they are first used, each at its own time
+    idist.initialize("nccl" if torch.device(device).type == "cuda" else "gloo")
 
 
 def share_of_rank(batch_size: int) -> int:
