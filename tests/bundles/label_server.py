@@ -1,0 +1,131 @@
+"""A real MONAI Label server on loopback, and the few requests a client sends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+
+REPOSITORY = Path(__file__).parents[2]
+# MONAI Label may live in an environment of its own: torchvision, which it needs, has no build for torch without CUDA.
+PYTHON = os.environ.get("SEMICL_LABEL_PYTHON", sys.executable)
+DEAD_PROXY = "http://127.0.0.1:9"  # the discard port: what would reach the internet fails at once
+ENDS = ("DONE", "ERROR", "STOPPED")
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def has_monailabel() -> bool:
+    """Whether the interpreter of the server has MONAI Label."""
+    return subprocess.run([PYTHON, "-c", "import monailabel"], capture_output=True, check=False).returncode == 0
+
+
+def download_app(folder: Path) -> Path:
+    """Copy the stock app of MONAI Label for bundles out of its package, as ``monailabel apps --download`` does."""
+    options = ["apps", "--download", "--name", "monaibundle", "--output", str(folder)]
+    subprocess.run([PYTHON, "-m", "monailabel.main", *options], check=True, capture_output=True, cwd=folder)
+    return folder / "monaibundle"
+
+
+class LabelServer:
+    """Run a server in a process group of its own until the ``with`` block ends."""
+
+    def __init__(self, app: Path, studies: Path, models: list[str], **conf: str) -> None:
+        self.app, self.studies, self.log = app, studies, app.parent / "server.log"
+        self.conf = {"models": ",".join(models), "zoo_source": "local", "sam2": "false", **conf}
+        self.url = f"http://127.0.0.1:{_free_port()}"
+
+    def __enter__(self) -> LabelServer:
+        conf = [word for name, value in self.conf.items() for word in ("--conf", name, value)]
+        options = ["--app", self.app, "--studies", self.studies, "--host", "127.0.0.1", "--port", self.url[-5:], *conf]
+        command = [PYTHON, "-m", "monailabel.main", "start_server", *map(str, options)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.app.parent, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+            )
+        self.wait(lambda: self.get("/info/"), 120)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def get(self, path: str) -> Any:
+        """Return what the server answers, or ``None`` as long as it does not."""
+        try:
+            with OPENER.open(self.url + path, timeout=60) as answer:
+                return json.load(answer)
+        except (OSError, ValueError):
+            return None
+
+    def post(self, path: str, body: dict, content_type: str = "application/json") -> bytes:
+        """Post a JSON body and return the answer."""
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": content_type})
+        try:
+            with OPENER.open(request, timeout=300) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{path}: {error.code} {error.read()[:500]!r}\n{self.tail()}") from error
+
+    def infer(self, model: str, study: str, folder: Path) -> nibabel.Nifti1Image:
+        """Return the mask of a study."""
+        file = folder / f"{study}_mask.nii.gz"
+        file.write_bytes(self.post(f"/infer/{model}?image={study}&output=image", {}))
+        return nibabel.load(file)
+
+    def train(self, model: str, **request: Any) -> str:
+        """Train to the end and return what the server has logged meanwhile."""
+        start = len(self.log.read_text(errors="replace"))
+        self.post(f"/train/{model}", request)
+        self.wait(lambda: self._state("/train/") in ENDS, 400)
+        log = self.log.read_text(errors="replace")[start:]
+        assert self._state("/train/") == "DONE", log[-3000:]
+        return log
+
+    def wait_for_scores(self) -> None:
+        """Wait until the active learning that a training sets off has scored all unlabelled studies."""
+        self.wait(lambda: self._state("/scoring/") in ENDS, 200)
+        assert self._state("/scoring/") == "DONE", self.tail()
+
+    def wait(self, ready: Any, seconds: float) -> None:
+        """Wait until ``ready`` returns something true."""
+        end = time.monotonic() + seconds
+        while not ready():
+            assert self.process.poll() is None, f"the server has ended\n{self.tail()}"
+            assert time.monotonic() < end, f"no answer in {seconds} s\n{self.tail()}"
+            time.sleep(0.5)
+
+    def tail(self) -> str:
+        """Return the end of the log."""
+        return self.log.read_text(errors="replace")[-5000:]
+
+    def _state(self, path: str) -> str | None:
+        return (self.get(path) or {}).get("status")
+
+    def _environment(self) -> dict[str, str]:
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), DEAD_PROXY)
+        own = {"no_proxy": "127.0.0.1", "PYTHONPATH": str(REPOSITORY), "HOME": str(self.app.parent)}
+        return {**os.environ, **proxies, **own, "PYTHONUNBUFFERED": "1"}
+
+
+def dice(mask: nibabel.Nifti1Image, truth: nibabel.Nifti1Image) -> float:
+    """Mean Dice of the classes of the truth."""
+    a, b = (np.asanyarray(image.dataobj) for image in (mask, truth))
+    labels = [label for label in np.unique(b) if label > 0]
+    return float(np.mean([2 * ((a == v) & (b == v)).sum() / ((a == v).sum() + (b == v).sum()) for v in labels]))
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]

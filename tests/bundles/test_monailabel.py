@@ -1,0 +1,149 @@
+"""The label-efficient loop in a real MONAI Label server: few labels, pre-training on all studies, fine-tuning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from pathlib import Path
+
+import label_server
+import nibabel
+import numpy as np
+import pytest
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+
+from semicl_monai.apps.export_bundle import export_bundle
+from semicl_monai.apps.monailabel_app import monailabel_app
+from semicl_monai.data import make_synthetic_hippocampus
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+NUM_STUDIES, NUM_LABELLED = 8, 3
+NAME = "hippocampus_mri_segmentation"
+SMALL = {"iterations_per_epoch": 20, "batch_size": 2}
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    """Studies as MONAI Label keeps them, and beside them the truth of all, of which the server sees three."""
+    data = make_synthetic_hippocampus(tmp_path_factory.mktemp("data") / "synthetic", num_cases=NUM_STUDIES, num_test=1)
+    folder = tmp_path_factory.mktemp("studies")
+    (folder / "labels/final").mkdir(parents=True)
+    images = sorted((data / "imagesTr").glob("*.nii.gz"))
+    for number, image in enumerate(images):
+        shutil.copy(image, folder)
+        if number < NUM_LABELLED:
+            shutil.copy(data / "labelsTr" / image.name, folder / "labels/final")
+    _store_in_other_axes(folder / images[-1].name, folder / "turned.nii.gz")
+    return folder, {image.name.split(".")[0]: data / "labelsTr" / image.name for image in images}
+
+
+def _store_in_other_axes(source, target):
+    image = nibabel.load(source)
+    axes = np.array([[1, -1], [0, 1], [2, -1]])
+    voxels = apply_orientation(np.asanyarray(image.dataobj), axes)
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine @ inv_ornt_aff(axes, image.shape)), target)
+
+
+@pytest.fixture(scope="module")
+def server(studies, tmp_path_factory):
+    if not label_server.has_monailabel():
+        pytest.skip("MONAI Label is in the extra 'label'; name its interpreter with SEMICL_LABEL_PYTHON")
+    work = tmp_path_factory.mktemp("label")
+    app = label_server.download_app(work)
+    monailabel_app(str(app), str(_small_bundle(work / NAME)))
+    models = [NAME, f"{NAME}_pretraining"]
+    with label_server.LabelServer(app, studies[0], models, epistemic_model=NAME) as running:
+        yield running
+
+
+def _small_bundle(folder):
+    """The bundle with a network that trains in seconds."""
+    shutil.copytree(BUNDLES / NAME, folder, ignore=shutil.ignore_patterns("models", "eval"))
+    task = json.loads((folder / "task.json").read_text())
+    task["network_def"]["features"] = [8, 16, 32, 64, 64, 8]
+    (folder / "task.json").write_text(json.dumps({**task, **SMALL}))
+    export_bundle(str(folder))
+    return folder
+
+
+def as_slicer_asks(server, trainer, **changed):
+    """What 3D Slicer posts: its whole table of options, of which the user has changed some."""
+    options = server.get("/info/")["trainers"][trainer]["config"]
+    first = {name: (value or [""])[0] if isinstance(value, list) else value for name, value in options.items()}
+    assert first["run_id"] == ""
+    return {**first, **changed}
+
+
+def unlabelled(studies):
+    return sorted(studies[1])[NUM_LABELLED:]
+
+
+def mean_dice(server, studies, tmp_path):
+    found = [
+        label_server.dice(server.infer(NAME, study, tmp_path), nibabel.load(studies[1][study]))
+        for study in unlabelled(studies)
+    ]
+    return float(np.mean(found))
+
+
+def models_of(server):
+    return server.app / "model" / NAME / "models"
+
+
+def test_few_labels_and_pre_training_on_all_studies_make_the_model_better(server, studies, tmp_path):
+    untrained = mean_dice(server, studies, tmp_path)
+    before = (models_of(server) / "model.pt").read_bytes()
+
+    server.train(f"{NAME}_pretraining", **as_slicer_asks(server, f"{NAME}_pretraining", max_epochs=2))
+    seen = json.loads((models_of(server) / "model_pretrained.json").read_text())
+    assert sorted(seen["labelled"] + seen["unlabelled"]) == sorted([*studies[1], "turned"])
+    assert set(seen["labelled"]) < set(sorted(studies[1])[:NUM_LABELLED])  # one of three is held out for validation
+    assert (models_of(server) / "model.pt").read_bytes() == before
+
+    log = server.train(NAME, **as_slicer_asks(server, NAME, max_epochs=10))
+    pretrained = models_of(server) / "model_pretrained.pt"
+    assert f"Training starts from the pre-trained weights {pretrained}" in log
+    assert "Restored all variables" not in log
+    record = json.loads((models_of(server) / "model.json").read_text())
+    assert record["pretrained"] == hashlib.sha256(pretrained.read_bytes()).hexdigest()
+    trained = mean_dice(server, studies, tmp_path)
+    assert trained > untrained + 0.3
+
+    # once more, as another client asks: from the model of now, and not from the pre-trained weights again
+    log = server.train(NAME, max_epochs=1, val_split=0.5, multi_gpu=False)
+    assert f"Restored all variables from {models_of(server) / 'model.pt'}" in log
+    assert mean_dice(server, studies, tmp_path) > untrained + 0.3
+
+
+def test_a_mask_has_the_shape_the_affine_and_the_labels_of_its_study(server, studies, tmp_path):
+    assert server.get("/info/")["models"][NAME]["labels"] == {"anterior": 1, "posterior": 2}
+    for study in (*unlabelled(studies), "turned"):
+        mask, image = server.infer(NAME, study, tmp_path), nibabel.load(studies[0] / f"{study}.nii.gz")
+        assert mask.shape == image.shape
+        np.testing.assert_allclose(mask.affine, image.affine, atol=1e-4)
+        assert set(np.unique(mask.dataobj)) <= {0, 1, 2}
+
+
+def test_the_same_anatomy_stored_in_other_axes_gets_the_same_mask(server, studies, tmp_path):
+    study, turned = (server.infer(NAME, name, tmp_path) for name in (max(studies[1]), "turned"))
+    axes = ornt_transform(io_orientation(turned.affine), io_orientation(study.affine))
+    back = apply_orientation(np.asanyarray(turned.dataobj), axes)
+    assert len(np.unique(back)) > 1
+    assert (back == np.asanyarray(study.dataobj)).mean() > 0.999
+
+
+def test_pre_training_is_a_trainer_and_no_model_to_segment_with(server):
+    info = server.get("/info/")
+    assert set(info["trainers"]) == {NAME, f"{NAME}_pretraining"}
+    assert set(info["models"]) == {NAME}
+
+
+def test_active_learning_scores_the_unlabelled_studies_by_dropout(server, studies):
+    server.post(f"/scoring/{NAME}", {}) if server.get("/scoring/") is None else server.wait_for_scores()
+    server.wait_for_scores()
+    objects = server.get("/datastore/?output=all")["objects"]
+    scores = {study: objects[study]["image"]["info"]["epistemic_entropy"] for study in unlabelled(studies)}
+    assert all(math.isfinite(score) for score in scores.values())
+    assert len(set(scores.values())) > 1  # the networks that dropout makes disagree on them
