@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from monai.handlers import CheckpointLoader
 
 from semicl_monai.networks import checksum, from_scratch, record_of
+
+logger = logging.getLogger(__name__)
 
 
 def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> list[Any]:
@@ -28,6 +31,9 @@ def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> 
     if from_scratch(pretrained):
         return list(handlers)
     newest = checksum(pretrained)
+    for handler in handlers:
+        if _is_older(handler, newest):
+            logger.info(f"Training does not start from {handler.load_path}, which is older than {pretrained}.")
     return [handler for handler in handlers if not _is_older(handler, newest)]
 
 
