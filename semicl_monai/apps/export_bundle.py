@@ -88,7 +88,8 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
 def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
     """What several processes do otherwise, and the lists of the single process with what they do before and after."""
     config, single = _read("multi_gpu"), _single(bundle, name)
-    config["initialize"] += single["initialize"]
+    show_errors, *others = single["initialize"]
+    config["initialize"] = [show_errors, *config["initialize"], *others]
     config["finalize"] = single.get("finalize", []) + config["finalize"]
     config.update(_read(f"multi_gpu_{name.removeprefix('monailabel_')}"))
     return _named_as_monai_does(config) if name == "pretrain" else config

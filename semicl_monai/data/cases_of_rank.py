@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from monai.data import DistributedSampler
-from torch.utils.data import Dataset
+from collections.abc import Iterator, Sized
+
+from torch.utils.data import Sampler
 
 from semicl_monai.utils import InputError
+from semicl_monai.utils.distributed import rank_and_size
 
 
-class CasesOfRank(DistributedSampler):
+# not monai.data.DistributedSampler: it refuses the empty data set of a training without validation
+class CasesOfRank(Sampler[int]):
     """Every ``world_size``-th case, in their order; no case is evaluated twice.
 
     Args:
@@ -17,13 +20,23 @@ class CasesOfRank(DistributedSampler):
 
     Raises:
         InputError: When there are fewer cases than processes, of which one would have nothing to do.
+
+    Example:
+        >>> list(CasesOfRank("abc"))
+        [0, 1, 2]
     """
 
-    def __init__(self, dataset: Dataset, option: str = "validation") -> None:
-        super().__init__(dataset, even_divisible=False, shuffle=False)
-        count = len(dataset)  # type: ignore[arg-type]
-        if 0 < count < self.num_replicas:
+    def __init__(self, dataset: Sized, option: str = "validation") -> None:
+        rank, size = rank_and_size()
+        self.cases = range(rank, len(dataset), size)
+        if 0 < len(dataset) < size:
             raise InputError(
-                f"{option}: each of {self.num_replicas} processes needs a case of its own, got {count}; lower "
+                f"{option}: each of {size} processes needs a case of its own, got {len(dataset)}; lower "
                 f"--nproc_per_node."
             )
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.cases)
+
+    def __len__(self) -> int:
+        return len(self.cases)

@@ -14,6 +14,8 @@ from matplotlib.lines import Line2D
 class OverlayWriter:
     """Write a PNG of the first few cases: truth and prediction outlined on the slice with the most truth.
 
+    Of several processes each draws its own cases; our configs have the first one draw.
+
     Args:
         output_dir: folder to write to, one ``<case>.png`` a case.
         num_cases: how many cases.

@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.losses import DiceCELoss
 
-from semicl_monai.losses import NTXentLoss, PartitionContrastLoss, PIRLLoss, PositionContrastLoss, SupConLoss
+from semicl_monai.losses import (
+    GlobalBatchLoss,
+    NTXentLoss,
+    PartitionContrastLoss,
+    PIRLLoss,
+    PositionContrastLoss,
+    SupConLoss,
+)
 from semicl_monai.utils.distributed import all_gather_rows
 
 TARGET = torch.tensor([[0, 1, 2, -1, 1, 0, 2, 1, 3], [5, 0, 0, 5, 5, 0, 5, -1, -1]])
@@ -18,6 +26,8 @@ TARGET = torch.tensor([[0, 1, 2, -1, 1, 0, 2, 1, 3], [5, 0, 0, 5, 5, 0, 5, -1, -
 SLICES = torch.tensor(
     [[5, 0, 8], [7, 2, 20], [5, 1, 8], [7, 9, 20], [5, 3, 8], [9, 2, 5], [7, 10, 20], [7, 19, 20], [5, 0, 8]]
 )
+# not a mean over the samples: without the others' samples each rank would have another loss
+DICE = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
 SPLITS = {"even": (4, 4), "ragged": (7, 2), "without anchors on one rank": (8, 1), "without anything on one": (9, 0)}
 # the images of two steps, those of rank 0 first; some are known in the second, and one is on both ranks
 BATCHES = [[1, 2, 2**62, 4], [3, 2, 5, 3]]
@@ -53,6 +63,11 @@ def slices_case(split: tuple[int, int]) -> tuple[list, tuple]:
     return list(zip(input.split(split), target.split(split), strict=True)), (input, target)
 
 
+def batch_case(split: tuple[int, int]) -> tuple[list, tuple]:
+    input, target = random(sum(split), 4), TARGET[0, : sum(split), None].clamp(0, 2)
+    return list(zip(input.split(split), target.split(split), strict=True)), (input, target)
+
+
 def all_cases() -> dict[str, tuple]:
     """By name: model, loss, the loss's arguments on each rank, and on one process."""
     torch.manual_seed(0)
@@ -61,6 +76,7 @@ def all_cases() -> dict[str, tuple]:
     for name, split in SPLITS.items():
         cases[f"supcon, {name}"] = (model, supcon, *supcon_case(split, one_group=False))
         cases[f"supcon in one group, {name}"] = (model, supcon, *supcon_case(split, one_group=True))
+        cases[f"dice of a batch, {name}"] = (model, GlobalBatchLoss(DICE), *batch_case(split))
         cases[f"nt_xent, {name}"] = (model, NTXentLoss(), *nt_xent_case(split))
         cases[f"position_contrast, {name}"] = (model, PositionContrastLoss(threshold=0.2), *slices_case(split))
         cases[f"partition_contrast, {name}"] = (model, PartitionContrastLoss(), *slices_case(split))
@@ -73,7 +89,10 @@ def apart_cases() -> dict[str, tuple]:
         "position_contrast": PositionContrastLoss(threshold=0.2, across_ranks=False),
         "partition_contrast": PartitionContrastLoss(num_partitions=2, across_ranks=False),
     }
-    return {f"{name}, apart": (torch.nn.Linear(4, 3), loss, *slices_case((4, 4))) for name, loss in losses.items()}
+    apart = {"dice of a batch, apart": (torch.nn.Linear(4, 3), DICE, *batch_case((4, 4)))}
+    return apart | {
+        f"{name}, apart": (torch.nn.Linear(4, 3), loss, *slices_case((4, 4))) for name, loss in losses.items()
+    }
 
 
 def memory_cases() -> dict[str, tuple]:

@@ -1,0 +1,151 @@
+"""Two processes of torchrun against one with the same batch, on CPUs, where gloo takes the place of NCCL."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from monai.networks.nets import BasicUNet
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+CONFIGS = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation" / "configs"
+SIZE = {"network_def::features": [4, 4, 8, 8, 8, 4], "roi_size": [32, 32], "device": "cpu"}
+TRAINING = {"epochs": 2, "iterations_per_epoch": 3, "batch_size": 2, "slices_per_volume": 2, "labelled_fraction": 2}
+TIMEOUT = 120  # processes that wait for each other are a failure, and not for ever
+
+
+def command(stage, processes, **options):
+    files = [str(CONFIGS / f"{stage}.json")] + [str(CONFIGS / f"multi_gpu_{stage}.json")] * (processes > 1)
+    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
+    run_id = "run" if stage == "train" else stage
+    given = [f"--{name}={value}" for name, value in {**SIZE, **options}.items()]
+    return [sys.executable, *start, "-m", "monai.bundle", "run", run_id, "--config_file", str(files), *given]
+
+
+def run(folder, stage, processes, **options):
+    done = subprocess.run(
+        command(stage, processes, **options), cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def runs(dataset_dir, tmp_path_factory):
+    """The same job by one process and by two."""
+    folders = []
+    for processes in (1, 2):
+        folder = tmp_path_factory.mktemp(f"by_{processes}")
+        where = {"dataset_dir": dataset_dir, "output_dir": folder}
+        run(folder, "pretrain", processes, **where, **TRAINING)
+        run(folder, "train", processes, **where, **TRAINING)
+        run(folder, "evaluate", processes, **where)
+        folders.append(folder)
+    return folders
+
+
+@pytest.mark.parametrize("name", ["model_pretrained_first", "model_pretrained", "model"])
+def test_the_weights_are_those_of_one_process(runs, name):
+    one, two = (torch.load(run / f"models/{name}.pt", weights_only=True) for run in runs)
+    assert one.keys() == two.keys()
+    # A bias before an instance norm has no gradient: Adam makes steps of what rounding leaves of it.
+    compared = [key for key in one if not key.endswith("conv.bias") or key.startswith("final_conv")]
+    assert len(compared) > len(one) / 2
+    for key in compared:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=2e-4)
+
+
+def test_both_networks_say_the_same_of_an_image(runs):
+    outputs = []
+    for folder in runs:
+        network = BasicUNet(2, 1, 3, SIZE["network_def::features"], norm=("instance", {"affine": True})).eval()
+        network.load_state_dict(torch.load(folder / "models/model.pt", weights_only=True))
+        with torch.no_grad():
+            outputs.append(network(torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))))
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-3, atol=1e-3)
+
+
+def test_the_validation_over_both_processes_is_that_of_one(runs):
+    one, two = (scalars(folder / "eval/train", "val_mean_dice") for folder in runs)
+    assert len(one) > 0
+    assert two == pytest.approx(one, abs=1e-4)
+
+
+def scalars(folder, tag):
+    values = []
+    for file in sorted(folder.glob("events*")):
+        events = EventAccumulator(str(file)).Reload()
+        values += [event.value for event in events.Scalars(tag)] if tag in events.Tags()["scalars"] else []
+    return values
+
+
+def test_the_table_of_cases_is_that_of_one_process_in_its_order(runs):
+    one, two = ((folder / "eval/evaluate/cases.csv").read_text().splitlines() for folder in runs)
+    assert [line.split(",")[:2] for line in one] == [line.split(",")[:2] for line in two]
+    for a, b in zip(one[1:], two[1:], strict=True):
+        values = ([float(value) for value in line.split(",")[2:]] for line in (a, b))
+        assert next(values) == pytest.approx(next(values), abs=1e-2, nan_ok=True)
+
+
+def test_the_record_beside_the_weights_is_that_of_one_process(runs):
+    one, two = (json.loads((folder / "models/model.json").read_text()) for folder in runs)
+    for record in (one, two):
+        record.pop("pretrained")  # the checksum of weights that rounding makes differ
+    assert one == two
+
+
+def test_only_the_first_process_writes(runs):
+    one, two = (sorted(without_names_of_processes(folder)) for folder in runs)
+    assert one == two
+    assert all(any((folder / "eval/evaluate/overlays").iterdir()) for folder in runs)
+
+
+def without_names_of_processes(folder):
+    """Files below a folder, where TensorBoard's are counted: their names hold the time and the process.
+
+    Overlays are left out: the first process draws the first of its own cases.
+    """
+    files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".png"]
+    return [file.split("events.out")[0] for file in files]
+
+
+@pytest.mark.parametrize("sampler", ["block"])
+def test_pixels_of_other_samplers_are_contrasted_across_the_processes(dataset_dir, tmp_path, sampler):
+    weights = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        options = {**TRAINING, "epochs": 1, "method": "local", "sampler": sampler, "output_dir": folder}
+        run(tmp_path, "pretrain", processes, dataset_dir=dataset_dir, **options)
+        weights.append(torch.load(folder / "models/model_pretrained.pt", weights_only=True))
+    for key in (key for key in weights[0] if not key.endswith("conv.bias")):
+        torch.testing.assert_close(weights[1][key], weights[0][key], rtol=1e-3, atol=2e-4)
+
+
+def test_a_run_of_two_processes_is_resumed(dataset_dir, tmp_path, runs):
+    options = {"dataset_dir": dataset_dir, "output_dir": tmp_path, **TRAINING, "pretrained": "none"}
+    run(tmp_path, "train", 2, **options)
+    whole = torch.load(tmp_path / "models/model_final.pt", weights_only=True)
+    (tmp_path / "models/checkpoints/train/checkpoint_2.pt").unlink()  # as if it had been stopped after the first epoch
+    run(tmp_path, "train", 2, **options, resume=True)
+    resumed = torch.load(tmp_path / "models/model_final.pt", weights_only=True)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(dataset_dir, tmp_path):
+    options = {**TRAINING, "batch_size": 3, "dataset_dir": dataset_dir, "output_dir": tmp_path}
+    done = subprocess.run(
+        command("pretrain", 2, **options), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT
+    )
+    assert done.returncode != 0
+    assert "batch_size, of all processes together, must be a multiple of their number 2, got 3." in done.stderr
+
+
+def test_without_torchrun_it_is_refused_in_one_line(dataset_dir, tmp_path):
+    files = str([str(CONFIGS / f"{name}.json") for name in ("pretrain", "multi_gpu_pretrain")])
+    line = [sys.executable, "-m", "monai.bundle", "run", "pretrain", "--config_file", files, "--device=cpu"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith("error: multi_gpu_*.json wants to be run by torchrun")

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from semicl_monai.utils import InputError, local_device, share_of_rank, start_processes
+from semicl_monai.utils import distributed as module
+
+
+@pytest.fixture
+def two_processes(monkeypatch):
+    monkeypatch.setattr(module.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(module.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(module.dist, "get_rank", lambda: 1)
+
+
+def test_alone_a_process_is_the_first_of_one_and_takes_whole_batches():
+    assert module.rank_and_size() == (0, 1)
+    assert share_of_rank(3) == 3
+    assert module.all_gather_object({"a": 1}) == [{"a": 1}]
+
+
+def test_two_processes_share_a_batch(two_processes):
+    assert module.rank_and_size() == (1, 2)
+    assert share_of_rank(6) == 3
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(two_processes):
+    with pytest.raises(InputError, match="must be a multiple of their number 2, got 3"):
+        share_of_rank(3)
+
+
+def test_processes_are_started_by_torchrun_alone(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(InputError, match=r"wants to be run by torchrun --nproc_per_node=N"):
+        start_processes("cpu")
+
+
+def test_processes_that_have_met_do_not_meet_again(two_processes, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(module.idist, "initialize", lambda backend: pytest.fail("joined twice"))
+    start_processes("cpu")
+
+
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "gloo"), (torch.device("cuda", 1), "nccl")])
+def test_the_backend_is_that_of_the_device(monkeypatch, device, backend):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    backends = []
+    monkeypatch.setattr(module.idist, "initialize", backends.append)
+    start_processes(device)
+    assert backends == [backend]
+
+
+def test_each_process_takes_the_gpu_that_torchrun_numbers(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert local_device() == torch.device("cuda", 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert local_device() == torch.device("cpu")
