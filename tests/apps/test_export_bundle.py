@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
-from semicl_monai.apps.export_bundle import FILES, export_bundle, export_config
+from semicl_monai.apps.export_bundle import FILES, MULTI_GPU, NAMES, export_bundle, export_config
 from semicl_monai.utils import InputError
 
 BUNDLES = sorted(task.parent for task in (Path(__file__).parents[2] / "bundles").glob("*/task.json"))
@@ -24,19 +24,19 @@ def test_there_is_a_bundle_to_check():
     assert BUNDLES
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shipped", BUNDLES, ids=lambda path: path.name)
 def test_what_ships_is_what_is_exported(shipped, name):
     assert (shipped / "configs" / f"{name}.json").read_text() == export_config(shipped, name)
 
 
-def test_export_writes_all_four_files(bundle, capsys):
+def test_export_writes_all_files(bundle, capsys):
     export_bundle(str(bundle))
     written = sorted(path.name for path in (bundle / "configs").iterdir())
-    assert written == ["evaluate.json", "inference.json", "pretrain.json", "train.json"]
-    for name in FILES:
+    assert written == sorted(f"{name}.json" for name in NAMES)
+    for name in NAMES:
         assert (bundle / "configs" / f"{name}.json").read_text() == export_config(bundle, name)
-    assert capsys.readouterr().out.count("wrote ") == 4
+    assert capsys.readouterr().out.count("wrote ") == len(NAMES)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -79,3 +79,29 @@ def test_a_folder_that_is_no_source_is_refused_and_left_alone(tmp_path):
     with pytest.raises(InputError, match=r"wanted a file task\.json"):
         export_bundle(str(tmp_path / "nowhere"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "single"), MULTI_GPU.items())
+def test_several_processes_begin_and_end_as_one_does(bundle, name, single):
+    several, one = (json.loads(export_config(bundle, file)) for file in (name, single))
+    start = [entry for entry in several["initialize"] if entry not in one["initialize"]]
+    assert [entry["_target_"] for entry in start] == ["semicl_monai.utils.start_processes"]
+    assert several["initialize"].index(start[0]) == 1  # after errors are shown in a line, before anything is written
+    assert [entry for entry in several["initialize"] if entry not in start] == one["initialize"]
+    assert several["finalize"][:-1] == one.get("finalize", [])
+
+
+@pytest.mark.parametrize(("name", "single"), MULTI_GPU.items())
+def test_what_several_processes_do_otherwise_is_in_the_config_it_is_put_over(bundle, name, single):
+    config = ConfigParser(json.loads(export_config(bundle, single)))
+    for key in json.loads(export_config(bundle, name)):
+        parent = key.rpartition("::")[0]
+        assert not parent or parent in config, key
+
+
+def test_pretraining_in_monai_label_has_the_stages_of_pretraining_and_one_run_list(bundle):
+    label, own = (json.loads(export_config(bundle, name)) for name in ("monailabel_pretrain", "pretrain"))
+    assert label["first"] == own["first"]
+    assert json.dumps(label["last"]).replace("@last::", "@train::") == json.dumps(own["train"])
+    assert {"run", "pretrain", "evaluate"} & set(label) == {"run"}
+    assert set(label["train"]) == {"dataset", "trainer", "handlers"}  # what MONAI Label writes into

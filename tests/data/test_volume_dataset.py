@@ -84,3 +84,8 @@ def test_it_builds_from_a_config():
         }
     }
     assert ConfigParser(config).get_parsed_content("dataset")[0]["image"] == 2
+
+
+def test_a_record_without_a_name_is_named_by_its_image():
+    records = [{"image": "folder/a.nii.gz"}, {"image": "folder/b.nii.gz", "case": "other"}]
+    assert [record["case"] for record in VolumeDataset(records).data] == ["a", "other"]

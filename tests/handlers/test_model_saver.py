@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 
@@ -145,7 +146,7 @@ def test_a_failure_while_writing_leaves_the_old_file(stage, path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         saver.save_last(one.trainer)
     assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["model.json", "model.pt"]
 
 
 def test_it_builds_from_a_config(stage, path):
@@ -159,34 +160,39 @@ def test_it_builds_from_a_config(stage, path):
     assert ConfigParser(config).get_parsed_content("handler").path == path
 
 
-SPLIT = {"labelled": ["a"], "unlabelled": ["b"], "validation": ["c"], "test": ["d"]}
+def records(names):
+    return [{"image": f"folder/{name}.nii.gz"} for name in names]
 
 
-@pytest.mark.parametrize(
-    ("sees", "known"),
-    [
-        ("labels", SPLIT),
-        ("images", {**SPLIT, "labelled": [], "unlabelled": ["a", "b"]}),
-        ("nothing", {part: [] for part in SPLIT}),
-    ],
-)
-def test_what_the_weights_have_seen_is_written_beside_them(stage, tmp_path, sees, known):
-    (tmp_path / "split.json").write_text(json.dumps({"split_seed": 3, **SPLIT}))
-    one = stage(epochs=1)
-    one.run(ModelSaver(tmp_path / "model.pt", one.network, split_file=tmp_path / "split.json", sees=sees, method="pcl"))
-    assert json.loads((tmp_path / "model.json").read_text()) == {"method": "pcl", "split_seed": 3, **known}
+SEEN = {"labelled": records("a"), "unlabelled": records("abc"), "validation": records("d")}
+NOTHING = {"method": None, "pretrained": None, "labelled": [], "unlabelled": [], "validation": []}
 
 
-def test_labels_are_seen_unless_said_otherwise_and_without_a_split_nothing_is_written(stage, tmp_path):
-    one = stage(epochs=1)
-    saver = ModelSaver(tmp_path / "model.pt", one.network, split_file=tmp_path / "split.json")
-    saver.write()
-    assert not (tmp_path / "model.json").exists()
-    (tmp_path / "split.json").write_text(json.dumps(SPLIT))
-    saver.write()
-    assert json.loads((tmp_path / "model.json").read_text()) == {"method": None, **SPLIT}
+def written(tmp_path, network, **options):
+    ModelSaver(tmp_path / "model.pt", network, **options).write()
+    return json.loads((tmp_path / "model.json").read_text())
 
 
-def test_what_cannot_be_seen_is_refused(stage, path):
-    with pytest.raises(InputError, match="sees must be one of labels, images, nothing, got 'label'"):
-        ModelSaver(path, stage().network, sees="label")
+def test_what_the_weights_have_seen_is_written_beside_them(stage, tmp_path):
+    cases = {"labelled": ["a"], "unlabelled": ["b", "c"], "validation": ["d"]}
+    assert written(tmp_path, stage().network, seen=SEEN, method="pcl") == {**NOTHING, "method": "pcl", **cases}
+
+
+@pytest.mark.parametrize("pretrained", [None, "none"])
+def test_a_network_that_has_seen_nothing_says_so(stage, tmp_path, pretrained):
+    assert written(tmp_path, stage().network, pretrained=pretrained) == NOTHING
+
+
+def test_what_the_pretrained_weights_have_seen_counts_too(stage, tmp_path):
+    pretrained = tmp_path / "model_pretrained.pt"
+    ModelSaver(pretrained, stage().network, seen={"labelled": records("e"), "unlabelled": records("afg")}).write()
+    record = written(tmp_path, stage().network, seen=SEEN, pretrained=pretrained)
+    assert record["labelled"] == ["e", "a"]
+    assert record["unlabelled"] == ["f", "g", "b", "c"]
+    assert record["validation"] == ["d"]
+    assert record["pretrained"] == hashlib.sha256(pretrained.read_bytes()).hexdigest()
+
+
+def test_an_unknown_part_is_refused(stage, path):
+    with pytest.raises(InputError, match="seen must have the parts labelled, unlabelled, validation, got 'tested'"):
+        ModelSaver(path, stage().network, seen={"tested": []})

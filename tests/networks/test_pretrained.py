@@ -10,6 +10,7 @@ from semicl_monai.networks import (
     ContrastiveNetwork,
     DenseHead,
     NetworkLayout,
+    find_pretrained,
     from_scratch,
     initial_network,
     layout_of,
@@ -188,6 +189,18 @@ def test_none_means_from_scratch(pretrained, scratch):
     assert from_scratch(pretrained) is scratch
 
 
+def test_a_program_has_pretrained_weights_where_there_are_some(build, tmp_path):
+    assert find_pretrained(tmp_path) == "none"
+    path = save(build().state_dict(), tmp_path / "model_pretrained.pt")
+    assert find_pretrained(tmp_path) == str(path)
+
+
+def test_a_user_of_the_runner_is_to_have_pretrained_weights(tmp_path, monkeypatch):
+    argv = ["monai/bundle/__main__.py", "run", "--config_file", "configs/train.json"]
+    monkeypatch.setattr("sys.argv", argv)
+    assert find_pretrained(tmp_path) == str(tmp_path / "model_pretrained.pt")
+
+
 @pytest.mark.parametrize("pretrained", [None, "none", "None"])
 def test_a_network_from_scratch_is_left_as_it_is_and_that_is_logged(build, caplog, pretrained):
     network = build(seed=1)
@@ -195,7 +208,7 @@ def test_a_network_from_scratch_is_left_as_it_is_and_that_is_logged(build, caplo
     with caplog.at_level(logging.INFO, logger="semicl_monai"):
         assert initial_network(network, pretrained) is network
     assert all(equal(network, before, before))
-    assert messages(caplog) == ["Training starts from scratch: no pre-trained weights were asked for."]
+    assert messages(caplog) == ["Training starts without pre-trained weights."]
 
 
 def test_a_network_with_pretrained_weights_says_what_and_how_much_was_loaded(build, tmp_path, caplog):

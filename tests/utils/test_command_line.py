@@ -6,7 +6,7 @@ import sys
 import pytest
 from monai.bundle import ConfigParser
 
-from semicl_monai.utils import InputError, check_overrides, find_bundle_root, runner_arguments
+from semicl_monai.utils import InputError, check_overrides, find_bundle_root, runner_arguments, started_by_user
 
 RUNNER = "/lib/python3/site-packages/monai/bundle/__main__.py"
 
@@ -136,3 +136,16 @@ def test_what_the_runner_adds_for_its_tracking_may_be_set_with_it_only(call):
     call("--experiment_name", "mine")
     with pytest.raises(InputError, match="unknown option --experiment_name"):
         check_overrides()
+
+
+@pytest.mark.parametrize(("file", "user"), [("train.json", True), ("monailabel_train.json", False)])
+def test_a_user_types_the_runner_and_monai_label_calls_it_with_a_file_of_its_own(monkeypatch, file, user):
+    monkeypatch.setattr(
+        "sys.argv", ["monai/bundle/__main__.py", "run", "--config_file", f"['configs/{file}','b.json']"]
+    )
+    assert started_by_user() is user
+
+
+def test_another_program_is_no_user_of_the_runner(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["monailabel/main.py"])
+    assert not started_by_user()
