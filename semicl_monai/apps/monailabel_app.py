@@ -40,7 +40,7 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("eval", "checkpoints*", "__pycache__"))
     _write_pretraining(target, pretraining)
     if not (target / "models" / "model.pt").is_file():
-        _write_untrained(target)
+        _write_untrained(target, target)
         print("The bundle had no models/model.pt: its masks are noise until the first training.")
     print(
         f"Start the server with\n  monailabel start_server --app {app} --studies STUDIES --conf models "
@@ -68,9 +68,11 @@ def _write_pretraining(bundle: Path, folder: Path) -> None:
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
     metadata["description"] = f"Pre-trains {bundle.name} on all studies; then train that one."
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
+    # Pre-training starts from no model, but 3D Slicer fails on a trainer whose list of models to choose from is empty.
+    _write_untrained(bundle, folder)
 
 
-def _write_untrained(bundle: Path) -> None:
+def _write_untrained(bundle: Path, folder: Path) -> None:
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
-    ModelSaver(bundle / "models" / "model.pt", parser.get_parsed_content("network_def")).write()
+    ModelSaver(folder / "models" / "model.pt", parser.get_parsed_content("network_def")).write()

@@ -14,26 +14,29 @@ from semicl_monai.utils.distributed import rank_and_size
 class CasesOfRank(Sampler[int]):
     """Every ``world_size``-th case, in their order; no case is evaluated twice.
 
+    Only where there are fewer cases than processes, some evaluate a case that another one evaluates too, since all have
+    to take part.
+
     Args:
         dataset: the cases.
-        option: the part of the data they are, for the error.
+        repeated: whether a case may be evaluated twice, as in a validation.
 
     Raises:
-        InputError: When there are fewer cases than processes, of which one would have nothing to do.
+        InputError: When there are fewer cases than processes and none may be ``repeated``.
 
     Example:
         >>> list(CasesOfRank("abc"))
         [0, 1, 2]
     """
 
-    def __init__(self, dataset: Sized, option: str = "validation") -> None:
+    def __init__(self, dataset: Sized, repeated: bool = True) -> None:
         rank, size = rank_and_size()
-        self.cases = range(rank, len(dataset), size)
-        if 0 < len(dataset) < size:
+        few = 0 < len(dataset) < size
+        if few and not repeated:
             raise InputError(
-                f"{option}: each of {size} processes needs a case of its own, got {len(dataset)}; lower "
-                f"--nproc_per_node."
+                f"each of {size} processes needs a case of its own, got {len(dataset)}; lower --nproc_per_node."
             )
+        self.cases = [rank % len(dataset)] if few else range(rank, len(dataset), size)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.cases)

@@ -9,6 +9,7 @@ from typing import Any
 
 from monai.handlers import CheckpointLoader
 
+from semicl_monai.handlers.model_saver import ModelSaver
 from semicl_monai.networks import checksum, from_scratch, record_of
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,10 @@ def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> 
 
     MONAI Label puts a :class:`monai.handlers.CheckpointLoader` of its current model before all handlers of a training,
     which thereby goes on from that model. After a new pre-training it has to start from the pre-trained weights once;
-    the network holds them already.
+    the network holds them already. What a model has started from is in the record beside it; without that, the files'
+    times tell which is newer.
+
+    The savers among the handlers are told what the training goes on from.
 
     Args:
         handlers: handlers of a trainer.
@@ -28,14 +32,19 @@ def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> 
     Returns:
         The handlers that are to be attached.
     """
-    if from_scratch(pretrained):
-        return list(handlers)
-    newest = checksum(pretrained)
-    for handler in handlers:
-        if _is_older(handler, newest):
-            logger.info(f"Training does not start from {handler.load_path}, which is older than {pretrained}.")
-    return [handler for handler in handlers if not _is_older(handler, newest)]
+    loaders = [handler for handler in handlers if isinstance(handler, CheckpointLoader)]
+    older = (
+        [] if from_scratch(pretrained) else [loader for loader in loaders if _is_older(loader, Path(str(pretrained)))]
+    )
+    for loader in older:
+        logger.info(f"Training does not start from {loader.load_path}, which is older than {pretrained}.")
+    for saver in (handler for handler in handlers if isinstance(handler, ModelSaver)):
+        saver.earlier += [loader.load_path for loader in loaders if loader not in older]
+    return [handler for handler in handlers if handler not in older]
 
 
-def _is_older(handler: Any, newest: str | None) -> bool:
-    return isinstance(handler, CheckpointLoader) and record_of(handler.load_path).get("pretrained") != newest
+def _is_older(loader: CheckpointLoader, pretrained: Path) -> bool:
+    record = record_of(loader.load_path)
+    if "pretrained" in record:
+        return record["pretrained"] != checksum(pretrained)
+    return pretrained.is_file() and Path(loader.load_path).stat().st_mtime < pretrained.stat().st_mtime

@@ -33,8 +33,11 @@ class ModelSaver:
             before this handler; without one the last state is written.
         seen: the records ``{"image": path, ...}`` the stage sees, by part: ``"labelled"``, ``"unlabelled"``,
             ``"validation"``.
-        pretrained: the weights it has started from, whose record is a part of the new one; or ``"none"``.
+        pretrained: the pre-trained weights it has started from, or ``"none"``.
         method: the method the weights are made by.
+
+    Attributes:
+        earlier: the weights it has started from; their records are a part of the new one.
 
     Raises:
         InputError: When a part of ``seen`` is none of these.
@@ -52,6 +55,7 @@ class ModelSaver:
         self.path, self.network, self.evaluator = Path(path), network, evaluator
         self.seen, self.method = dict(seen or {}), method
         self.pretrained = None if from_scratch(pretrained) else pretrained
+        self.earlier: list[str | Path] = [] if self.pretrained is None else [self.pretrained]
         unknown = [part for part in self.seen if part not in PARTS]
         if unknown:
             raise InputError(f"seen must have the parts {', '.join(PARTS)}, got '{unknown[0]}'.")
@@ -81,10 +85,11 @@ class ModelSaver:
 
     def record(self) -> dict[str, Any]:
         """Return what is written beside the weights."""
-        before = {} if self.pretrained is None else record_of(self.pretrained)
-        seen = {part: list(dict.fromkeys([*before.get(part, []), *self._cases(part)])) for part in PARTS}
+        earlier = [record_of(weights) for weights in self.earlier]
+        before = {part: [case for record in earlier for case in record.get(part, [])] for part in PARTS}
+        seen = {part: list(dict.fromkeys([*before[part], *self._cases(part)])) for part in PARTS}
         seen["unlabelled"] = [case for case in seen["unlabelled"] if case not in seen["labelled"]]
         return {"method": self.method, "pretrained": checksum(self.pretrained), **seen}
 
     def _cases(self, part: str) -> list[str]:
-        return [case_name(record["image"]) for record in self.seen.get(part, [])]
+        return [record.get("case") or case_name(record["image"]) for record in self.seen.get(part, [])]

@@ -1,7 +1,7 @@
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
-from .distributed import local_device, share_of_rank, start_processes
+from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, find_input_error, show_input_errors
-from .options import check_writable, is_true, one_of, save_json
+from .options import check_writable, dividing_interval, is_true, one_of, save_json
 from .registry import Registry
 
 __all__ = [
@@ -9,6 +9,8 @@ __all__ = [
     "Registry",
     "check_overrides",
     "check_writable",
+    "data_parallel",
+    "dividing_interval",
     "find_bundle_root",
     "find_input_error",
     "is_true",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 import ignite.distributed as idist
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn.parallel import DistributedDataParallel
 
+from semicl_monai.utils.command_line import started_by_user
 from semicl_monai.utils.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def in_several_processes() -> bool:
@@ -54,22 +59,46 @@ def start_processes(device: torch.device | str) -> None:
     idist.initialize("nccl" if torch.device(device).type == "cuda" else "gloo")
 
 
+def data_parallel(
+    network: nn.Module, device: torch.device | str, find_unused_parameters: bool = False
+) -> DistributedDataParallel:
+    """Average the gradients of ``network`` over the processes.
+
+    They travel in a process group of their own. The network lives longer than :func:`ignite.distributed.finalize`, and
+    with it the threads of its group; one of gloo's threads that frees a tensor of the last ``all_gather`` when the
+    interpreter has just gone aborts the process (SIGABRT). The common group, which gathers, ends with its threads.
+
+    Args:
+        network: on ``device``.
+        device: this process's device.
+        find_unused_parameters: as in :class:`torch.nn.parallel.DistributedDataParallel`.
+    """
+    device_ids = [device] if torch.device(device).type == "cuda" else None
+    return DistributedDataParallel(
+        network, device_ids, process_group=dist.new_group(), find_unused_parameters=find_unused_parameters
+    )
+
+
 def share_of_rank(batch_size: int) -> int:
     """How much of a batch of ``batch_size`` volumes this process takes.
 
+    A client whose user does not see the error, MONAI Label, gets the nearest batch that the processes can share.
+
     Raises:
-        InputError: When the processes cannot share it evenly.
+        InputError: When the processes that a user has started cannot share it evenly.
 
     Example:
         >>> share_of_rank(4)
         4
     """
     size = rank_and_size()[1]
-    if batch_size % size:
-        raise InputError(
-            f"batch_size, of all processes together, must be a multiple of their number {size}, got {batch_size}."
-        )
-    return batch_size // size
+    share = max(1, round(batch_size / size))
+    if share * size != batch_size:
+        wanted = f"batch_size, of all processes together, must be a multiple of their number {size}, got {batch_size}"
+        if started_by_user():
+            raise InputError(f"{wanted}.")
+        logger.warning(f"{wanted}; taking {share * size}.")
+    return share
 
 
 def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:

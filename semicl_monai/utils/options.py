@@ -52,6 +52,20 @@ def one_of(value: Any, known: Sequence[str], option: str) -> str:
     return text
 
 
+def dividing_interval(epochs: int, longest: int = 5) -> int:
+    """The longest interval that divides the epochs, so that the last one is validated too.
+
+    Args:
+        epochs: of the training.
+        longest: the interval to take where it divides them.
+
+    Example:
+        >>> [dividing_interval(epochs) for epochs in (40, 9, 7, 1)]
+        [5, 3, 1, 1]
+    """
+    return max(interval for interval in range(1, longest + 1) if int(epochs) % interval == 0)
+
+
 def check_writable(folders: Sequence[str | Path]) -> None:
     """Make the folders a run will write to, before it does any work.
 

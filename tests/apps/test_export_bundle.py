@@ -95,8 +95,8 @@ def test_several_processes_begin_and_end_as_one_does(bundle, name, single):
 def test_what_several_processes_do_otherwise_is_in_the_config_it_is_put_over(bundle, name, single):
     config = ConfigParser(json.loads(export_config(bundle, single)))
     for key in json.loads(export_config(bundle, name)):
-        parent = key.rpartition("::")[0]
-        assert not parent or parent in config, key
+        parent, _, entry = key.rpartition("::")
+        assert not parent or key in config or (parent in config and entry in ("sampler", "across_ranks")), key
 
 
 def test_pretraining_in_monai_label_has_the_stages_of_pretraining_and_one_run_list(bundle):

@@ -34,9 +34,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:executing the bundle config")
 
 
 @pytest.fixture(autouse=True)
-def as_before():
-    hook = sys.excepthook
-    yield
+def working_folder(tmp_path_factory, monkeypatch):
+    """The client's, which is not that of the bundle."""
+    folder, hook = tmp_path_factory.mktemp("client"), sys.excepthook
+    monkeypatch.chdir(folder)
+    yield folder
     sys.excepthook = hook
     monai.data.set_track_meta(True)
 
@@ -87,6 +89,13 @@ def rounds(clients, number=2):
         history.append((sent, answers))
         weights = average([answer.weights for answer in answers])
     return history, weights
+
+
+def test_a_client_writes_nothing_but_into_its_bundle(client, sites, working_folder):
+    algo = client(sites[0], config="train", evaluate="default")
+    rounds([algo], number=1)
+    algo.finalize()
+    assert list(working_folder.iterdir()) == []
 
 
 def test_two_clients_pretrain_one_network_on_images_that_stay_where_they_are(client, sites):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from semicl_monai.data import make_synthetic_hippocampus
 BUNDLES = Path(__file__).parents[2] / "bundles"
 NUM_STUDIES, NUM_LABELLED = 8, 3
 NAME = "hippocampus_mri_segmentation"
-SMALL = {"iterations_per_epoch": 20, "batch_size": 2}
+SMALL = {"iterations_per_epoch": 20, "batch_size": 2, "learning_rate": 0.005}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def _small_bundle(folder):
 def as_slicer_asks(server, trainer, **changed):
     """What 3D Slicer posts: its whole table of options, of which the user has changed some."""
     options = server.get("/info/")["trainers"][trainer]["config"]
-    first = {name: (value or [""])[0] if isinstance(value, list) else value for name, value in options.items()}
+    first = {name: value[0] if isinstance(value, list) else value for name, value in options.items()}
     assert first["run_id"] == ""
     return {**first, **changed}
 
@@ -99,7 +100,9 @@ def test_few_labels_and_pre_training_on_all_studies_make_the_model_better(server
     server.train(f"{NAME}_pretraining", **as_slicer_asks(server, f"{NAME}_pretraining", max_epochs=2))
     seen = json.loads((models_of(server) / "model_pretrained.json").read_text())
     assert sorted(seen["labelled"] + seen["unlabelled"]) == sorted([*studies[1], "turned"])
-    assert set(seen["labelled"]) < set(sorted(studies[1])[:NUM_LABELLED])  # one of three is held out for validation
+    labelled = sorted(studies[1])[:NUM_LABELLED]
+    assert len(seen["labelled"]) == 2  # one of three is held out for validation
+    assert set(seen["labelled"]) < set(labelled)
     assert (models_of(server) / "model.pt").read_bytes() == before
 
     log = server.train(NAME, **as_slicer_asks(server, NAME, max_epochs=10))
@@ -108,6 +111,7 @@ def test_few_labels_and_pre_training_on_all_studies_make_the_model_better(server
     assert "Restored all variables" not in log
     record = json.loads((models_of(server) / "model.json").read_text())
     assert record["pretrained"] == hashlib.sha256(pretrained.read_bytes()).hexdigest()
+    assert sorted(record["labelled"] + record["validation"]) == labelled
     trained = mean_dice(server, studies, tmp_path)
     assert trained > untrained + 0.3
 
@@ -115,6 +119,8 @@ def test_few_labels_and_pre_training_on_all_studies_make_the_model_better(server
     log = server.train(NAME, max_epochs=1, val_split=0.5, multi_gpu=False)
     assert f"Restored all variables from {models_of(server) / 'model.pt'}" in log
     assert mean_dice(server, studies, tmp_path) > untrained + 0.3
+    later = json.loads((models_of(server) / "model.json").read_text())
+    assert set(record["labelled"]) <= set(later["labelled"])  # whatever it was trained on before, it still knows
 
 
 def test_a_mask_has_the_shape_the_affine_and_the_labels_of_its_study(server, studies, tmp_path):
@@ -141,9 +147,14 @@ def test_pre_training_is_a_trainer_and_no_model_to_segment_with(server):
 
 
 def test_active_learning_scores_the_unlabelled_studies_by_dropout(server, studies):
-    server.post(f"/scoring/{NAME}", {}) if server.get("/scoring/") is None else server.wait_for_scores()
-    server.wait_for_scores()
-    objects = server.get("/datastore/?output=all")["objects"]
-    scores = {study: objects[study]["image"]["info"]["epistemic_entropy"] for study in unlabelled(studies)}
-    assert all(math.isfinite(score) for score in scores.values())
-    assert len(set(scores.values())) > 1  # the networks that dropout makes disagree on them
+    if server.get("/scoring/") is not None:  # a training sets it off
+        server.wait_for_scores()
+    scores = []
+    for second in (1, 2):
+        os.utime(models_of(server) / "model.pt", (second, second))  # another model: all studies are scored anew
+        server.post(f"/scoring/{NAME}", {})
+        server.wait_for_scores()
+        objects = server.get("/datastore/?output=all")["objects"]
+        scores.append([objects[study]["image"]["info"]["epistemic_entropy"] for study in unlabelled(studies)])
+    assert all(math.isfinite(score) for score in scores[0] + scores[1])
+    assert scores[0] != scores[1]  # without dropout the same weights would say the same

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from semicl_monai.apps.monailabel_app import monailabel_app
 
 CONFIGS = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation" / "configs"
 SIZE = {"network_def::features": [4, 4, 8, 8, 8, 4], "roi_size": [32, 32], "device": "cpu"}
@@ -97,10 +100,58 @@ def test_the_record_beside_the_weights_is_that_of_one_process(runs):
     assert one == two
 
 
-def test_only_the_first_process_writes(runs):
+def test_two_processes_leave_the_files_of_one(runs):
     one, two = (sorted(without_names_of_processes(folder)) for folder in runs)
     assert one == two
     assert all(any((folder / "eval/evaluate/overlays").iterdir()) for folder in runs)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "train", "evaluate"])
+def test_only_the_first_process_writes(dataset_dir, tmp_path, runs, stage):
+    few = {**TRAINING, "epochs": 1, "iterations_per_epoch": 1}
+    given = {
+        "pretrain": few,
+        "train": {**few, "pretrained": "none"},
+        "evaluate": {"weights": runs[0] / "models/model.pt"},
+    }
+    own = f"$'{tmp_path}/' + __import__('os').environ['RANK']"
+    run(tmp_path, stage, 2, dataset_dir=dataset_dir, output_dir=own, **given[stage])
+    assert [folder.name for folder in tmp_path.iterdir()] == ["0"]
+
+
+@pytest.mark.parametrize("pretraining", [True, False])
+def test_monai_label_trains_on_several_gpus(dataset_dir, tmp_path, pretraining):
+    """Three labelled studies on four GPUs: no batch can be shared evenly, and there is one study to validate on."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/main.py").touch()
+    monailabel_app(str(tmp_path / "app"))
+    installed = tmp_path / "app/model" / CONFIGS.parent.name
+    configs = Path(f"{installed}_pretraining" if pretraining else installed) / "configs"
+    write_as_monai_label(configs, dataset_dir)
+    (installed / "models/model.pt").unlink()
+
+    files = str([str(configs / "monailabel_train.json"), str(configs / "multi_gpu_train.json")])
+    line = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=4", "-m", "monai.bundle", "run", "run"]
+    done = subprocess.run(
+        [sys.executable, *line, "--config_file", files],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((installed / f"models/model{'_pretrained' * pretraining}.json").read_text())
+    assert len(record["labelled"]) == 2
+    assert len(record["unlabelled"]) == (8 if pretraining else 0)
+
+
+def write_as_monai_label(configs, dataset_dir):
+    """The config that MONAI Label writes for training on several GPUs."""
+    parser = ConfigParser()
+    parser.read_config(str(configs / "train.json"))
+    images = sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
+    records = [{"image": str(image), "label": str(dataset_dir / "labelsTr" / image.name)} for image in images[:3]]
+    parser.update({"bundle_root": str(configs.parent), "device": "cuda", **SIZE, "iterations_per_epoch": 1})
+    parser.update({"train::dataset::data": records[:2], "validate::dataset::data": records[2:]})
+    parser["train::trainer::max_epochs"] = 1
+    ConfigParser.export_config_file(parser.config, str(configs / "monailabel_train.json"))
 
 
 def without_names_of_processes(folder):

@@ -23,10 +23,16 @@ def test_the_cases_are_dealt_out_in_turn_and_none_twice(processes, rank, cases):
     assert list(CasesOfRank(Dataset(list(range(7))))) == cases
 
 
-def test_fewer_cases_than_processes_are_refused(processes):
+@pytest.mark.parametrize(("rank", "cases"), [(0, [0]), (1, [1]), (2, [0])])
+def test_of_fewer_cases_than_processes_some_are_evaluated_twice(processes, rank, cases):
+    processes(rank, 3)
+    assert list(CasesOfRank(Dataset([0, 1]))) == cases
+
+
+def test_or_they_are_refused(processes):
     processes(0, 3)
-    with pytest.raises(InputError, match="test: each of 3 processes needs a case of its own, got 2; lower --nproc"):
-        CasesOfRank(Dataset([0, 1]), option="test")
+    with pytest.raises(InputError, match="each of 3 processes needs a case of its own, got 2; lower --nproc"):
+        CasesOfRank(Dataset([0, 1]), repeated=False)
 
 
 def test_a_stage_without_validation_has_no_case_to_deal_out(processes):
