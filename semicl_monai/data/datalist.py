@@ -5,27 +5,31 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ignite.distributed.utils import one_rank_first
+
 from semicl_monai.data.download import download_decathlon
-from semicl_monai.data.images import case_name, refuse_repeated_cases
+from semicl_monai.data.images import image_files
+from semicl_monai.data.sections import Record, listing, read_json, read_sections
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
 from semicl_monai.utils import InputError, is_true
 
-Record = dict[str, str]
+HELD_OUT = ("validation", "test")
 LISTS = ("split", "labelled", "unlabelled", "training", "validation", "validation_images", "test")
 
 
 class SegmentationDatalist:
     """Few labelled and many unlabelled volumes, described by a JSON file.
 
-    The file is a Medical Segmentation Decathlon ``dataset.json`` or any JSON file with the lists ``training``,
-    ``unlabeled`` (or ``unlabelled``), ``validation`` and ``test``, all but ``training`` optional. An entry is
-    ``{"image": path, "label": path}`` or the path of an image; relative paths start at the folder of the file.
+    The file is a Medical Segmentation Decathlon ``dataset.json``, that of an nnU-Net raw folder, or any JSON file with
+    the lists ``training``, ``unlabeled`` (or ``unlabelled``), ``validation`` and ``test``, all but ``training``
+    optional. An entry is ``{"image": path, "label": path}`` or the path of an image; an image in several files, one a
+    channel, is a list of paths; relative paths start at the folder of the file.
 
-    The labelled entries of ``training`` are split 3:1:1 by volume with :func:`make_split`. ``validation`` or ``test``
+    The labelled entries of ``training`` are split by ``ratio``, by volume, with :func:`make_split`. ``validation`` or ``test``
     entries with labels are used as they are, and only what is missing is cut from ``training``. The Decathlon's own
     ``test`` images have no labels and are left out. ``unlabeled`` entries and training entries without a label become
     unlabelled training images. A case is named like its image file, without ``.nii`` or ``.nii.gz``.
@@ -48,6 +52,9 @@ class SegmentationDatalist:
             case, and no label they know a label of an unlabelled case.
         lazy: read the files when one of the lists below is first asked for, and not before: a client that brings its
             own lists needs no data set.
+        ratio: sizes of training, validation and test to each other.
+        layout: what lists the cases of a data set that has no such file, see :func:`mmwhs_sections`; it is given the
+            folder, and ``datalist`` and ``download`` are of no use then.
 
     Attributes:
         labelled: ``{"image", "label", "case"}`` of each labelled training volume.
@@ -74,11 +81,14 @@ class SegmentationDatalist:
         save_to: str | os.PathLike | None = None,
         earlier_split: str | os.PathLike | None = None,
         lazy: bool = False,
+        ratio: Sequence[int] = (3, 1, 1),
+        layout: Callable[[Path], dict[str, list[Record]]] | None = None,
     ) -> None:
         self.labelled_fraction = labelled_fraction
         self.split_seed = split_seed
         self.dataset_dir, self.datalist, self.split_file = dataset_dir, datalist, split_file
         self.download, self.save_to, self.earlier_split = download, save_to, earlier_split
+        self.ratio, self.layout = tuple(ratio), layout
         if not lazy:
             self._read()
 
@@ -90,8 +100,7 @@ class SegmentationDatalist:
         return vars(self)[name]
 
     def _read(self) -> None:
-        file = _find_datalist(self.dataset_dir, self.datalist, self.download)
-        sections = _read_sections(file)
+        file, sections = self._read_sections()
         given = self.split_file
         self.split = self._read_split(Path(given), sections) if given else self._make_split(file, sections)
 
@@ -108,6 +117,13 @@ class SegmentationDatalist:
             _refuse_leaks(self.split, Path(self.earlier_split))
         if self.save_to:
             self.save(self.save_to)
+
+    def _read_sections(self) -> tuple[Path, dict[str, list[Record]]]:
+        if self.layout:
+            folder = Path(os.path.abspath(Path(self.dataset_dir).expanduser()))
+            return folder, self.layout(folder)
+        file = _find_datalist(self.dataset_dir, self.datalist, self.download)
+        return file, read_sections(file)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the split as JSON: case names by part, ``labelled_fraction`` and ``split_seed``.
@@ -132,8 +148,8 @@ class SegmentationDatalist:
 
     def _make_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
         self.labelled_fraction = parse_labelled_fraction(self.labelled_fraction)
-        given = {part: _cases(sections[part]) for part in ("validation", "test") if sections[part]}
-        ratio = (3, 0 if "validation" in given else 1, 0 if "test" in given else 1)
+        given = {part: _cases(sections[part]) for part in HELD_OUT if sections[part]}
+        ratio = [0 if part in given else share for part, share in zip(("training", *HELD_OUT), self.ratio, strict=True)]
         labelled = _cases(record for record in sections["training"] if "label" in record)
         try:
             split = make_split(labelled, self.labelled_fraction, self.split_seed, ratio)
@@ -144,7 +160,7 @@ class SegmentationDatalist:
         return split | given
 
     def _read_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
-        content = _read_json(file, "split_file")
+        content = read_json(file, "split_file")
         split = {part: _part_of(content, part, file) for part in PARTS}
         _refuse_wrong_cases(split, _by_case(sections), file)
         self.labelled_fraction = content.get("labelled_fraction", self.labelled_fraction)
@@ -156,61 +172,16 @@ def _find_datalist(dataset_dir: str | os.PathLike, datalist: str | os.PathLike, 
     wants_download = is_true(download, "download")
     folder = Path(dataset_dir or "").expanduser()
     file = Path(os.path.abspath(folder / datalist))
-    if wants_download and not file.is_file():
-        download_decathlon(folder)
+    if wants_download:
+        with one_rank_first(local=True):
+            if not file.is_file():
+                download_decathlon(folder)
     if not file.is_file():
         raise InputError(
             f"dataset_dir '{dataset_dir}' does not hold {datalist}: point --dataset_dir at a folder with dataset.json,"
             " or give --download true to fetch the Decathlon task its last folder names, e.g. data/Task04_Hippocampus."
         )
     return file
-
-
-def _read_json(file: Path, option: str) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{option} {file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"{option} {file} must be a JSON file, got: {error}.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{option} {file} must hold a JSON object, got a {type(content).__name__}.")
-    return content
-
-
-# not monai.data.load_decathlon_datalist: it takes plain paths only under "test", and fails when that list is empty
-def _read_sections(file: Path) -> dict[str, list[Record]]:
-    content = _read_json(file, "datalist")
-    if "training" not in content:
-        raise InputError(f"datalist {file} must have a list 'training', got {', '.join(content) or 'nothing'}.")
-    keys = ("training", "unlabelled", "unlabeled", "validation", "test")
-    lists = {key: _records(content.get(key) or [], key, file) for key in keys}
-    lists["unlabelled"] += lists.pop("unlabeled")
-    lists["test"] = [record for record in lists["test"] if "label" in record]
-    bare = _cases(record for record in lists["validation"] if "label" not in record)
-    if bare:
-        raise InputError(f"datalist {file}: every 'validation' entry must have a label, got none for {_listing(bare)}.")
-    refuse_repeated_cases(record["image"] for records in lists.values() for record in records)
-    return lists
-
-
-def _records(entries: Any, key: str, file: Path) -> list[Record]:
-    if not isinstance(entries, list):
-        raise InputError(f"datalist {file}: '{key}' must be a list, got a {type(entries).__name__}.")
-    records = []
-    for number, entry in enumerate(entries, start=1):
-        paths = {"image": entry} if isinstance(entry, str) else entry
-        if not isinstance(paths, dict) or not _names_files(paths):
-            wanted = "a path or {'image': path, 'label': path}"
-            raise InputError(f"datalist {file}: entry {number} of '{key}' must be {wanted}, got {str(entry)[:80]}.")
-        record = {k: os.path.abspath(file.parent / paths[k]) for k in ("image", "label") if paths.get(k)}
-        records.append({**record, "case": case_name(record["image"])})
-    return records
-
-
-def _names_files(paths: Mapping[str, Any]) -> bool:
-    image, label = paths.get("image"), paths.get("label")
-    return bool(image) and isinstance(image, str) and (label is None or isinstance(label, str))
 
 
 def _part_of(content: Mapping[str, Any], part: str, file: Path) -> list[str]:
@@ -228,38 +199,40 @@ def _refuse_wrong_cases(split: Mapping[str, list[str]], records: Mapping[str, Re
     counts = Counter(case for names in split.values() for case in names)
     unknown = [case for case in counts if case not in records]
     if unknown:
-        raise InputError(f"split_file {file} names cases that the datalist does not have: {_listing(unknown)}.")
+        raise InputError(f"split_file {file} names cases that the datalist does not have: {listing(unknown)}.")
     repeated = [case for case, times in counts.items() if times > 1]
     if repeated:
-        raise InputError(f"split_file {file} must name each case once, got more than once: {_listing(repeated)}.")
+        raise InputError(f"split_file {file} must name each case once, got more than once: {listing(repeated)}.")
     bare = [case for part in PARTS if part != "unlabelled" for case in split[part] if "label" not in records[case]]
     if bare:
-        raise InputError(f"split_file {file} wants labels of cases that have none: {_listing(bare)}.")
+        raise InputError(f"split_file {file} wants labels of cases that have none: {listing(bare)}.")
 
 
 def _refuse_leaks(split: Mapping[str, list[str]], file: Path) -> None:
-    earlier = {part: set(names) for part, names in _read_json(file, "earlier_split").items() if part in PARTS}
+    earlier = {part: set(names) for part, names in read_json(file, "earlier_split").items() if part in PARTS}
     trained = earlier.get("labelled", set()) | earlier.get("unlabelled", set())
     leaked = [case for case in split["validation"] if case in trained]
     leaked += [case for case in split["test"] if case in trained | earlier.get("validation", set())]
     if leaked:
         raise InputError(
-            f"the weights have seen cases that are held out now: {_listing(leaked)}; give the split_seed or split_file "
+            f"the weights have seen cases that are held out now: {listing(leaked)}; give the split_seed or split_file "
             f"they were trained with, see {file}."
         )
     known = [case for case in split["unlabelled"] if case in earlier.get("labelled", set())]
     if known:
         raise InputError(
-            f"the weights have seen labels of cases that are unlabelled now: {_listing(known)}; give the "
+            f"the weights have seen labels of cases that are unlabelled now: {listing(known)}; give the "
             f"labelled_fraction they were trained with, or a larger one, see {file}."
         )
 
 
 def _refuse_missing_files(records: Iterable[Record]) -> None:
     for record in records:
-        for key in ("image", "label"):
-            if key in record and not Path(record[key]).is_file():
-                raise InputError(f"case {record['case']}: {key} file not found: {record[key]}.")
+        files = [("image", file) for file in image_files(record["image"])]
+        files += [("label", record["label"])] if "label" in record else []
+        for key, file in files:
+            if not Path(file).is_file():
+                raise InputError(f"case {record['case']}: {key} file not found: {file}.")
 
 
 def _by_case(sections: Mapping[str, list[Record]]) -> dict[str, Record]:
@@ -276,7 +249,3 @@ def _labelled_record(record: Record) -> Record:
 
 def _image_record(record: Record) -> Record:
     return {key: record[key] for key in ("image", "case")}
-
-
-def _listing(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

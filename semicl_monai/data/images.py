@@ -3,56 +3,81 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from semicl_monai.data.nnunet import CHANNEL, cases_by_channels, image_of
 from semicl_monai.utils import InputError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 
-def case_name(file: str | os.PathLike) -> str:
-    """File name without ``.nii`` or ``.nii.gz``.
+def case_name(image: str | os.PathLike | Sequence[str]) -> str:
+    """File name without ``.nii`` or ``.nii.gz``; of an image in several files, one a channel, without ``_0000`` too.
 
     Example:
         >>> case_name("imagesTr/hippocampus_003.nii.gz")
         'hippocampus_003'
+        >>> case_name(["imagesTr/BRATS_001_0000.nii.gz", "imagesTr/BRATS_001_0001.nii.gz"])
+        'BRATS_001'
     """
-    return Path(file).name.removesuffix(".gz").removesuffix(".nii")
+    if not isinstance(image, str | os.PathLike):
+        return case_name(image[0]).removesuffix("_0000")
+    return Path(image).name.removesuffix(".gz").removesuffix(".nii")
 
 
-def refuse_repeated_cases(images: Iterable[str]) -> None:
-    """Raise :class:`~semicl_monai.utils.InputError` when two image files have the same case name."""
+def image_files(image: str | Sequence[str]) -> list[str]:
+    """Return the files of an image: itself, or one a channel."""
+    return [image] if isinstance(image, str) else list(image)
+
+
+def refuse_repeated_cases(records: Iterable[Mapping[str, Any]]) -> None:
+    """Raise :class:`~semicl_monai.utils.InputError` when two records have the same ``case``."""
     seen: dict[str, str] = {}
-    for image in images:
-        case = case_name(image)
+    for record in records:
+        case, image = record["case"], image_files(record["image"])[0]
         if case in seen:
             raise InputError(f"case names must differ, got '{case}' for {seen[case]} and {image}.")
         seen[case] = image
 
 
-def list_images(folder: str | os.PathLike) -> list[dict[str, str]]:
+def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[str, Any]]:
     """List the NIfTI images of a folder, for inference.
 
     Args:
         folder: a folder, of which every ``*.nii`` and ``*.nii.gz`` is taken (not those of its subfolders, no hidden
             files), or one such file.
+        in_channels: channels of an image. Where every file is named like nnU-Net's ``case_0000.nii.gz``, a file is a
+            channel, and so many of them are an image.
 
     Returns:
-        One ``{"image": path, "case": name}`` for each image, sorted by file name.
+        One ``{"image": path, "case": name}`` for each image, sorted by file name; of images in several files the path
+        is a list, one a channel.
 
     Raises:
-        InputError: When there is no such folder or file, no image in it, or two images of one case name.
+        InputError: When there is no such folder or file, no image in it, two images of one case name, or a channel is
+            missing.
     """
     path = Path(os.path.abspath(Path(folder).expanduser()))
     if not path.exists():
         raise InputError(f"no such folder or image file: {path}.")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    images = [str(file) for file in files if file.name.endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
+    images = [file for file in files if file.name.endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
     if not images:
         raise InputError(f"no NIfTI image (.nii or .nii.gz) found in {path}.")
-    refuse_repeated_cases(images)
-    return [{"image": image, "case": case_name(image)} for image in images]
+    if _one_file_a_channel(images, in_channels):
+        found = cases_by_channels(images)
+        records = [{"image": image_of(case, of, in_channels), "case": case} for case, of in found.items()]
+    else:
+        records = [{"image": str(image), "case": case_name(image)} for image in images]
+    refuse_repeated_cases(records)
+    return records
+
+
+def _one_file_a_channel(images: Sequence[Path], in_channels: int) -> bool:
+    channels = [CHANNEL.fullmatch(case_name(image)) for image in images]
+    return all(found and int(found["channel"]) < in_channels for found in channels)
 
 
 def studies_beside(records: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:

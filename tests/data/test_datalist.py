@@ -207,7 +207,7 @@ def test_a_missing_file_is_refused_by_case_and_path(root, key):
         ('{"training": "a.nii"}', "'training' must be a list, got a str"),
         ('{"training": ["a.nii", 3]}', "entry 2 of 'training' must be a path or .* got 3"),
         ('{"training": [{"label": "a.nii"}]}', "entry 1 of 'training' must be a path"),
-        ('{"training": [{"image": ["a.nii", "b.nii"]}]}', "entry 1 of 'training' must be a path"),
+        ('{"training": [{"image": ["a.nii", 3]}]}', "entry 1 of 'training' must be a path"),
         ('{"training": [], "validation": ["v.nii"]}', "every 'validation' entry must have a label, got none for v"),
     ],
 )
