@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
-from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
-from monai.networks.utils import one_hot
+from monai.metrics import compute_dice
+from monai.metrics.utils import get_mask_edges, get_surface_distance
+from monai.utils import convert_to_tensor
 from scipy.stats import bootstrap
 
 from semicl_monai.utils.distributed import all_gather_object, rank_and_size
@@ -103,16 +104,34 @@ def case_metrics(pred: torch.Tensor, label: torch.Tensor, num_classes: int) -> d
         num_classes: classes, background included.
     """
     spacing = label.pixdim.tolist() if isinstance(label, MetaTensor) else [1.0] * (label.ndim - 1)
-    y_pred, y = (one_hot(torch.as_tensor(m)[None].long(), num_classes) for m in (pred, label))
-    options: dict[str, Any] = {"y_pred": y_pred, "y": y, "include_background": False}
-    hd95 = compute_hausdorff_distance(**options, percentile=95, spacing=spacing)[0]
-    asd = compute_average_surface_distance(**options, symmetric=True, spacing=spacing)[0]
-    in_truth, in_pred = (m[0, 1:].flatten(1).any(1) for m in (y, y_pred))
     diagonal = float(np.linalg.norm(np.multiply(spacing, label.shape[1:])))
-    distances = {"hd95": hd95, "asd": asd}
-    for name, value in distances.items():
-        distances[name] = torch.where(in_pred, value, diagonal).masked_fill(~in_truth, torch.nan)
-    return {"dice": compute_dice(**options)[0], **distances}
+    pred, truth = (convert_to_tensor(m, track_meta=False)[0] for m in (pred, label))
+    rows = [_class_metrics(pred == index, truth == index, spacing, diagonal) for index in range(1, num_classes)]
+    return dict(zip(METRICS, torch.tensor(rows).unbind(1), strict=True))
+
+
+def _class_metrics(
+    pred: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float], diagonal: float
+) -> tuple[float, float, float]:
+    """Dice, HD95 and average surface distance of the masks ``(H, W, D)`` of one class."""
+    if not truth.any():
+        return np.nan, np.nan, np.nan
+    if not pred.any():
+        return 0.0, diagonal, diagonal
+    box = _box(pred | truth)  # of a large volume most is empty
+    pred, truth = pred[box], truth[box]
+    edges = get_mask_edges(pred, truth)
+    there, back = (torch.as_tensor(get_surface_distance(a, b, spacing=spacing)) for a, b in (edges, edges[::-1]))
+    dice = compute_dice(pred[None, None], truth[None, None])
+    hd95 = torch.maximum(there.quantile(0.95), back.quantile(0.95))
+    return dice.item(), hd95.item(), torch.cat([there, back]).mean().item()
+
+
+def _box(mask: torch.Tensor) -> tuple[slice, ...]:
+    """The smallest box that holds a mask."""
+    axes = range(mask.ndim)
+    planes = [mask.any([other for other in axes if other != axis]).nonzero() for axis in axes]
+    return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in planes)
 
 
 def mean_with_interval(values: np.ndarray) -> dict[str, float | list[float]]:

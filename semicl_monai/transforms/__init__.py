@@ -1,14 +1,18 @@
 from semicl_monai.utils import Registry
 
+from .invert_argmax import InvertArgmaxd
 from .load_case import LoadCased
 from .rand_jigsaw import RandJigsawd
 from .rand_partition_slices import RandPartitionSlicesd
 from .rand_slices import RandSlicesd
 from .rand_symmetry import RandSymmetry
+from .safe_spacing import SafeSpacingd
 from .two_view import TwoViewd
 
 TRANSFORMS = Registry("transform", "Dictionary transforms.")
 TRANSFORMS.add("load_case", "Load image and label of a case and refuse what no network should see.", LoadCased)
+TRANSFORMS.add("safe_spacing", "Resample a sample, whatever else it holds.", SafeSpacingd)
+TRANSFORMS.add("invert_argmax", "Label map in the image's own grid from class scores.", InvertArgmaxd)
 TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with foreground.", RandSlicesd)
 TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
 TRANSFORMS.add("rand_jigsaw", "Patches of a grid of an image, in random order.", RandJigsawd)
@@ -16,10 +20,12 @@ TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
 __all__ = [
     "TRANSFORMS",
+    "InvertArgmaxd",
     "LoadCased",
     "RandJigsawd",
     "RandPartitionSlicesd",
     "RandSlicesd",
     "RandSymmetry",
+    "SafeSpacingd",
     "TwoViewd",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+import warnings
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,26 @@ class LoadCased(LoadImaged):
     keys stay as they are; the tensors keep their metadata (``filename_or_obj``, affine), so that results can be saved
     in the space of the image.
 
+    The label files of a data set may number the classes in their own way, see ``label_values``; the label that comes
+    out holds class numbers from 0 to ``num_classes - 1``. A file that holds nothing else is taken as it is: MONAI Label
+    stores class numbers.
+
     Args:
         keys: ``"image"``, or ``("image", "label")``.
         num_classes: number of classes with background: a label holds whole numbers from 0 to ``num_classes - 1``.
-        in_channels: channels of the image: 1 for a 3-D file, the size of the fourth axis for a 4-D file.
+        in_channels: channels of the image: 1 for a 3-D file, the size of the fourth axis for a 4-D file, the number of
+            files for a list of 3-D files.
         image_key: which of ``keys`` is the image.
         label_key: which of ``keys`` is the label.
+        label_values: value of class 1, 2, ... in a label file, such as ``[500, 600]``; 0 is the background. By default
+            label files hold class numbers.
+        stray_values: known mistakes in label files, and the value that each stands for, such as ``{421: 420}``; keys
+            may be strings. Every file that has one is warned about.
         allow_missing_keys: whether a sample may lack one of ``keys``, as an unlabelled one lacks its label.
 
     Raises:
-        InputError: When a key is neither image nor label, or ``num_classes`` or ``in_channels`` is too small.
+        InputError: When a key is neither image nor label, ``num_classes`` or ``in_channels`` is too small, or
+            ``label_values`` or ``stray_values`` do not tell what each value stands for.
 
     Example:
         >>> load = LoadCased(keys=("image", "label"), num_classes=3)
@@ -50,6 +61,8 @@ class LoadCased(LoadImaged):
         image_key: str = "image",
         label_key: str = "label",
         *,
+        label_values: Sequence[int] | None = None,
+        stray_values: Mapping[Any, Any] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
@@ -64,12 +77,15 @@ class LoadCased(LoadImaged):
         self.in_channels = in_channels
         self.image_key = image_key
         self.label_key = label_key
+        self.label_values = None if label_values is None else _parse_label_values(label_values, num_classes)
+        self.stray_values = _parse_stray_values(stray_values or {}, self.label_values or (), num_classes)
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """Load and check one case.
 
         Args:
-            data: a sample with the path of a file under each key; ``"case"``, where there is one, names it in errors.
+            data: a sample with the path of a file under each key, or a list of files under that of the image, one a
+                channel; ``"case"``, where there is one, names it in errors.
             reader: as in :class:`monai.transforms.LoadImaged`.
 
         Returns:
@@ -78,11 +94,12 @@ class LoadCased(LoadImaged):
         Raises:
             InputError: When a file is missing, truncated or not NIfTI; when the image is not 3-D, has another number
                 of channels than ``in_channels``, is constant or has voxels that are not finite; when the label has
-                another shape or affine than the image, or other values than ``num_classes`` allows.
+                another shape or affine than the image, or other values than ``num_classes`` or ``label_values`` allow;
+                when the files of an image are not one a channel, 3-D, and of one shape and affine.
         """
         sample = dict(data)
         for key in self.key_iterator(sample):
-            sample[key] = self._load(data[key], _where(data, key), reader)
+            sample[key] = self._load(data, key, reader)
         loaded = set(self.key_iterator(data))
         if self.image_key in loaded:
             self._check_image(sample[self.image_key], _where(data, self.image_key))
@@ -92,11 +109,25 @@ class LoadCased(LoadImaged):
             _check_same_space(
                 sample[self.image_key],
                 sample[self.label_key],
-                f"{_where(data, self.label_key)} of {data[self.image_key]}",
+                f"{_where(data, self.label_key)} of {_files(data, self.image_key)[0]}",
             )
         return sample
 
-    def _load(self, file: str | os.PathLike, where: str, reader: ImageReader | None) -> MetaTensor:
+    def _load(self, data: Mapping[Hashable, Any], key: Hashable, reader: ImageReader | None) -> MetaTensor:
+        if not isinstance(data[key], (list, tuple)):
+            return self._load_file(data[key], _where(data, key), reader)
+        files, wanted = _files(data, key), self.in_channels if key == self.image_key else 1
+        if len(files) != wanted:
+            raise InputError(f"{_where(data, key)}: must be one of {wanted} file(s), one a channel, got {len(files)}.")
+        channels: list[MetaTensor] = []
+        for file in files:
+            where = _where(data, key, file)
+            channels.append(self._load_file(file, where, reader))
+            _check_one_channel(channels[-1], where)
+            _check_same_space(channels[0], channels[-1], f"{where} beside {files[0]}")
+        return MetaTensor(torch.cat([channel.as_tensor() for channel in channels]), meta=channels[0].meta)
+
+    def _load_file(self, file: str | os.PathLike, where: str, reader: ImageReader | None) -> MetaTensor:
         path = Path(file).expanduser()
         if not path.is_file():
             raise InputError(f"{where} is not there.")
@@ -120,25 +151,97 @@ class LoadCased(LoadImaged):
             raise InputError(f"{where} must not be constant, got {image.min().item():g} in every voxel.")
 
     def _check_label(self, label: MetaTensor, where: str) -> None:
-        if label.ndim != 4 or label.shape[0] != 1:
-            raise InputError(f"{where} must be 3-D with one channel, got the channel-first shape {tuple(label.shape)}.")
-        wrong = (label != label.round()) | (label < 0) | (label >= self.num_classes)  # NaN differs from itself
+        """Check a label and turn its values, in place, into class numbers."""
+        _check_one_channel(label, where)
+        values = label.as_tensor()
+        self._replace_strays(values, where)
+        wanted = f"whole numbers from 0 to {self.num_classes - 1}"
+        wrong = (values != values.round()) | (values < 0) | (values >= self.num_classes)  # NaN differs from itself
+        if wrong.any() and self.label_values is not None:
+            wanted = f"{_listing(sorted((0, *self.label_values)))} or only {wanted}"
+            numbers = _class_numbers(values, self.label_values)
+            wrong = numbers < 0
+            if not wrong.any():
+                values.copy_(numbers)
         if wrong.any():
-            values = torch.unique(label[wrong]).tolist()
-            shown = ", ".join(f"{value:g}" for value in values[:5]) + (", ..." if len(values) > 5 else "")
-            wanted = f"whole numbers from 0 to {self.num_classes - 1}"
+            shown = _listing(torch.unique(values[wrong]).tolist())
             raise InputError(f"{where} must hold {wanted}, got {shown} in {int(wrong.sum())} voxel(s).")
 
+    def _replace_strays(self, values: torch.Tensor, where: str) -> None:
+        for stray, value in self.stray_values.items():
+            found = values == stray
+            if found.any():
+                message = f"{where} holds {stray} in {int(found.sum())} voxel(s), which is taken for {value}."
+                warnings.warn(message, UserWarning, stacklevel=2)
+                values.masked_fill_(found, value)
 
-def _where(data: Mapping[Hashable, Any], key: Hashable) -> str:
-    case = data.get("case") or Path(data[key]).name.removesuffix(".gz").removesuffix(".nii")
-    return f"case {case}: {key} file {data[key]}"
+
+def _class_numbers(values: torch.Tensor, label_values: Sequence[int]) -> torch.Tensor:
+    """The number of the class of each voxel, -1 where there is none."""
+    numbers = torch.full_like(values, -1)
+    for number, value in enumerate((0, *label_values)):
+        numbers.masked_fill_(values == value, number)
+    return numbers
 
 
-def _check_same_space(image: MetaTensor, label: MetaTensor, where: str) -> None:
-    if image.shape[1:] != label.shape[1:]:
-        raise InputError(f"{where} must have its shape {tuple(image.shape[1:])}, got {tuple(label.shape[1:])}.")
-    difference = (image.affine - label.affine).abs().max().item()
+def _parse_label_values(label_values: Sequence[int], num_classes: int) -> tuple[int, ...]:
+    values = tuple(_whole_number(value, "label_values") for value in label_values)
+    if len(values) != num_classes - 1:
+        raise InputError(f"label_values must be {num_classes - 1}, one a class without background, got {len(values)}.")
+    if len({0, *values}) != num_classes:
+        raise InputError(f"label_values must differ from each other and from 0, got {list(values)}.")
+    for number, value in enumerate(values, 1):
+        if 0 < value < num_classes and value != number:  # a file that holds 0 and this could mean either class
+            raise InputError(f"label_values from 1 to {num_classes - 1} must stand in place, got {value} for {number}.")
+    return values
+
+
+def _parse_stray_values(stray_values: Mapping[Any, Any], label_values: Sequence[int], num_classes: int) -> dict:
+    strays = {
+        _whole_number(key, "stray_values"): _whole_number(value, "stray_values") for key, value in stray_values.items()
+    }
+    known = {*range(num_classes), *label_values}
+    for stray, value in strays.items():
+        if stray in known:
+            raise InputError(f"stray_values must not be values of a class, got {stray}.")
+        if value not in ({0, *label_values} if label_values else known):
+            raise InputError(f"stray_values must stand for 0 or the value of a class, got {value} for {stray}.")
+    return strays
+
+
+def _whole_number(value: Any, option: str) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or number != float(value):
+        raise InputError(f"{option} must be whole numbers, got {value!r}.")
+    return number
+
+
+def _listing(values: Sequence[float], most: int = 5) -> str:
+    return ", ".join(f"{value:g}" for value in values[:most]) + (", ..." if len(values) > most else "")
+
+
+def _files(data: Mapping[Hashable, Any], key: Hashable) -> list[str | os.PathLike]:
+    return list(data[key]) if isinstance(data[key], (list, tuple)) else [data[key]]
+
+
+def _where(data: Mapping[Hashable, Any], key: Hashable, file: str | os.PathLike | None = None) -> str:
+    first = next(iter(_files(data, key)), "")
+    case = data.get("case") or Path(first).name.removesuffix(".gz").removesuffix(".nii")
+    return f"case {case}: {key} file {file or first}"
+
+
+def _check_one_channel(volume: MetaTensor, where: str) -> None:
+    if volume.ndim != 4 or volume.shape[0] != 1:
+        raise InputError(f"{where} must be 3-D with one channel, got the channel-first shape {tuple(volume.shape)}.")
+
+
+def _check_same_space(first: MetaTensor, other: MetaTensor, where: str) -> None:
+    if first.shape[1:] != other.shape[1:]:
+        raise InputError(f"{where} must have its shape {tuple(first.shape[1:])}, got {tuple(other.shape[1:])}.")
+    difference = (first.affine - other.affine).abs().max().item()
     if not difference <= AFFINE_TOLERANCE:  # NaN included
         raise InputError(
             f"{where} must have its affine to within {AFFINE_TOLERANCE:g}, got a difference of {difference:g}."

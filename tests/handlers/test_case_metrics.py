@@ -11,6 +11,8 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
+from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
+from monai.networks.utils import one_hot
 from torch import nn
 
 from semicl_monai.handlers import CaseMetrics, case_metrics, mean_with_interval
@@ -113,6 +115,35 @@ def test_one_voxel_against_another_is_their_distance():
     values = case_metrics(label_map(pred), label_map(truth), num_classes=2)
     wanted = math.sqrt((2 * 1.0) ** 2 + (1 * 2.0) ** 2 + (1 * 3.5) ** 2)
     assert float(values["hd95"][0]) == float(values["asd"][0]) == pytest.approx(wanted)
+
+
+def test_they_are_those_that_monai_computes_of_the_whole_volume():
+    rng = np.random.default_rng(5)
+    shape = (30, 26, 22)
+    centres, grid = rng.uniform(0, shape, (5, 3)), np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+
+    def balls(noise):
+        away = np.linalg.norm(grid[..., None, :] - centres, axis=-1) + rng.normal(0, noise, (*shape, 5))
+        return np.where(away.min(-1) < 7, 1 + away.argmin(-1), 0)
+
+    pred, truth = label_map(balls(1.0)), label_map(balls(0.0))
+    values = case_metrics(pred, truth, num_classes=6)
+    whole = {"y_pred": one_hot(pred[None], 6), "y": one_hot(truth[None], 6), "include_background": False}
+    wanted = {
+        "dice": compute_dice(**whole),
+        "hd95": compute_hausdorff_distance(**whole, percentile=95, spacing=SPACING),
+        "asd": compute_average_surface_distance(**whole, symmetric=True, spacing=SPACING),
+    }
+    for metric, value in wanted.items():
+        assert values[metric].tolist() == value[0].tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32])
+def test_maps_may_be_of_any_type(dtype):
+    pred, truth = (torch.as_tensor(blobs(seed))[None] for seed in (0, 1))
+    values = case_metrics(pred.to(dtype), truth.to(dtype), num_classes=3)
+    for metric, value in case_metrics(pred, truth, num_classes=3).items():
+        assert torch.equal(values[metric], value)
 
 
 def test_the_interval_is_a_bootstrap_over_cases_and_holds_the_mean():

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import warnings
+
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.transforms import Compose, SaveImage, Spacingd
+from monai.transforms import Compose, Invertd, Orientationd, SaveImage, SaveImaged, Spacingd
 
 from semicl_monai.transforms.load_case import LoadCased
 from semicl_monai.utils import InputError
 
 AFFINE = np.diag([1.0, 2.0, 3.0, 1.0])
+VALUES = [500, 600, 420]
 
 
 @pytest.fixture
@@ -201,7 +204,212 @@ def test_a_label_with_channels_is_refused(sample):
         ({"keys": ("image", "mask")}, "keys must be 'image' or 'label', got 'mask'"),
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
         ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
+        ({"label_values": VALUES}, "label_values must be 2, one a class without background, got 3"),
+        ({"label_values": [500, 500]}, "label_values must differ from each other and from 0, got [500, 500]"),
+        ({"label_values": [500, 0]}, "label_values must differ from each other and from 0, got [500, 0]"),
+        ({"label_values": [2, 500]}, "label_values from 1 to 2 must stand in place, got 2 for 1"),
+        ({"label_values": ["a", 500]}, "label_values must be whole numbers, got 'a'"),
+        ({"label_values": [500.5, 600]}, "label_values must be whole numbers, got 500.5"),
+        ({"stray_values": {"b": 1}}, "stray_values must be whole numbers, got 'b'"),
+        ({"stray_values": {9: None}}, "stray_values must be whole numbers, got None"),
+        ({"stray_values": {2: 1}}, "stray_values must not be values of a class, got 2"),
+        ({"stray_values": {9: 3}}, "stray_values must stand for 0 or the value of a class, got 3 for 9"),
+        (
+            {"label_values": [500, 600], "stray_values": {"500": 600}},
+            "stray_values must not be values of a class, got 500",
+        ),
+        (
+            {"label_values": [500, 600], "stray_values": {"421": 1}},
+            "stray_values must stand for 0 or the value of a class, got 1 for 421",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(sample, options, message):
     refuse(sample, message, **options)
+
+
+@pytest.fixture
+def numbers():
+    """The class of every voxel, 0 to 3."""
+    return np.random.default_rng(1).integers(0, 4, (6, 7, 8))
+
+
+def valued(sample, numbers):
+    """Write the label with the data set's own values."""
+    values = np.array([0, *VALUES])[numbers]
+    save(sample["label"], values, dtype=np.int16)
+    return values
+
+
+def load_valued(sample, **options):
+    return load(sample, **{"num_classes": 4, "label_values": VALUES, **options})["label"]
+
+
+def refuse_valued(sample, *words, **options):
+    refuse(sample, *words, **{"num_classes": 4, "label_values": VALUES, **options})
+
+
+def test_the_values_of_a_label_file_become_class_numbers(sample, numbers):
+    valued(sample, numbers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        label = load_valued(sample, stray_values={"421": 420})
+    assert isinstance(label, MetaTensor)
+    assert (label.shape, label.dtype, label.meta["filename_or_obj"]) == ((1, 6, 7, 8), torch.float32, sample["label"])
+    np.testing.assert_array_equal(label[0], numbers)
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2, 3], [0, 3], [0], [2]])
+def test_a_file_of_class_numbers_is_taken_as_it_is(sample, numbers, classes):
+    numbers = np.resize(classes, numbers.shape)
+    save(sample["label"], numbers)
+    np.testing.assert_array_equal(load_valued(sample)[0], numbers)
+
+
+def test_values_that_are_class_numbers_may_stand_in_their_place(sample, numbers):
+    save(sample["label"], np.array([0, 1, 2, 4])[numbers])
+    np.testing.assert_array_equal(load_valued(sample, label_values=[1, 2, 4])[0], numbers)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shown"),
+    [
+        ([3, 3], "got 3 in 2 voxel(s)"),
+        ([1, 2, 3], "got 1, 2, 3 in 3 voxel(s)"),
+        ([421], "got 421 in 1 voxel(s)"),
+        ([-500], "got -500 in 1 voxel(s)"),
+        ([500.5, np.nan], "got 500.5, nan in 2 voxel(s)"),
+    ],
+)
+def test_other_values_and_both_kinds_in_a_file_are_refused(sample, numbers, wrong, shown):
+    volume = valued(sample, numbers).astype(float)
+    volume[0, 0, : len(wrong)] = wrong
+    save(sample["label"], volume)
+    wanted = "must hold 0, 420, 500, 600 or only whole numbers from 0 to 3"
+    refuse_valued(sample, "case a: label file", sample["label"], wanted, shown)
+
+
+def test_of_many_values_some_are_shown(sample):
+    save(sample["label"], np.full((6, 7, 8), 421))
+    values = [500, 600, 420, 550, 205, 820, 850]
+    refuse(sample, "must hold 0, 205, 420, 500, 550, ... or only", num_classes=8, label_values=values)
+
+
+@pytest.mark.parametrize("stray_values", [{"421": 420, "7": 0}, {421: "420", 7: 0}])
+def test_a_known_stray_value_is_replaced_with_a_warning(sample, numbers, stray_values):
+    volume = valued(sample, numbers)
+    volume[0, 0, :3], volume[5, 5, 5] = 421, 7
+    save(sample["label"], volume)
+    numbers[0, 0, :3], numbers[5, 5, 5] = 3, 0
+    with pytest.warns(UserWarning, match="is taken for") as warned:
+        label = load_valued(sample, stray_values=stray_values)
+    np.testing.assert_array_equal(label[0], numbers)
+    where = f"case a: label file {sample['label']} holds"
+    assert [str(warning.message) for warning in warned] == [
+        f"{where} 421 in 3 voxel(s), which is taken for 420.",
+        f"{where} 7 in 1 voxel(s), which is taken for 0.",
+    ]
+
+
+def test_class_numbers_can_have_stray_values_too(sample):
+    volume = np.ones((6, 7, 8))
+    volume[0, 0, 0] = 9
+    save(sample["label"], volume)
+    with pytest.warns(UserWarning, match=r"holds 9 in 1 voxel\(s\), which is taken for 1"):
+        assert load(sample, stray_values={"9": 1})["label"].eq(1).all()
+
+
+def test_values_come_from_a_config(sample, numbers):
+    valued(sample, numbers)
+    config = {
+        "load": {
+            "_target_": "semicl_monai.transforms.LoadCased",
+            "keys": ["image", "label"],
+            "num_classes": 4,
+            "label_values": VALUES,
+            "stray_values": {"421": 420},
+        }
+    }
+    np.testing.assert_array_equal(ConfigParser(config).get_parsed_content("load")(sample)["label"][0], numbers)
+
+
+@pytest.fixture
+def channels(tmp_path):
+    """A case whose two channels lie in two files."""
+    volumes = np.random.default_rng(2).random((2, 6, 7, 8), dtype=np.float32)
+    return {"image": [save(tmp_path / f"b_000{index}.nii.gz", volume) for index, volume in enumerate(volumes)]}, volumes
+
+
+def load_channels(sample, **options):
+    return load(sample, **{"keys": "image", "in_channels": 2, **options})["image"]
+
+
+def refuse_channels(sample, *words, **options):
+    refuse(sample, *words, **{"keys": "image", "in_channels": 2, **options})
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_files_is_one_a_channel_with_the_metadata_of_the_first(channels, kind):
+    sample, volumes = channels
+    image = load_channels({"image": kind(sample["image"])})
+    assert isinstance(image, MetaTensor)
+    assert (image.shape, image.dtype) == ((2, 6, 7, 8), torch.float32)
+    assert image.meta["filename_or_obj"] == sample["image"][0]
+    np.testing.assert_array_equal(image.affine, AFFINE)
+    np.testing.assert_array_equal(image, volumes)
+
+
+def test_one_file_may_be_a_list_and_may_have_a_label(sample):
+    loaded = load(sample | {"image": [sample["image"]], "label": [sample["label"]]})
+    for key in ("image", "label"):
+        assert torch.equal(loaded[key], load(sample)[key])
+
+
+def test_channels_can_be_prepared_and_a_prediction_inverted_and_saved(channels, tmp_path):
+    sample, volumes = channels
+    affine = nib.affines.from_matvec(np.array([[0, 0, -1.7], [-0.8, 0, 0], [0, 1.1, 0]]), [5, -4, 3])
+    for file, volume in zip(sample["image"], volumes, strict=True):
+        save(file, volume, affine)
+    preprocessing = Compose(
+        [
+            LoadCased("image", num_classes=3, in_channels=2),
+            Orientationd("image", axcodes="RAS", labels=None),
+            Spacingd("image", pixdim=(1.5, 1.5, 1.5)),
+        ]
+    )
+    prepared = preprocessing(sample)
+    prepared["pred"] = prepared["image"][:1].clone()
+    inverted = Invertd("pred", preprocessing, "image", nearest_interp=False)(prepared)
+    SaveImaged("pred", output_dir=tmp_path, output_postfix="seg", separate_folder=False, print_log=False)(inverted)
+    saved = nib.load(tmp_path / "b_0000_seg.nii.gz")
+    assert saved.shape == (6, 7, 8)
+    np.testing.assert_allclose(saved.affine, affine, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "in_channels"), [(2, 1), (1, 2), (2, 3), (0, 1)])
+def test_another_number_of_files_than_channels_is_refused(channels, count, in_channels):
+    sample = {"image": channels[0]["image"][:count], "case": "b"}
+    wanted = f"must be one of {in_channels} file(s), one a channel, got {count}"
+    refuse_channels(sample, "case b: image file", wanted, in_channels=in_channels)
+
+
+def test_a_label_of_two_files_is_refused(sample):
+    refuse(sample | {"label": [sample["label"]] * 2}, "case a: label file", "must be one of 1 file(s)", "got 2")
+
+
+def test_the_file_that_cannot_be_used_is_named(channels, tmp_path):
+    sample, volumes = channels
+    first, second = sample["image"]
+    refuse_channels({"image": [first, "/nowhere/c.nii"]}, "case b_0000: image file /nowhere/c.nii is not there")
+    save(second, volumes[1, :, :, :5])
+    refuse_channels(sample, f"image file {second} beside {first}", "its shape (6, 7, 8), got (6, 7, 5)")
+    save(second, volumes[1], AFFINE + 0.01 * np.eye(4)[:, [3, 0, 1, 2]])
+    refuse_channels(sample, f"image file {second} beside {first}", "its affine to within 0.001")
+    save(second, np.moveaxis(volumes, 0, -1))
+    refuse_channels(sample, f"case b_0000: image file {second} must be 3-D with one channel, got", "(2, 6, 7, 8)")
+
+
+def test_every_channel_is_held_against_the_label(channels, sample):
+    save(sample["label"], np.zeros((6, 7, 9)))
+    both = {"image": channels[0]["image"], "label": sample["label"]}
+    refuse_channels(both, f"label file {sample['label']} of {both['image'][0]}", keys=("image", "label"))

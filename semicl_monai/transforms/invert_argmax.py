@@ -1,0 +1,86 @@
+"""From class scores in the network's grid to a label map in the image's own."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import Invertd, InvertibleTransform, MapTransform
+from monai.utils import convert_to_tensor, ensure_tuple_rep
+
+from semicl_monai.utils import InputError
+
+MOST_CLASSES = 255
+
+
+class InvertArgmaxd(MapTransform):
+    """Undo the preprocessing on class scores and keep the best class of every voxel, in little memory.
+
+    The same label map as ``Activationsd(softmax=True)``, ``Invertd(nearest_interp=False)`` and
+    ``AsDiscreted(argmax=True)`` one after another. Classes are inverted one by one, so that two maps of the image's
+    size are held beside what one inversion needs, and not one a class.
+
+    Args:
+        keys: class scores ``(C, h, w, d)`` on the preprocessed image.
+        transform: the preprocessing that was applied to ``orig_keys``, the very same object.
+        orig_keys: the preprocessed image, still in the sample and not yet inverted; one for all ``keys``, or one each.
+        softmax: whether the scores are logits, of which the softmax is taken before they are inverted.
+        allow_missing_keys: whether a sample may lack one of ``keys``.
+
+    Returns:
+        The sample with the label map ``(1, H, W, D)``, uint8, with the metadata of the image, in place of the scores.
+
+    Example:
+        >>> from monai.transforms import Compose, Flipd
+        >>> flip = Compose([Flipd("image", spatial_axis=0)])
+        >>> sample = flip({"image": MetaTensor([[[1.0, 2.0]]])}) | {"pred": torch.tensor([[[0.1, 0.6]], [[0.9, 0.4]]])}
+        >>> InvertArgmaxd("pred", transform=flip)(sample)["pred"].tolist()
+        [[[1, 0]]]
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        transform: InvertibleTransform,
+        orig_keys: KeysCollection = "image",
+        softmax: bool = True,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.transform, self.softmax = transform, softmax
+        self.orig_keys = ensure_tuple_rep(orig_keys, len(self.keys))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Invert one sample.
+
+        Raises:
+            InputError: When there are more than 255 classes.
+        """
+        sample = dict(data)
+        for key, orig_key in self.key_iterator(sample, self.orig_keys):
+            scores = convert_to_tensor(data[key], track_meta=False)
+            if len(scores) > MOST_CLASSES:
+                raise InputError(f"'{key}' must have at most {MOST_CLASSES} classes, got {len(scores)}.")
+            scores = scores.float().softmax(0) if self.softmax else scores.clone()  # the first map is changed below
+            sample[key] = self._labels(scores, data, orig_key)
+        return sample
+
+    def _labels(self, scores: torch.Tensor, data: Mapping[Hashable, Any], orig_key: Hashable) -> MetaTensor:
+        best = self._invert(scores[:1], data, orig_key)
+        labels = torch.zeros_like(best.as_tensor(), dtype=torch.uint8)
+        for index in range(1, len(scores)):
+            _keep_best(best.as_tensor(), labels, self._invert(scores[index : index + 1], data, orig_key), index)
+        return MetaTensor(labels, meta=best.meta, applied_operations=best.applied_operations)
+
+    def _invert(self, score: torch.Tensor, data: Mapping[Hashable, Any], orig_key: Hashable) -> MetaTensor:
+        invert = Invertd("score", self.transform, orig_key, nearest_interp=False)
+        return invert({"score": MetaTensor(score), orig_key: data[orig_key]})["score"]
+
+
+def _keep_best(best: torch.Tensor, labels: torch.Tensor, score: MetaTensor, index: int) -> None:
+    """Change ``best`` and ``labels`` where ``score`` is better; the first of equal classes stays, as in argmax."""
+    labels.masked_fill_(score.as_tensor() > best, index)
+    torch.maximum(best, score.as_tensor(), out=best)
