@@ -29,10 +29,10 @@ class SegmentationDatalist:
     optional. An entry is ``{"image": path, "label": path}`` or the path of an image; an image in several files, one a
     channel, is a list of paths; relative paths start at the folder of the file.
 
-    The labelled entries of ``training`` are split by ``ratio``, by volume, with :func:`make_split`. ``validation`` or ``test``
-    entries with labels are used as they are, and only what is missing is cut from ``training``. The Decathlon's own
-    ``test`` images have no labels and are left out. ``unlabeled`` entries and training entries without a label become
-    unlabelled training images. A case is named like its image file, without ``.nii`` or ``.nii.gz``.
+    The labelled entries of ``training`` are split by ``ratio``, by volume, with :func:`make_split`. ``validation`` or
+    ``test`` entries with labels are used as they are, and only what is missing is cut from ``training``. Test images
+    without labels, as the Decathlon has them, are left out. ``unlabeled`` entries and training entries without a label
+    become unlabelled training images. A case is named like its image file, without ``.nii`` or ``.nii.gz``.
 
     No image or label is opened here, and the record of an unlabelled volume does not tell where its label is.
 

@@ -57,6 +57,8 @@ def test_fine_tuning_starts_from_the_pretrained_tensors_and_says_so(run_stage, w
     layout = layout_of(network)
     for key, value in network.state_dict().items():
         assert torch.equal(value, pretrained[key]) or layout.is_classifier(key)
+    built.run()
+    built.finalize()
     options = json.loads((tmp_path / "eval/train/options.json").read_text())
     assert options["pretrained"].endswith("models/model_pretrained.pt")
 
