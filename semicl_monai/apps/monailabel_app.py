@@ -37,7 +37,7 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
     source, models = Path(bundle or BUNDLE).resolve(), Path(app).resolve() / "model"
     target, pretraining = models / source.name, models / f"{source.name}_pretraining"
     _check(source, models, (target, pretraining))
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("eval", "checkpoints*", "__pycache__"))
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("eval", "cache", "checkpoints*", "__pycache__"))
     _write_pretraining(target, pretraining)
     if not (target / "models" / "model.pt").is_file():
         _write_untrained(target, target)

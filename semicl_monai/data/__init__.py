@@ -2,13 +2,17 @@ from .cases_of_rank import CasesOfRank
 from .datalist import SegmentationDatalist
 from .download import download_decathlon
 from .images import case_name, list_images, studies_beside
+from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
 from .paired_loader import PairedDataLoader
 from .seeded_sampler import SeededRandomSampler
 from .split import make_split
 from .synthetic import make_synthetic_hippocampus
+from .synthetic_heart import make_synthetic_whole_heart
 from .volume_dataset import VolumeDataset
 
 __all__ = [
+    "MMWHS_CLASSES",
+    "MMWHS_VALUES",
     "CasesOfRank",
     "PairedDataLoader",
     "SeededRandomSampler",
@@ -19,5 +23,7 @@ __all__ = [
     "list_images",
     "make_split",
     "make_synthetic_hippocampus",
+    "make_synthetic_whole_heart",
+    "mmwhs_sections",
     "studies_beside",
 ]

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
+from semicl_monai.data.synthetic_parts import checked_counts, checked_size
 from semicl_monai.utils import InputError
 
 GENERATOR = 1  # to be raised when the same settings give other volumes
@@ -64,14 +65,9 @@ def make_synthetic_hippocampus(
 
 
 def _checked_settings(num_cases: int, num_test: int, seed: int, spatial_size: Sequence[int]) -> dict[str, Any]:
-    for name, value, lowest in (("num_cases", num_cases, 1), ("num_test", num_test, 0), ("seed", seed, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-            raise InputError(f"{name} must be a whole number from {lowest}, got {value!r}.")
-    size = list(spatial_size)
-    if len(size) != 3 or not all(isinstance(n, int) and n >= SMALLEST_SIZE for n in size):
-        raise InputError(f"spatial_size must be three whole numbers from {SMALLEST_SIZE}, got {tuple(size)}.")
-    settings = {"num_cases": num_cases, "num_test": num_test, "seed": seed, "spatial_size": size}
-    return {"generator": GENERATOR, **settings}
+    lowest = {"num_cases": 1, "num_test": 0, "seed": 0}
+    counts = checked_counts(lowest, num_cases=num_cases, num_test=num_test, seed=seed)
+    return {"generator": GENERATOR, **counts, "spatial_size": checked_size(spatial_size, SMALLEST_SIZE)}
 
 
 def _is_complete(root: Path, settings: dict[str, Any]) -> bool:

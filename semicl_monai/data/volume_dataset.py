@@ -1,14 +1,18 @@
-"""Volumes, prepared once and kept in memory."""
+"""Volumes, prepared once and kept in memory or on disk."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from monai.data import CacheDataset
 from tqdm import tqdm
 
 from semicl_monai.data.images import case_name
+from semicl_monai.data.prepared_files import PreparedFiles
+from semicl_monai.utils.distributed import rank_and_size
 
 
 class VolumeDataset(CacheDataset):
@@ -23,13 +27,32 @@ class VolumeDataset(CacheDataset):
     Args:
         data: records, one a volume; one without ``case`` is named by the file of its ``image``.
         transform: transforms; those before the first random one are applied once and kept.
+        cache_dir: a folder to keep the prepared volumes in, for this and every later run that prepares the same files
+            in the same way, see :class:`~semicl_monai.data.prepared_files.PreparedFiles`; by default they are kept in
+            memory.
+        num_workers: volumes to prepare at a time for ``cache_dir``; without it, one.
+
+    Raises:
+        InputError: When ``cache_dir`` is given and a deterministic transform cannot be told from others.
     """
 
-    def __init__(self, data: Sequence[dict], transform: Sequence[Callable] | Callable | None = None) -> None:
-        # The random transforms never write into what they get, so that the cached volumes need no copy.
+    def __init__(
+        self,
+        data: Sequence[dict],
+        transform: Sequence[Callable] | Callable | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        num_workers: int = 2,
+    ) -> None:
+        # The random transforms never write into what they get, so that the kept volumes need no copy.
         super().__init__(
-            [_named(record) for record in data], transform, copy_cache=False, runtime_cache="threads", progress=False
+            [_named(record) for record in data],
+            transform,
+            num_workers=num_workers,
+            copy_cache=False,
+            runtime_cache="threads",
+            progress=False,
         )
+        self.files = PreparedFiles(cache_dir, self.transform) if cache_dir else None
 
     def __getitem__(self, index: Any) -> Any:
         """Return the transformed record."""
@@ -39,16 +62,32 @@ class VolumeDataset(CacheDataset):
         return super().__getitem__(index)
 
     def prepare(self) -> None:
-        """Load and check every volume now, with a progress bar, so that bad input is met before training starts."""
-        for index in tqdm(range(self.cache_num), desc="Loading volumes", disable=self.cache_num == 0):
-            if self._cache[index] is None:
-                self._cache[index] = self._load_cache_item(index)
+        """Load and check every volume now, with a progress bar, so that bad input is met before training starts.
+
+        Processes with one ``cache_dir`` each begin with their share of the volumes.
+
+        Raises:
+            InputError: When ``cache_dir`` cannot be written to.
+        """
+        rank, size = rank_and_size()
+        cases = sorted(range(self.cache_num), key=lambda index: (index - rank) % size)
+        with ThreadPoolExecutor(self.num_workers) as pool:
+            done = (pool.map if self.files else map)(self._keep, cases)
+            for _ in tqdm(done, total=self.cache_num, desc="Loading volumes", disable=self.cache_num == 0):
+                pass
+
+    def _keep(self, index: int) -> None:
+        if self._cache[index] is None:
+            self._cache[index] = self._load_cache_item(index)
+
+    def _load_cache_item(self, idx: int) -> Any:
+        return self.files(self.data[idx]) if self.files else super()._load_cache_item(idx)
 
 
 def _named(record: dict) -> dict:
     """The record with its ``case``, which MONAI Label does not give."""
     return (
         record
-        if "case" in record or not isinstance(record.get("image"), str)
+        if "case" in record or not isinstance(record.get("image"), (str, list))
         else {**record, "case": case_name(record["image"])}
     )

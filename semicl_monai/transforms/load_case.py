@@ -65,7 +65,7 @@ class LoadCased(LoadImaged):
         stray_values: Mapping[Any, Any] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
+        super().__init__(keys, reader="NibabelReader", image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
         unknown = [key for key in self.keys if key not in (image_key, label_key)]
         if unknown:
             raise InputError(f"keys must be '{image_key}' or '{label_key}', got {unknown[0]!r}.")
