@@ -1,4 +1,4 @@
-"""``python -m semicl_monai``: the demonstration, the table of methods, benchmarks, bundle configs, and MONAI Label."""
+"""``python -m semicl_monai``: the demonstration, the table of methods, benchmarks, bundles, and MONAI Label."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ from semicl_monai.apps.demo import demo
 from semicl_monai.apps.export_bundle import export_bundle
 from semicl_monai.apps.methods import methods
 from semicl_monai.apps.monailabel_app import monailabel_app
+from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.utils import show_input_errors
 
 COMMANDS = {
@@ -18,6 +19,7 @@ COMMANDS = {
     "methods": methods,
     "benchmark": {"loss": benchmark_loss, "training": benchmark_training},
     "export_bundle": export_bundle,
+    "new_bundle": new_bundle,
     "monailabel_app": monailabel_app,
 }
 

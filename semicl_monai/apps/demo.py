@@ -6,15 +6,34 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from semicl_monai.data import make_synthetic_hippocampus
+from semicl_monai.data import make_synthetic_hippocampus, make_synthetic_whole_heart
 from semicl_monai.utils import InputError
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"
 # The size at which the whole demonstration takes a few minutes on two CPU cores.
 NETWORK = {"network_def::features": [8, 16, 32, 64, 64, 8]}
-TRAINING = {**NETWORK, "labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
+HEART = {**NETWORK, "spacing": [4.0, 4.0, 4.0], "roi_size": [64, 64], "cache_dir": "$@output_dir + '/cache'"}
+TRAINING = {"labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
+
+
+class Demonstration(NamedTuple):
+    """What a bundle is shown on: synthetic data, its images for inference, and the options all stages are given."""
+
+    make_data: Callable[[Path], Path]
+    images: str
+    options: dict[str, Any]
+
+
+DEMONSTRATIONS = {
+    "hippocampus_mri_segmentation": Demonstration(make_synthetic_hippocampus, "imagesTs", NETWORK),
+    "whole_heart_ct_segmentation": Demonstration(partial(make_synthetic_whole_heart, modality="ct"), "ct_test", HEART),
+    "whole_heart_mri_segmentation": Demonstration(partial(make_synthetic_whole_heart, modality="mr"), "mr_test", HEART),
+}
 
 
 def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
@@ -24,27 +43,33 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
 
     Args:
         output_dir: folder for the synthetic data, weights, masks, tables and pictures.
-        bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
+        bundle: folder of a bundle of this repository, by default ``bundles/hippocampus_mri_segmentation``.
 
     Raises:
-        InputError: When the bundle is not where it should be.
+        InputError: When the bundle is not where it should be, or there is no synthetic data for it.
         SystemExit: When a step fails, with its exit code.
     """
     configs = Path(bundle or BUNDLE).resolve() / "configs"
     if not configs.is_dir():
         raise InputError(f"no bundle at {configs.parent}: run from a clone of the repository, or give --bundle.")
+    name = configs.parent.name
+    if name not in DEMONSTRATIONS:
+        raise InputError(f"bundle must be one of {', '.join(DEMONSTRATIONS)}, got '{name}'.")
+    make_data, images, options = DEMONSTRATIONS[name]
     output = Path(output_dir).resolve()
-    data = make_synthetic_hippocampus(output / "synthetic_hippocampus")
+    data = make_data(output / "synthetic_data")
     print(f"Synthetic data (not real images): {data}")
     runs = {"pre-trained": output / "pretrained", "from scratch": output / "scratch"}
     pretrained = runs["pre-trained"]
-    _step("pretrain", configs / "pretrain.json", **TRAINING, dataset_dir=data, output_dir=pretrained, epochs=6)
+    _step(
+        "pretrain", configs / "pretrain.json", **options, **TRAINING, dataset_dir=data, output_dir=pretrained, epochs=6
+    )
     for name, folder in runs.items():
         where = {"dataset_dir": data, "output_dir": folder}
         start = {"pretrained": "none"} if name == "from scratch" else {}
-        _step("run", configs / "train.json", **TRAINING, **where, **start, epochs=12, validation="none")
-        _step("evaluate", configs / "evaluate.json", **NETWORK, **where)
-    _step("run", configs / "inference.json", **NETWORK, dataset_dir=data / "imagesTs", output_dir=pretrained)
+        _step("run", configs / "train.json", **options, **TRAINING, **where, **start, epochs=12, validation="none")
+        _step("evaluate", configs / "evaluate.json", **options, **where)
+    _step("run", configs / "inference.json", **options, dataset_dir=data / images, output_dir=pretrained)
     print(comparison(runs))
     _say_where(runs)
 
@@ -55,12 +80,12 @@ def comparison(runs: dict[str, Path]) -> str:
     first = next(iter(summaries.values()))
     classes = list(first["classes"])
     lines = [f"\nTest result on {first['num_cases']} SYNTHETIC volumes, same split (mean; HD95 in mm):"]
-    lines.append(
-        f"{'':14}" + "".join(f"{f'Dice {c}':>17}" for c in classes) + "".join(f"{f'HD95 {c}':>17}" for c in classes)
-    )
+    columns = [f"{metric} {name}" for metric in ("Dice", "HD95") for name in classes]
+    width = max(17, *(len(column) + 2 for column in columns))
+    lines.append(f"{'':14}" + "".join(f"{column:>{width}}" for column in columns))
     for name, summary in summaries.items():
         values = [summary["classes"][c][metric]["mean"] for metric in ("dice", "hd95") for c in classes]
-        lines.append(f"{name:14}" + "".join(f"{value:17.3f}" for value in values))
+        lines.append(f"{name:14}" + "".join(f"{value:{width}.3f}" for value in values))
     return "\n".join(lines)
 
 

@@ -50,11 +50,19 @@ def export_bundle(bundle: str) -> None:
     Raises:
         InputError: When the folder has no ``task.json``.
     """
-    for name, text in {name: export_config(bundle, name) for name in NAMES}.items():
-        path = Path(bundle) / "configs" / f"{name}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+    for path in write_configs(bundle):
         print(f"wrote {path}")
+
+
+def write_configs(bundle: str | Path) -> list[Path]:
+    """Write the config files of a bundle and return their paths."""
+    texts = {f"{name}.json": export_config(bundle, name) for name in NAMES}
+    texts["logging.conf"] = (SOURCES / "logging.conf").read_text()
+    folder = Path(bundle) / "configs"
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in texts]
 
 
 def export_config(bundle: str | Path, name: str) -> str:
@@ -66,7 +74,7 @@ def export_config(bundle: str | Path, name: str) -> str:
     """
     config = _multi_gpu(bundle, MULTI_GPU[name]) if name in MULTI_GPU else _single(bundle, name)
     run = {key: config.pop(key) for key in RUN_LAST if key in config}
-    return _text({**config, **run})
+    return as_text({**config, **run})
 
 
 def _single(bundle: str | Path, name: str) -> dict[str, Any]:
@@ -121,8 +129,8 @@ def _merge(config: dict[str, Any], other: dict[str, Any]) -> None:
             config[key] = value
 
 
-def _text(config: dict[str, Any]) -> str:
-    """JSON indented by 4, with every innermost list or dict that fits a line on one line."""
+def as_text(config: dict[str, Any]) -> str:
+    """Return JSON indented by 4, with every innermost list or dict that fits a line on one line."""
 
     def on_one_line(found: re.Match[str]) -> str:
         line = found["before"] + re.sub(r"\n\s*", " ", found["start"] + found["items"] + found["end"])

@@ -1,6 +1,8 @@
 from .cases_of_rank import CasesOfRank
 from .datalist import SegmentationDatalist
+from .description import read_description
 from .download import download_decathlon
+from .fingerprint import Fingerprint, take_fingerprint
 from .images import case_name, list_images, studies_beside
 from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
 from .paired_loader import PairedDataLoader
@@ -14,6 +16,7 @@ __all__ = [
     "MMWHS_CLASSES",
     "MMWHS_VALUES",
     "CasesOfRank",
+    "Fingerprint",
     "PairedDataLoader",
     "SeededRandomSampler",
     "SegmentationDatalist",
@@ -25,5 +28,7 @@ __all__ = [
     "make_synthetic_hippocampus",
     "make_synthetic_whole_heart",
     "mmwhs_sections",
+    "read_description",
     "studies_beside",
+    "take_fingerprint",
 ]

@@ -31,24 +31,35 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
         ``image`` is a path where there is one channel, and else a list of them.
 
     Raises:
-        InputError: When the files are not NIfTI, there is no image, a channel is missing, or a label has no image.
+        InputError: When the files are not NIfTI, no channel is named, there is no image, a channel is missing, or a
+            label has no image.
     """
+    channels = content["channel_names"]
+    if not channels or not isinstance(channels, Mapping):
+        raise InputError(f"{folder / 'dataset.json'}: 'channel_names' must name each channel, got {channels!r}.")
     ending = content.get("file_ending", ".nii.gz")
     if ending not in (".nii", ".nii.gz"):
         raise InputError(f"{folder / 'dataset.json'}: 'file_ending' must be .nii or .nii.gz, got {ending!r}.")
-    lists = {part: _records(folder, part, ending, len(content["channel_names"])) for part in ("Tr", "Ts")}
+    lists = {part: _records(folder, part, ending, len(channels)) for part in ("Tr", "Ts")}
     if not lists["Tr"]:
         raise InputError(f"{folder / 'imagesTr'} must hold images like case_0000{ending}, got none.")
     return {"training": lists["Tr"], "unlabelled": [], "validation": [], "test": lists["Ts"]}
 
 
 def cases_by_channels(files: Iterable[Path]) -> dict[str, dict[int, str]]:
-    """Group NIfTI files like ``case_0000.nii.gz``: case name to channel number to path; others are left out."""
+    """Group NIfTI files like ``case_0000.nii.gz``: case name to channel number to path; others are left out.
+
+    Raises:
+        InputError: When a channel of a case is there twice, as ``.nii`` and as ``.nii.gz``.
+    """
     cases: dict[str, dict[int, str]] = defaultdict(dict)
     for file in sorted(files):
         found = CHANNEL.fullmatch(file.name.removesuffix(".gz").removesuffix(".nii"))
         if found:
-            cases[found["case"]][int(found["channel"])] = str(file)
+            channels, number = cases[found["case"]], int(found["channel"])
+            if number in channels:
+                raise InputError(f"case names must differ, got '{found[0]}' for {channels[number]} and {file}.")
+            channels[number] = str(file)
     return cases
 
 

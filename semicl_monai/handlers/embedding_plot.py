@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 from semicl_monai.utils import InputError
 
+MOST_IN_LEGEND = 20  # labels; more do not fit beside the picture
+
 
 class EmbeddingPlot:
     """Draw the pixel features of labelled images in two dimensions, coloured by label, before and after training.
@@ -110,6 +112,7 @@ class EmbeddingPlot:
             for label in np.unique(labels):
                 axes.scatter(*points[labels == label].T, s=6, label=f"label {label}")
             axes.set(title=f"{when} training", xticks=[], yticks=[])
-        axes.legend()
+        if len(np.unique(labels)) <= MOST_IN_LEGEND:
+            axes.legend()
         figure.suptitle(f"Pixel features of labelled training images ({self.method.upper()})")
         return figure

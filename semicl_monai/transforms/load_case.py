@@ -12,6 +12,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import ImageReader, MetaTensor
 from monai.transforms import LoadImaged
+from monai.utils import MetaKeys
 
 from semicl_monai.utils import InputError
 
@@ -65,7 +66,13 @@ class LoadCased(LoadImaged):
         stray_values: Mapping[Any, Any] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, reader="NibabelReader", image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
+        super().__init__(
+            keys,
+            reader="NibabelReader",
+            image_only=True,
+            ensure_channel_first=True,
+            allow_missing_keys=allow_missing_keys,
+        )
         unknown = [key for key in self.keys if key not in (image_key, label_key)]
         if unknown:
             raise InputError(f"keys must be '{image_key}' or '{label_key}', got {unknown[0]!r}.")
@@ -138,7 +145,11 @@ class LoadCased(LoadImaged):
         except Exception as error:  # what a broken file makes nibabel and zlib raise is no closed list
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
-        return loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
+        volume = loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
+        if isinstance(volume, MetaTensor):
+            # of a 4-D file whose first two axes are not x and y, MONAI 1.6.1 could not save a mask otherwise
+            volume.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = float("nan")
+        return volume
 
     def _check_image(self, image: MetaTensor, where: str) -> None:
         if image.ndim != 4 or image.shape[0] != self.in_channels or 0 in image.shape:

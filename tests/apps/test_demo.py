@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -41,6 +42,27 @@ def test_every_step_is_printed_as_the_command_that_runs(tmp_path, monkeypatch, c
     assert all(f"$ {shlex.join(['python', *command[1:]])}" in output for command in called)
     assert "4 SYNTHETIC volumes" in output
     assert str(tmp_path / "pretrained/models/model.pt") in output
+
+
+@pytest.mark.parametrize("kind", ["ct", "mri"])
+def test_the_heart_is_shown_on_a_heart(tmp_path, monkeypatch, capsys, summary, kind):
+    called = []
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, check: called.append(command) or SimpleNamespace(returncode=0)
+    )
+    for name in ("pretrained", "scratch"):
+        summary(tmp_path / name, 0.8)
+    bundle = Path(__file__).parents[2] / "bundles" / f"whole_heart_{kind}_segmentation"
+    demo(str(tmp_path), bundle=str(bundle))
+    assert all(str(bundle) in " ".join(command) for command in called)
+    (images,) = (option for option in called[-1] if option.startswith("--dataset_dir"))
+    assert list(Path(images.partition("=")[2]).glob(f"{kind[:2]}_test_*_image.nii.gz"))
+
+
+def test_a_bundle_without_synthetic_data_is_refused(tmp_path):
+    (tmp_path / "own/configs").mkdir(parents=True)
+    with pytest.raises(InputError, match="bundle must be one of hippocampus_mri_segmentation, .* got 'own'"):
+        demo(str(tmp_path), bundle=str(tmp_path / "own"))
 
 
 def test_a_step_that_fails_ends_the_demonstration_with_its_exit_code(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
+import semicl_monai
 from semicl_monai.apps.export_bundle import FILES, MULTI_GPU, NAMES, export_bundle, export_config
 from semicl_monai.utils import InputError
 
@@ -24,6 +25,12 @@ def test_there_is_a_bundle_to_check():
     assert BUNDLES
 
 
+@pytest.mark.parametrize("shipped", BUNDLES, ids=lambda path: path.name)
+def test_the_logging_of_all_bundles_is_one(shipped):
+    source = Path(semicl_monai.__file__).with_name("configs") / "logging.conf"
+    assert (shipped / "configs/logging.conf").read_text() == source.read_text()
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shipped", BUNDLES, ids=lambda path: path.name)
 def test_what_ships_is_what_is_exported(shipped, name):
@@ -33,10 +40,10 @@ def test_what_ships_is_what_is_exported(shipped, name):
 def test_export_writes_all_files(bundle, capsys):
     export_bundle(str(bundle))
     written = sorted(path.name for path in (bundle / "configs").iterdir())
-    assert written == sorted(f"{name}.json" for name in NAMES)
+    assert written == sorted([*(f"{name}.json" for name in NAMES), "logging.conf"])
     for name in NAMES:
         assert (bundle / "configs" / f"{name}.json").read_text() == export_config(bundle, name)
-    assert capsys.readouterr().out.count("wrote ") == len(NAMES)
+    assert capsys.readouterr().out.count("wrote ") == len(NAMES) + 1
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,4 +1,4 @@
-"""A tiny synthetic data set, and the bundle at a size that runs in a second."""
+"""Tiny synthetic data sets, and a bundle at a size that runs in a second."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import monai
 import pytest
-from monai.bundle import ConfigWorkflow
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
 
-from semicl_monai.data import make_synthetic_hippocampus
+from semicl_monai.data import make_synthetic_hippocampus, make_synthetic_whole_heart, mmwhs_sections
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"
+HEARTS = {"whole_heart_ct_segmentation": "ct", "whole_heart_mri_segmentation": "mr"}
 TINY = {
     "network_def::features": [4, 4, 8, 8, 8, 4],
     "roi_size": [32, 32],
@@ -28,21 +30,65 @@ def dataset_dir(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="session")
+def heart_dir(tmp_path_factory):
+    """Both modalities in the challenge's layout: oblique, anisotropic, axial CT, coronal and sagittal MR."""
+    folder = tmp_path_factory.mktemp("data") / "heart"
+    for modality in HEARTS.values():
+        make_synthetic_whole_heart(folder, modality, num_train=8, num_test=2, spatial_size=(24, 24, 16))
+    return folder
+
+
 @pytest.fixture
-def config():
+def bundle():
+    """Return the folder of the bundle that is run; a test module that runs others has a fixture of this name."""
+    return BUNDLE
+
+
+@pytest.fixture
+def data_dir(bundle, request):
+    """Return the folder of a data set of the bundle's kind."""
+    return request.getfixturevalue("heart_dir" if bundle.name in HEARTS else "dataset_dir")
+
+
+@pytest.fixture
+def images_dir(bundle, data_dir):
+    """Return the folder of the data set that holds images to segment and nothing else."""
+    return data_dir / (f"{HEARTS[bundle.name]}_test" if bundle.name in HEARTS else "imagesTs")
+
+
+@pytest.fixture
+def records(bundle, data_dir):
+    """Return the files of each labelled volume, as a client that keeps lists of its own names them."""
+    if bundle.name in HEARTS:
+        training = mmwhs_sections(data_dir, HEARTS[bundle.name])["training"]
+        return [{key: record[key] for key in ("image", "label")} for record in training]
+    images = sorted((data_dir / "imagesTr").glob("*.nii.gz"))
+    return [{"image": str(image), "label": str(data_dir / "labelsTr" / image.name)} for image in images]
+
+
+@pytest.fixture
+def kind_options(bundle, tmp_path):
+    """Return the options that keep the bundle's kind of data small, and what is written out of the bundle's folder."""
+    return {"spacing": [9.0, 9.0, 9.0], "cache_dir": str(tmp_path / "cache")} if bundle.name in HEARTS else {}
+
+
+@pytest.fixture
+def config(bundle):
     """Return the path of a config file of the bundle."""
-    return lambda name: BUNDLE / "configs" / f"{name}.json"
+    return lambda name: bundle / "configs" / f"{name}.json"
 
 
 @pytest.fixture
-def workflow(config, dataset_dir, tmp_path):
+def workflow(config, data_dir, kind_options, tmp_path):
     """Build a stage of the bundle as the runner does, tiny, with its output in ``tmp_path``."""
 
     def build(name, **options):
         run_id = name if name in ("pretrain", "evaluate") else "run"
         size = TINY_TRAINING if name in ("pretrain", "train") else TINY
         fraction = {} if name == "inference" else {"labelled_fraction": 2}
-        given = {"dataset_dir": str(dataset_dir), "output_dir": str(tmp_path), **size, **fraction, **options}
+        where = {"dataset_dir": str(data_dir), "output_dir": str(tmp_path)}
+        given = {**where, **size, **fraction, **kind_options, **options}
         kind = "train" if name in ("pretrain", "train") else "infer"
         return ConfigWorkflow(str(config(name)), run_id=run_id, logging_file=False, workflow_type=kind, **given)
 
@@ -69,13 +115,26 @@ def run_stage(workflow):
 
 
 @pytest.fixture
-def command(config, dataset_dir, tmp_path):
+def weights(config, tmp_path):
+    """Write the weights of a tiny untrained network that answers every class somewhere."""
+    parser = ConfigParser()
+    parser.read_config(str(config("inference")))
+    parser["network_def::features"] = TINY["network_def::features"]
+    torch.manual_seed(0)
+    network = parser.get_parsed_content("network_def")
+    torch.nn.init.zeros_(network.final_conv.bias)  # no class is ahead
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    return tmp_path / "weights.pt"
+
+
+@pytest.fixture
+def command(config, data_dir, kind_options, tmp_path):
     """Return the command line of a stage, as a user would type it."""
 
     def line(name, **options):
         run_id = name if name in ("pretrain", "evaluate") else "run"
         size = TINY_TRAINING if name in ("pretrain", "train") else TINY
-        given = {"dataset_dir": dataset_dir, "output_dir": tmp_path / "cli", **size, **options}
+        given = {"dataset_dir": data_dir, "output_dir": tmp_path / "cli", **size, **kind_options, **options}
         arguments = [f"--{key}={value}" for key, value in given.items() if value is not None]
         return [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(config(name)), *arguments]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from typing import Any
 
 import nibabel
 import numpy as np
+
+from semicl_monai.apps.export_bundle import export_bundle
 
 REPOSITORY = Path(__file__).parents[2]
 # MONAI Label may live in an environment of its own: torchvision, which it needs, has no build for torch without CUDA.
@@ -35,6 +38,18 @@ def download_app(folder: Path) -> Path:
     options = ["apps", "--download", "--name", "monaibundle", "--output", str(folder)]
     subprocess.run([PYTHON, "-m", "monailabel.main", *options], check=True, capture_output=True, cwd=folder)
     return folder / "monaibundle"
+
+
+def small_bundle(folder: Path, features: list[int], **task: Any) -> Path:
+    """Copy the bundle of the folder's name, with a network that trains in seconds and a task that differs a little."""
+    shutil.copytree(
+        REPOSITORY / "bundles" / folder.name, folder, ignore=shutil.ignore_patterns("models", "eval", "cache")
+    )
+    content = json.loads((folder / "task.json").read_text())
+    content["network_def"]["features"] = features
+    (folder / "task.json").write_text(json.dumps({**content, **task}))
+    export_bundle(str(folder))
+    return folder
 
 
 class LabelServer:

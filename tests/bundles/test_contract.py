@@ -1,19 +1,46 @@
-"""What the runner, the model zoo and MONAI Label ask of the bundle's files."""
+"""What the runner, the model zoo and MONAI Label ask of the files of every bundle."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
 from monai.handlers import from_engine
+from monai.transforms import Compose, LoadImaged, SaveImaged
+
+BUNDLES = sorted(task.parent for task in (Path(__file__).parents[2] / "bundles").glob("*/task.json"))
+FEATURES = [4, 4, 8, 8, 8, 4]
+
+
+@pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
+def bundle(request):
+    return request.param
+
+
+@pytest.fixture
+def parser(config, kind_options):
+    """Read a config file as a client does, with the options of a small network and of the bundle's kind of data."""
+
+    def read(name, **options):
+        parser = ConfigParser()
+        parser.read_config(str(config(name)))
+        for key, value in {"network_def::features": FEATURES, **kind_options, **options}.items():
+            parser[key] = value
+        return parser
+
+    return read
 
 
 @pytest.mark.parametrize("name", ["pretrain", "train", "evaluate", "inference"])
-def test_a_stage_has_every_property_monai_asks_for(run_stage, workflow, dataset_dir, name):
+def test_a_stage_has_every_property_monai_asks_for(run_stage, workflow, images_dir, name):
     if name in ("train", "evaluate", "inference"):
         run_stage("train", pretrained="none", validation="none")
-    options = {"train": {"pretrained": "none"}, "inference": {"dataset_dir": str(dataset_dir / "imagesTs")}}
+    options = {"train": {"pretrained": "none"}, "inference": {"dataset_dir": str(images_dir)}}
     built = workflow(name, **options.get(name, {}))
     built.initialize()
     assert built.check_properties() == []
@@ -27,28 +54,73 @@ def test_training_and_inference_build_the_same_network(config):
 
 def test_training_and_inference_scale_intensities_and_slide_the_window_alike(config):
     train, inference = (json.loads(config(name).read_text()) for name in ("train", "inference"))
-    of_training, of_inference = train["deterministic_transforms"], inference["preprocessing"]["transforms"]
-    kept = ("ScaleIntensityRangePercentilesd",)
-    assert [t for t in of_training if t["_target_"] in kept] == [t for t in of_inference if t["_target_"] in kept]
+    for transforms in (train["deterministic_transforms"], inference["preprocessing"]["transforms"]):
+        assert [t for t in transforms if "ScaleIntensity" in str(t) or "scaling" in str(t)] == ["%scaling"]
+    assert train["scaling"] == inference["scaling"]
+    assert "ScaleIntensity" in train["scaling"]["_target_"]
     assert train["validate"]["inferer"] == inference["inferer"]
 
 
-def test_a_client_that_brings_its_own_lists_needs_no_data_set(config, dataset_dir, tmp_path):
-    records = [
-        {"image": str(path), "label": str(path).replace("imagesTr", "labelsTr")} for path in _volumes(dataset_dir)
-    ]
-    parser = ConfigParser()
-    parser.read_config(str(config("train")))
-    parser["bundle_root"], parser["device"], parser["pretrained"] = str(tmp_path), "$torch.device('cpu')", "none"
-    parser["train::dataset::data"], parser["validate::dataset::data"] = records[:1], records[1:2]
-    parser["train::trainer::max_epochs"], parser["dataset_dir"] = 1, "nowhere"
-    parser["iterations_per_epoch"], parser["network_def::features"] = 1, [4, 4, 8, 8, 8, 4]
-    parser.get_parsed_content("train::trainer").run()
+def test_every_stage_makes_the_same_of_an_image(parser, records):
+    ids = {
+        "pretrain": ["first::deterministic_transforms", "train::deterministic_transforms"],
+        "train": ["train::deterministic_transforms", "validate::preprocessing"],
+        "evaluate": ["preprocessing"],
+        "inference": ["preprocessing"],
+    }
+    made = []
+    for name, of_stage in ids.items():
+        read = parser(name, roi_size=[8, 8], dataset_dir="nowhere")  # smaller than any volume: nothing is padded
+        for key in of_stage:
+            transforms = read.get_parsed_content(key)
+            prepare = Compose(transforms) if isinstance(transforms, list) else transforms
+            made.append(torch.as_tensor(prepare(records[-1])["image"]))
+    assert 0 <= made[0].min() < made[0].max() <= 1
+    assert all(torch.equal(image, made[0]) for image in made)
+
+
+def test_a_client_that_brings_its_own_lists_needs_no_data_set(parser, records, tmp_path):
+    read = parser("train")
+    read["bundle_root"], read["device"], read["pretrained"] = str(tmp_path), "$torch.device('cpu')", "none"
+    read["train::dataset::data"], read["validate::dataset::data"] = records[:1], records[1:2]
+    read["train::trainer::max_epochs"], read["dataset_dir"] = 1, "nowhere"
+    read["iterations_per_epoch"] = 1
+    read.get_parsed_content("train::trainer").run()
     assert (tmp_path / "models/model.pt").is_file()
 
 
-def _volumes(dataset_dir):
-    return sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
+def test_monai_label_segments_by_the_ids_it_reads_alone(run_stage, parser, weights, images_dir, tmp_path, monkeypatch):
+    image = min(images_dir.glob("*.nii.gz"))
+    run_stage("inference", dataset_dir=str(image), weights=str(weights))
+    (file,) = (tmp_path / "eval/predictions").iterdir()
+    expected = np.asarray(nib.load(file).dataobj)
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    read = parser("inference", roi_size=[32, 32], dataset_dir="nowhere", bundle_root=str(tmp_path))
+    mask = segment_as_monai_label(read, image, weights)
+    assert len(np.unique(expected)) > 2
+    assert np.array_equal(mask[0], expected)
+    np.testing.assert_allclose(mask.affine, nib.load(image).affine, atol=1e-4)
+    assert list(Path.cwd().iterdir()) == []
+
+
+def segment_as_monai_label(parser, image, weights):
+    """Do what its ``BundleInferTask`` does with a config, but for the last step: it writes the mask itself."""
+    network = parser.get_parsed_content("network_def").eval()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    parser["device"] = "cpu"  # a string
+    # image_path is its addition to what the client has sent; the transforms see all of it
+    sample = {"model": "a_model", "image": str(image), "device": "cpu", "image_path": str(image)}
+    for transform in parser.get_parsed_content("preprocessing").transforms:
+        if isinstance(transform, LoadImaged):
+            transform._loader.image_only = False
+        sample = transform(sample)
+    with torch.no_grad():
+        sample["pred"] = parser.get_parsed_content("inferer")(sample["image"][None], network)[0]
+    for transform in parser.get_parsed_content("postprocessing").transforms:
+        sample = sample if isinstance(transform, SaveImaged) else transform(sample)
+    return sample["pred"]
 
 
 def test_training_has_one_run_list_only(config):
@@ -64,6 +136,7 @@ def test_the_loss_of_a_step_is_where_the_tracking_of_the_runner_looks_for_it(run
     assert isinstance(from_engine(["loss"], first=True)(output), float)
 
 
+@pytest.mark.parametrize("bundle", BUNDLES[:1], indirect=True)
 def test_the_runner_tracks_a_stage_with_mlflow(workflow, tmp_path):
     mlflow = pytest.importorskip("mlflow", reason="mlflow is in the extra 'tracking'")
     built = workflow("train", pretrained="none", validation="none", tracking="mlflow")

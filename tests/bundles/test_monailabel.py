@@ -7,7 +7,6 @@ import json
 import math
 import os
 import shutil
-from pathlib import Path
 
 import label_server
 import nibabel
@@ -15,14 +14,12 @@ import numpy as np
 import pytest
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
-from semicl_monai.apps.export_bundle import export_bundle
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.data import make_synthetic_hippocampus
 
-BUNDLES = Path(__file__).parents[2] / "bundles"
 NUM_STUDIES, NUM_LABELLED = 8, 3
 NAME = "hippocampus_mri_segmentation"
-SMALL = {"iterations_per_epoch": 20, "batch_size": 2, "learning_rate": 0.005}
+SMALL = {"features": [8, 16, 32, 64, 64, 8], "iterations_per_epoch": 20, "batch_size": 2, "learning_rate": 0.005}
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +50,10 @@ def server(studies, tmp_path_factory):
         pytest.skip("MONAI Label is in the extra 'label'; name its interpreter with SEMICL_LABEL_PYTHON")
     work = tmp_path_factory.mktemp("label")
     app = label_server.download_app(work)
-    monailabel_app(str(app), str(_small_bundle(work / NAME)))
+    monailabel_app(str(app), str(label_server.small_bundle(work / NAME, **SMALL)))
     models = [NAME, f"{NAME}_pretraining"]
     with label_server.LabelServer(app, studies[0], models, epistemic_model=NAME) as running:
         yield running
-
-
-def _small_bundle(folder):
-    """The bundle with a network that trains in seconds."""
-    shutil.copytree(BUNDLES / NAME, folder, ignore=shutil.ignore_patterns("models", "eval"))
-    task = json.loads((folder / "task.json").read_text())
-    task["network_def"]["features"] = [8, 16, 32, 64, 64, 8]
-    (folder / "task.json").write_text(json.dumps({**task, **SMALL}))
-    export_bundle(str(folder))
-    return folder
 
 
 def as_slicer_asks(server, trainer, **changed):

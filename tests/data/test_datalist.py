@@ -316,3 +316,60 @@ def test_a_lazy_datalist_reads_nothing_before_a_list_is_asked_for(tmp_path):
         _ = lists.training
     with pytest.raises(AttributeError, match="SegmentationDatalist has no attribute 'trainnig'"):
         _ = lists.trainnig
+
+
+def test_another_ratio_cuts_other_parts(root):
+    split = SegmentationDatalist(root, ratio=[2, 1, 2]).split
+    assert {part: len(found) for part, found in split.items()} == {
+        "labelled": 4,
+        "unlabelled": 0,
+        "validation": 2,
+        "test": 4,
+    }
+
+
+def test_of_a_given_part_the_ratio_does_not_count(tmp_path):
+    root = write(tmp_path, training=entries("Tr", names("a", 9)), test=entries("Ts", ["t0"]))
+    split = SegmentationDatalist(root, ratio=(2, 1, 5)).split
+    assert (len(split["labelled"]), len(split["validation"]), split["test"]) == (6, 3, ["t0"])
+
+
+def test_a_ratio_that_is_none_is_refused_with_the_file(root):
+    with pytest.raises(InputError, match=r"dataset\.json: ratio must be three numbers .*got \(0, 1, 1\)"):
+        SegmentationDatalist(root, ratio=(0, 1, 1))
+
+
+def test_a_layout_lists_the_cases_and_no_file_is_looked_for(root, monkeypatch):
+    asked = []
+
+    def layout(folder):
+        asked.append(folder)
+        records = {part: [] for part in ("training", "unlabelled", "validation", "test")}
+        for case in names("a", 5):
+            files = {key: str(folder / f"{key}sTr" / f"{case}.nii.gz") for key in ("image", "label")}
+            records["training"].append({**files, "case": f"case {case}"})
+        records["unlabelled"].append({"image": str(folder / "imagesTr/a09.nii.gz"), "case": "bare"})
+        return records
+
+    (root / "dataset.json").unlink()
+    monkeypatch.chdir(root.parent)
+    datalist = SegmentationDatalist("task", layout=layout, labelled_fraction=1, download=True)
+    assert asked == [root]
+    assert [len(found) for found in datalist.split.values()] == [1, 3, 1, 1]
+    assert datalist.split["unlabelled"][-1] == "bare"
+    assert datalist.labelled[0]["image"].startswith(str(root / "imagesTr"))
+    with pytest.raises(InputError, match=rf"{root}: the training part is empty"):
+        SegmentationDatalist(root, layout=lambda folder: {**layout(folder), "training": []})
+
+
+def test_a_missing_file_of_several_is_refused_by_case_and_path(tmp_path):
+    images = {case: [f"i/{case}_000{channel}.nii.gz" for channel in range(3)] for case in names("a", 5)}
+    content = {"training": [{"image": image, "label": f"l/{case}.nii.gz"} for case, image in images.items()]}
+    for file in [file for entry in content["training"] for file in (*entry["image"], entry["label"])]:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert all(len(record["image"]) == 3 for record in SegmentationDatalist(tmp_path).training)
+    (tmp_path / "i/a02_0001.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"case a02: image file not found: .*i/a02_0001\.nii\.gz"):
+        SegmentationDatalist(tmp_path)

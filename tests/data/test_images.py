@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from semicl_monai.data import case_name, list_images, studies_beside
+from semicl_monai.data.images import refuse_repeated_cases
 from semicl_monai.utils import InputError
 
 
@@ -70,3 +71,61 @@ def test_the_studies_beside_some_are_all_of_their_folders(tmp_path):
 def test_without_a_study_there_is_no_folder_to_look_in():
     with pytest.raises(InputError, match="wanted at least one labelled study, got none"):
         studies_beside([])
+
+
+@pytest.mark.parametrize(
+    ("files", "case"),
+    [
+        (["x/a_0000.nii.gz", "x/a_0001.nii.gz"], "a"),
+        (["a_t1.nii", "a_t2.nii"], "a_t1"),
+        (("a_0001.nii", "a_0000.nii"), "a_0001"),
+        (["a_0000.nii.gz"], "a"),
+    ],
+)
+def test_a_case_in_several_files_is_named_like_the_first_without_channel_0(files, case):
+    assert case_name(files) == case
+
+
+def test_a_case_in_one_file_keeps_its_number():
+    assert case_name("a_0000.nii.gz") == "a_0000"
+
+
+def test_files_named_by_channel_are_one_image_a_case(tmp_path):
+    touch(tmp_path, *(f"{case}_{channel:04d}.nii.gz" for case in "ba" for channel in (1, 0)))
+    assert list_images(tmp_path, in_channels=2) == [
+        {"image": [str(tmp_path / f"{case}_{channel:04d}.nii.gz") for channel in (0, 1)], "case": case} for case in "ab"
+    ]
+
+
+def test_of_one_channel_the_image_is_its_file(tmp_path):
+    touch(tmp_path, "a_0000.nii.gz", "b_0000.nii")
+    assert list_images(tmp_path) == [
+        {"image": str(tmp_path / "a_0000.nii.gz"), "case": "a"},
+        {"image": str(tmp_path / "b_0000.nii"), "case": "b"},
+    ]
+
+
+@pytest.mark.parametrize("names", [["a_0000.nii.gz", "b.nii.gz"], ["a_0000.nii.gz", "a_0002.nii.gz"], ["a_000.nii.gz"]])
+def test_where_a_file_is_not_named_by_a_channel_each_is_an_image(tmp_path, names):
+    touch(tmp_path, *names)
+    found = list_images(tmp_path, in_channels=2)
+    assert [record["image"] for record in found] == [str(tmp_path / name) for name in names]
+    assert [record["case"] for record in found] == [name.removesuffix(".nii.gz") for name in names]
+
+
+def test_a_missing_channel_is_refused(tmp_path):
+    touch(tmp_path, "a_0000.nii", "a_0001.nii", "b_0001.nii")
+    with pytest.raises(InputError, match="case b: wanted the channels 0000 to 0001, got 0001"):
+        list_images(tmp_path, in_channels=2)
+
+
+def test_a_channel_that_is_there_twice_is_refused(tmp_path):
+    touch(tmp_path, "a_0000.nii", "a_0000.nii.gz")
+    with pytest.raises(InputError, match=r"got 'a_0000' for .*a_0000\.nii and .*a_0000\.nii\.gz"):
+        list_images(tmp_path)
+
+
+def test_two_images_in_files_a_channel_of_one_case_are_refused(tmp_path):
+    records = [{"image": [f"{folder}/a_0000.nii", f"{folder}/a_0001.nii"], "case": "a"} for folder in "xy"]
+    with pytest.raises(InputError, match=r"got 'a' for x/a_0000\.nii and y/a_0000\.nii"):
+        refuse_repeated_cases(records)

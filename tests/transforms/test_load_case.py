@@ -365,11 +365,17 @@ def test_one_file_may_be_a_list_and_may_have_a_label(sample):
         assert torch.equal(loaded[key], load(sample)[key])
 
 
-def test_channels_can_be_prepared_and_a_prediction_inverted_and_saved(channels, tmp_path):
+PERMUTED = nib.affines.from_matvec(np.array([[0, 0, -1.7], [-0.8, 0, 0], [0, 1.1, 0]]), [5, -4, 3])
+
+
+@pytest.mark.parametrize("in_one_file", [False, True])
+@pytest.mark.parametrize("affine", [AFFINE, PERMUTED], ids=["diagonal", "permuted"])
+def test_channels_can_be_prepared_and_a_prediction_inverted_and_saved(channels, tmp_path, affine, in_one_file):
     sample, volumes = channels
-    affine = nib.affines.from_matvec(np.array([[0, 0, -1.7], [-0.8, 0, 0], [0, 1.1, 0]]), [5, -4, 3])
     for file, volume in zip(sample["image"], volumes, strict=True):
         save(file, volume, affine)
+    if in_one_file:
+        sample = {"image": save(sample["image"][0], np.moveaxis(volumes, 0, -1), affine)}
     preprocessing = Compose(
         [
             LoadCased("image", num_classes=3, in_channels=2),

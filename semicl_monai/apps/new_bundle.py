@@ -1,0 +1,120 @@
+"""A bundle for anyone's own data."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib.metadata import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from semicl_monai.apps.bundle_metadata import bundle_metadata
+from semicl_monai.apps.export_bundle import as_text, write_configs
+from semicl_monai.apps.plan_task import plan_task
+from semicl_monai.data import Fingerprint, SegmentationDatalist, read_description, take_fingerprint
+from semicl_monai.utils import InputError
+
+TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
+
+
+def new_bundle(
+    name: str,
+    dataset_dir: str,
+    datalist: str = "dataset.json",
+    labelled_fraction: float | int | str = 1.0,
+    split_seed: int = 0,
+    modality: str | None = None,
+    folder: str = "bundles",
+) -> None:
+    """Write a bundle for the data in a folder: what differs from other bundles is measured on its training images.
+
+    Channels, classes, spacing, intensities and the size of slices stand as plain numbers in ``task.json`` and in the
+    configs. No image or label that ``split_seed`` holds out for validation or test is opened, and no label beyond
+    ``labelled_fraction``.
+
+    Args:
+        name: of the bundle, by MONAI's rule ``<organ>_<modality>_<task>``, as in ``kidney_ct_segmentation``.
+        dataset_dir: a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net's raw data, or with a
+            JSON file of lists. Training images without a label are unlabelled ones.
+        datalist: the JSON file, absolute or relative to ``dataset_dir``.
+        labelled_fraction: share (``0.05``) or number (``6``) of the labelled training images whose labels are used.
+        split_seed: of the split into training, validation and test, 3:1:1.
+        modality: ``CT`` for images in Hounsfield units; by default what the JSON file says of the channels.
+        folder: where the bundle's folder is made.
+
+    Raises:
+        InputError: When there is such a folder, or the data cannot be used.
+    """
+    target = _target(str(name), Path(folder).expanduser())
+    source = Path(dataset_dir).expanduser().absolute()
+    if not (source / datalist).is_file():
+        raise InputError(f"{source / datalist} is not there: wanted a JSON file that tells what the folder holds.")
+    lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed)
+    channels, names = read_description(source / datalist)
+    fingerprint = take_fingerprint(lists.training, lists.labelled)
+    channels = [modality] if modality else channels
+    where = {"dataset_dir": str(source), "datalist_file": datalist}
+    split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
+    task = {**where, **split, **plan_task(fingerprint, channels, names)}
+    _write_whole(target, task, channels)
+    print(_summary(target, task, lists, fingerprint))
+
+
+def _target(name: str, folder: Path) -> Path:
+    if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
+        raise InputError(
+            f"name must be small letters, digits and single '_', as in kidney_ct_segmentation, got '{name}'."
+        )
+    taken = re.search("deepedit|deepgrow|detection|classification|_pretraining$", name)
+    if taken:
+        raise InputError(f"name must not hold '{taken[0]}', by which MONAI Label tells other models, got '{name}'.")
+    if (folder / name).exists():
+        raise InputError(f"{folder / name} is there already: move it away, or give another name.")
+    return folder / name
+
+
+def _write_whole(target: Path, task: dict[str, Any], channels: list[str]) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target.parent, prefix=".") as folder:
+            draft = Path(folder) / target.name
+            _write(draft, task, channels)
+            os.replace(draft, target)
+    except OSError as error:
+        raise InputError(f"the bundle cannot be written to {target}: {error.strerror}.") from error
+
+
+def _write(folder: Path, task: dict[str, Any], channels: list[str]) -> None:
+    (folder / "docs").mkdir(parents=True)
+    (folder / "task.json").write_text(as_text(task))
+    write_configs(folder)
+    (folder / "configs" / "metadata.json").write_text(as_text(bundle_metadata(folder.name, task, channels)))
+    (folder / "LICENSE").write_text(_license())
+    readme = TEMPLATE.read_text().format(name=folder.name, classes=", ".join(task["class_names"]))
+    (folder / "docs" / "README.md").write_text(readme)
+    (folder / "docs" / "data_license.txt").write_text("The terms of the data are not known: write them here.\n")
+
+
+def _license() -> str:
+    return next(file for file in files("semicl-monai") or [] if file.name == "LICENSE").read_text()
+
+
+def _summary(target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint) -> str:
+    counts = {part: len(cases) for part, cases in lists.split.items()}
+    scaling = {key: value for key, value in task["scaling"].items() if key not in ("_target_", "keys")}
+    configs = target / "configs"
+    return f"""
+{target}, by {len(lists.training)} training images:
+  cases      {", ".join(f"{count} {part}" for part, count in counts.items())}
+  channels   {found.channels}
+  classes    {", ".join(task["class_names"])}
+  spacing    {task.get("spacing") or "as it is"}
+  slices     {task["roi_size"]} pixels, across axis {task.get("slice_axis", 2)}
+  intensity  {task["scaling"]["_target_"]} {scaling}
+Look at {target / "task.json"}; after a change of it: python -m semicl_monai export_bundle {target}
+
+python -m monai.bundle run pretrain --config_file {configs / "pretrain.json"}
+python -m monai.bundle run          --config_file {configs / "train.json"}
+python -m monai.bundle run evaluate --config_file {configs / "evaluate.json"}
+python -m monai.bundle run          --config_file {configs / "inference.json"} --dataset_dir FOLDER_OF_IMAGES"""

@@ -1,0 +1,54 @@
+"""The names a data set's own ``dataset.json`` gives its channels and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from semicl_monai.data.sections import read_json
+from semicl_monai.utils import InputError
+
+
+def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
+    """Return the names of the channels and of the label values, background left out; nothing of what it does not name.
+
+    Both forms are known, the Decathlon's ``{"1": "Anterior"}`` and nnU-Net's ``{"Anterior": 1}``.
+
+    Args:
+        file: a ``dataset.json``.
+
+    Raises:
+        InputError: When a label stands for several values, as the regions of nnU-Net do, for no whole number, or for
+            voxels to ignore, two stand for the same, or a name would be run as code in a config.
+    """
+    content = read_json(Path(file), "datalist")
+    channels = content.get("channel_names") or content.get("modality") or {}
+    names = list(channels.values()) if isinstance(channels, Mapping) else [channels]
+    given = content.get("labels") or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"{file}: 'labels' must be an object of names and values, got a {type(given).__name__}.")
+    labels: dict[int, str] = {}
+    for key, entry in given.items():
+        value, name = _value_and_name(key, entry, file)
+        if value in labels:
+            raise InputError(f"{file}: 'labels' must differ, got {value} for {labels[value]} and {name}.")
+        labels[value] = name
+    labels.pop(0, None)
+    _refuse_code([*names, *labels.values()], file)
+    return [str(name) for name in names], labels
+
+
+def _value_and_name(key: str, entry: Any, file: str | Path) -> tuple[int, str]:
+    value, name = (key, entry) if str(key).isdecimal() and isinstance(entry, str) else (entry, key)
+    if not str(value).isdecimal():
+        raise InputError(f"{file}: 'labels' must name one whole number each, got {value!r} for {name}.")
+    if str(name) == "ignore":
+        raise InputError(f"{file}: 'labels' must not hold nnU-Net's 'ignore': voxels cannot be left out.")
+    return int(value), str(name)
+
+
+def _refuse_code(names: Iterable[Any], file: str | Path) -> None:
+    for name in names:
+        if str(name).startswith(("$", "@", "%")):
+            raise InputError(f"{file}: a name must not begin with $, @ or %, which configs run, got {name!r}.")

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from monai.bundle import ConfigParser
+
+from semicl_monai.apps.plan_task import plan_task
+from semicl_monai.data import Fingerprint
+from semicl_monai.transforms import LoadCased
+from semicl_monai.utils import InputError
+
+ISOTROPIC = (1.0, 1.0, 1.0)
+BRAIN = (100, 200, 40)
+
+
+def of(shapes=(BRAIN,), spacings=(ISOTROPIC,), values=(1, 2), foreground=None, in_channels=1):
+    """What is measured of some images, whose foreground does not matter unless it is given."""
+    foreground = foreground or [np.arange(10.0 * in_channels).reshape(10, in_channels)] * 2
+    sizes = np.broadcast_arrays(np.array(shapes), np.array(spacings))
+    return Fingerprint(foreground[0].shape[1], *sizes, values, tuple(foreground))
+
+
+def plan(channels=(), names=None, **found):
+    return plan_task(of(**found), channels, names or {})
+
+
+def test_what_is_as_in_most_bundles_is_not_written():
+    task = plan()
+    assert set(task) == {"class_names", "roi_size", "scaling", "shift_range", "noise_std", "network_def"}
+
+
+def test_images_of_one_spacing_stay_as_they_are():
+    assert "spacing" not in plan(spacings=[(0.7, 0.7, 5.0)] * 3)
+    assert "spacing" not in plan(spacings=[(1.0, 1.0, 1.0), (1.009, 1.0, 0.991), (1.0, 1.0, 1.0)])
+
+
+def test_other_images_are_brought_to_the_median_spacing_in_three_digits():
+    assert plan(spacings=[(0.5, 0.5, 1.0), (0.71234, 0.8, 1.0), (2.0, 2.0, 10.0)])["spacing"] == [0.712, 0.8, 1.0]
+    assert plan(spacings=[ISOTROPIC, ISOTROPIC, (1.011, 1.0, 1.0)])["spacing"] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "axis"),
+    [
+        ((1.0, 1.0, 1.0), 2),
+        ((1.0, 1.0, 5.0), 2),
+        ((5.0, 1.0, 1.0), 0),
+        ((1.0, 5.0, 1.0), 1),
+        ((1.5, 1.0, 1.0), 2),  # not more than 1.5 times
+        ((1.51, 1.0, 1.0), 0),
+        ((3.0, 1.0, 2.5), 2),  # not of the larger other one
+        ((1.0, 5.0, 0.2), 1),
+    ],
+)
+def test_slices_are_taken_across_an_axis_much_coarser_than_the_others(spacing, axis):
+    assert plan(spacings=[spacing]).get("slice_axis", 2) == axis
+
+
+def test_the_axis_is_that_of_the_median_spacing():
+    assert plan(spacings=[(5.0, 1.0, 1.0), (5.0, 1.0, 1.0), (1.0, 1.0, 9.0)])["slice_axis"] == 0
+
+
+@pytest.mark.parametrize(
+    ("spacing", "size"), [((1.0, 1.0, 1.0), [112, 208]), ((5.0, 1.0, 1.0), [208, 48]), ((1.0, 5.0, 1.0), [112, 48])]
+)
+def test_a_slice_is_as_large_as_the_image_beside_its_axis(spacing, size):
+    assert plan(spacings=[spacing])["roi_size"] == size
+
+
+@pytest.mark.parametrize(
+    ("voxels", "size"),
+    [(1, 32), (32, 32), (33, 48), (48, 48), (49, 64), (240, 240), (241, 256), (256, 256), (512, 256)],
+)
+def test_a_slice_has_whole_steps_of_16_from_32_to_256(voxels, size):
+    assert plan(shapes=[(voxels, 64, 40)])["roi_size"] == [size, 64]
+
+
+def test_a_slice_is_as_large_as_the_median_image():
+    assert plan(shapes=[(40, 90, 10), (60, 50, 10), (200, 70, 10)])["roi_size"] == [64, 80]
+
+
+def test_the_size_is_that_after_resampling():
+    shapes, spacings = [(100, 40, 9), (50, 80, 9), (50, 80, 9)], [(1.0, 1.0, 9.0), (2.0, 0.5, 9.0), (2.0, 0.5, 9.0)]
+    task = plan(shapes=shapes, spacings=spacings)
+    assert task["spacing"] == [2.0, 0.5, 9.0]
+    assert task["roi_size"] == [64, 80]  # 50 by 80 voxels in all three
+
+
+def test_a_spacing_that_is_rounded_adds_no_step():
+    task = plan(shapes=[(160, 96, 9)], spacings=[(0.70312, 0.50005, 1), (0.70312, 0.50005, 1), (1, 1, 1)])
+    assert (task["spacing"], task["roi_size"]) == ([0.703, 0.5, 1.0], [160, 96])
+
+
+def test_a_small_slice_gets_a_small_network():
+    small, large = (plan(shapes=[(size, 90, 9)])["network_def"] for size in (96, 97))
+    assert small["features"] == [16, 16, 32, 64, 128, 16]
+    assert large["features"] == [16, 32, 64, 128, 256, 16]
+    parser = ConfigParser({"in_channels": 4, "num_classes": 3, "network_def": small})
+    network = parser.get_parsed_content("network_def")
+    assert (network.conv_0.conv_0.conv.in_channels, network.final_conv.out_channels) == (4, 3)
+
+
+def sides(*means, spread=10.0, channels=1):
+    """One array a case: 1000 voxels about a mean."""
+    rng = np.random.default_rng(1)
+    return [rng.normal(mean, spread, (1000, channels)) for mean in means]
+
+
+@pytest.mark.parametrize("channels", [["CT"], ["ct"], ["CTA"], ["CT", "CT venous"]])
+def test_ct_is_windowed_to_the_percentiles_of_all_foreground(channels):
+    foreground = sides(-50.0, 300.0, channels=len(channels))
+    task = plan(channels, foreground=foreground)
+    ordered = sorted(value for case in foreground for value in case.ravel().tolist())
+    window = [percentile(ordered, share) for share in (0.005, 0.995)]
+    scaling = task["scaling"]
+    assert (scaling["_target_"], scaling["keys"]) == ("ScaleIntensityRanged", "image")
+    assert [scaling["a_min"], scaling["a_max"]] == pytest.approx(window, abs=0.0051)
+    assert (scaling["b_min"], scaling["b_max"], scaling["clip"]) == (0.0, 1.0, True)
+    assert "shift_range" not in task
+    assert "noise_std" not in task
+
+
+def percentile(ordered, share):
+    """The value at a share of a sorted list, linear between two."""
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    return ordered[below] + (place - below) * (ordered[min(below + 1, len(ordered) - 1)] - ordered[below])
+
+
+@pytest.mark.parametrize("channels", [[], ["MRI"], ["CT", "PET"], ["PET/CT"]])
+def test_other_images_become_z_scores_with_augmentation_in_their_unit(channels):
+    task = plan(channels)
+    assert (task["scaling"]["_target_"], task["scaling"]["channel_wise"]) == ("NormalizeIntensityd", True)
+    assert (task["shift_range"], task["noise_std"]) == (0.75, 0.25)
+
+
+def test_calibrated_images_share_mean_and_standard_deviation_of_the_foreground():
+    foreground = [case * [1, 3] + [0, 7] for case in sides(100.0, 105.0, channels=2)]
+    scaling = plan(foreground=foreground)["scaling"]
+    for channel in range(2):
+        values = [float(value) for case in foreground for value in case[:, channel]]
+        mean = math.fsum(values) / len(values)
+        deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+        assert scaling["subtrahend"][channel] == pytest.approx(mean, rel=1e-5)
+        assert scaling["divisor"][channel] == pytest.approx(deviation, rel=1e-5)
+
+
+@pytest.mark.parametrize("means", [(100.0, 200.0), (100.0,)])
+def test_images_that_are_not_calibrated_are_scaled_each_by_its_own(means):
+    scaling = plan(foreground=sides(*means))["scaling"]
+    assert set(scaling) == {"_target_", "keys", "channel_wise"}
+
+
+def test_a_z_score_is_what_monai_makes_of_the_numbers():
+    foreground = sides(100.0, 105.0, channels=2)
+    scaling = plan(foreground=foreground)["scaling"]
+    scale = ConfigParser({"scaling": scaling}).get_parsed_content("scaling")
+    image = np.concatenate(foreground).T.reshape(2, 20, 10, 10).astype(np.float32)
+    scaled = np.asarray(scale({"image": image})["image"]).reshape(2, -1)
+    np.testing.assert_allclose(scaled.mean(1), 0, atol=1e-4)
+    np.testing.assert_allclose(scaled.std(1), 1, atol=1e-4)
+
+
+def classes(values, names=None):
+    task = plan(values=values, names=names)
+    return task["class_names"], task.get("label_values")
+
+
+def test_values_from_1_on_are_class_numbers():
+    assert classes((1, 2), {2: "b", 1: "a"}) == (["a", "b"], None)
+    assert classes((1, 2, 3)) == (["class 1", "class 2", "class 3"], None)
+
+
+def test_other_values_are_listed_in_their_order_with_their_names():
+    assert classes((205, 850, 420), {850: "PA", 205: "Myo", 420: "LA"}) == (["Myo", "LA", "PA"], [205, 420, 850])
+    assert classes((10, 20)) == (["class 10", "class 20"], [10, 20])
+
+
+@pytest.mark.parametrize(
+    ("values", "ordered"),
+    [
+        ((1, 2, 4), [1, 2, 4]),
+        ((3, 7, 100), [7, 100, 3]),
+        ((2, 3), [3, 2]),
+        ((1, 3), [1, 3]),
+        ((2, 4, 6, 8), [6, 2, 8, 4]),
+        ((5,), [5]),
+    ],
+)
+def test_a_value_that_could_be_a_class_number_is_the_one_and_what_loads_labels_agrees(values, ordered):
+    names, found = classes(values)
+    assert found == ordered
+    assert names == [f"class {value}" for value in ordered]
+    assert LoadCased("label", num_classes=1 + len(names), label_values=found).label_values == tuple(ordered)
+
+
+def test_a_class_that_no_label_holds_is_a_class():
+    assert classes((2,), {1: "a", 2: "b", 3: "c"}) == (["a", "b", "c"], None)
+
+
+def test_a_value_without_a_name_is_refused():
+    with pytest.raises(InputError, match=r"the labels hold 4, which 'labels' .* does not name: \[1, 2\]"):
+        plan(values=(1, 4, 5), names={1: "a", 2: "b"})
+
+
+def test_a_hundred_classes_are_the_most():
+    assert len(plan(values=tuple(range(1, 101)))["class_names"]) == 100
+    with pytest.raises(InputError, match="there must be at most 100 classes, got 101"):
+        plan(values=tuple(range(1, 102)))
+
+
+def test_a_value_that_no_prediction_can_be_written_in_is_refused():
+    assert plan(values=(65535,))["label_values"] == [65535]
+    with pytest.raises(InputError, match="the values of labels must be at most 65535, got 65536"):
+        plan(values=(1, 65536))
+
+
+def test_several_channels_are_written():
+    assert plan(in_channels=4)["in_channels"] == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "in_channels", "kept"),
+    [
+        (4, 1, False),  # 4 images of 256 * 256 * 1024 voxels and their labels, in float32: 2 GiB
+        (5, 1, True),
+        (2, 3, False),
+        (2, 4, True),
+    ],
+)
+def test_more_than_2_gib_of_prepared_volumes_are_kept_on_disk(count, in_channels, kept):
+    task = plan(shapes=[(256, 256, 1024)] * count, in_channels=in_channels)
+    assert ("cache_dir" in task) == kept
+    if kept:
+        parser = ConfigParser({"bundle_root": "/bundles/heart_pretraining", "cache_dir": task["cache_dir"]})
+        assert parser.get_parsed_content("cache_dir") == "/bundles/heart/cache"
+
+
+def test_prepared_volumes_have_the_size_they_are_resampled_to():
+    shapes = [(256, 256, 512)] * 5
+    spacings = [(1.0, 1.0, 2.0)] * 2 + [(1.0, 1.0, 1.0)] * 3
+    assert "cache_dir" not in plan(shapes=shapes, spacings=spacings)
+    assert "cache_dir" in plan(shapes=shapes, spacings=[(1.0, 1.0, 4.0)] * 2 + spacings[2:])

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from semicl_monai.data import read_description
+from semicl_monai.utils import InputError
+
+
+@pytest.fixture
+def describe(tmp_path):
+    """Write a description and return what is read of it."""
+
+    def read(**content):
+        (tmp_path / "dataset.json").write_text(json.dumps(content))
+        return read_description(tmp_path / "dataset.json")
+
+    return read
+
+
+def test_the_decathlon_names_values(describe):
+    labels = {"0": "background", "1": "Anterior", "2": "Posterior"}
+    assert describe(modality={"0": "MRI"}, labels=labels) == (["MRI"], {1: "Anterior", 2: "Posterior"})
+
+
+def test_nnunet_gives_values_to_names(describe):
+    labels = {"background": 0, "Left ventricle": 500, "LA": "420"}
+    channels = {"0": "T1", "1": "T2"}
+    assert describe(channel_names=channels, labels=labels) == (["T1", "T2"], {500: "Left ventricle", 420: "LA"})
+
+
+def test_the_names_of_nnunet_may_be_numbers(describe):
+    assert describe(labels={"0": 0, "1": 3})[1] == {3: "1"}
+
+
+def test_a_modality_may_be_a_word(describe):
+    assert describe(modality="CT")[0] == ["CT"]
+
+
+@pytest.mark.parametrize("content", [{}, {"labels": {}, "modality": {}}, {"labels": None, "channel_names": None}])
+def test_what_is_not_named_is_not_known(describe, content):
+    assert describe(**content) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"background": 0, "whole": [1, 2]}, r"must name one whole number each, got \[1, 2\] for whole"),
+        ({"a": 1.5}, "must name one whole number each, got 1.5 for a"),
+        ({"a": -1}, "must name one whole number each, got -1 for a"),
+        ({"a": True}, "must name one whole number each, got True for a"),
+        ({"one": "two"}, "must name one whole number each, got 'two' for one"),
+        ({"a": 1, "b": 1}, "must differ, got 1 for a and b"),
+        ({"01": "a", "1": "b"}, "must differ, got 1 for a and b"),
+        (["background", "a"], "must be an object of names and values, got a list"),
+        ({"a": 1, "ignore": 2}, "must not hold nnU-Net's 'ignore'"),
+    ],
+)
+def test_labels_that_are_not_one_value_a_class_are_refused(describe, labels, message):
+    with pytest.raises(InputError, match=rf"dataset\.json: 'labels' {message}"):
+        describe(labels=labels)
+
+
+@pytest.mark.parametrize("name", ["$print(1)", "@epochs", "%epochs"])
+@pytest.mark.parametrize("content", [{"labels": {"1": "%s"}}, {"labels": {"%s": 1}}, {"channel_names": {"0": "%s"}}])
+def test_a_name_that_a_config_would_run_is_refused(describe, content, name):
+    named = json.loads(json.dumps(content).replace("%s", name))
+    with pytest.raises(InputError, match=r"dataset\.json: a name must not begin with \$, @ or %, .*got '[$@%]"):
+        describe(**named)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"datalist .*dataset\.json cannot be read"):
+        read_description(tmp_path / "dataset.json")

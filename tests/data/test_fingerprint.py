@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from semicl_monai.data import Fingerprint, take_fingerprint
+from semicl_monai.data.fingerprint import SAMPLES
+from semicl_monai.utils import InputError
+
+SPACING = (0.5, 1.25, 3.0)
+SHAPE = (4, 5, 6)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Write a volume whose axes are x, y and z, stored in another order, and return its file."""
+
+    def write(name, volume, spacing=SPACING, orientation="RAS"):
+        ras = nib.Nifti1Image(volume, np.diag([*spacing, 1.0]))
+        codes = nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(orientation)
+        nib.save(ras.as_reoriented(nib.orientations.ornt_transform(*codes)), tmp_path / f"{name}.nii.gz")
+        return str(tmp_path / f"{name}.nii.gz")
+
+    return write
+
+
+@pytest.fixture
+def case(save, rng):
+    """Write a case, and return its record, image and label."""
+
+    def write(name="a", shape=SHAPE, values=(0, 1, 2), **stored):
+        image = rng.normal(100, 20, shape).astype(np.float32)
+        label = rng.choice(values, shape[:3]).astype(np.uint8)
+        record = {"image": save(name, image, **stored), "label": save(f"{name}_label", label, **stored), "case": name}
+        return record, image, label
+
+    return write
+
+
+def bare(record):
+    return {key: record[key] for key in ("image", "case")}
+
+
+def truncate(file, num_bytes):
+    Path(file).write_bytes(Path(file).read_bytes()[:num_bytes])
+
+
+def take(*records):
+    return take_fingerprint([bare(record) for record in records], records)
+
+
+def foreground(image, label):
+    """The sorted intensities where the label is not 0, by a loop."""
+    voxels = itertools.product(*map(range, label.shape))
+    return sorted(float(image[x, y, z]) for x, y, z in voxels if label[x, y, z] != 0)
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LPS", "PIR", "SAL", "ASR"])
+def test_sizes_are_those_along_x_y_and_z_however_the_file_is_stored(case, orientation):
+    record, image, label = case(orientation=orientation)
+    found = take(record)
+    assert found.channels == 1
+    assert found.shapes.tolist() == [[4, 5, 6]]
+    np.testing.assert_allclose(found.spacings, [SPACING], rtol=1e-6)
+    assert found.label_values == (1, 2)
+    assert sorted(found.foreground[0][:, 0].tolist()) == foreground(image, label)
+
+
+def test_an_oblique_image_has_the_size_of_the_nearest_axes(case):
+    record, *_ = case()
+    turn = np.array([[0.1, 0.0, 0.995], [0.995, 0.0, -0.1], [0.0, 1.0, 0.0]])  # stored z is nearly x, x y, and y z
+    affine = nib.affines.from_matvec(turn * [2.0, 3.0, 4.0])
+    for key in ("image", "label"):
+        nib.save(nib.Nifti1Image(np.asarray(nib.load(record[key]).dataobj), affine), record[key])
+    found = take(record)
+    assert found.shapes.tolist() == [[6, 4, 5]]
+    np.testing.assert_allclose(found.spacings, [[4.0, 2.0, 3.0]], rtol=1e-4)
+
+
+def test_every_training_image_counts_for_sizes_and_the_labelled_ones_for_intensities(case):
+    (first, image, label), (second, *_) = case("a", values=(0, 3)), case("b", (8, 3, 2), values=(0, 7))
+    found = take_fingerprint([bare(first), bare(second)], [first])
+    assert found.shapes.tolist() == [[4, 5, 6], [8, 3, 2]]
+    assert found.label_values == (3,)
+    assert [sorted(values[:, 0].tolist()) for values in found.foreground] == [foreground(image, label)]
+
+
+def test_an_image_without_label_is_opened_for_its_header_alone(case):
+    (first, *_), (second, *_) = case("a"), case("b")
+    whole = nib.load(second["image"])
+    plain = second["image"].removesuffix(".gz")
+    nib.save(whole, plain)
+    truncate(plain, 400)  # 352 bytes of header, and hardly a voxel
+    found = take_fingerprint([bare(first), {"image": plain, "case": "b"}], [first])
+    assert found.shapes.tolist() == [[4, 5, 6]] * 2
+
+
+def test_a_case_without_foreground_adds_its_size_alone(case):
+    (first, *_), (second, *_) = case("a"), case("b", values=(0,))
+    found = take(first, second)
+    assert len(found.shapes) == 2
+    assert len(found.foreground) == 1
+    assert found.label_values == (1, 2)
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "PIR"])
+def test_channels_in_one_file_and_in_several_are_the_same(case, save, orientation):
+    record, image, label = case(shape=(*SHAPE, 3), orientation=orientation)
+    files = [save(f"a_{number:04d}", image[..., number], orientation=orientation) for number in range(3)]
+    found, split = take(record), take({**record, "image": files})
+    assert found.channels == split.channels == 3
+    assert found.shapes.tolist() == split.shapes.tolist() == [[4, 5, 6]]
+    assert found.foreground[0].shape == (np.count_nonzero(label), 3)
+    for number in range(3):
+        assert sorted(found.foreground[0][:, number].tolist()) == foreground(image[..., number], label)
+    np.testing.assert_array_equal(found.foreground[0], split.foreground[0])
+
+
+def test_the_channels_of_a_voxel_stay_together(case):
+    record, image, label = case(shape=(*SHAPE, 2))
+    voxels = {tuple(map(float, image[index])) for index in zip(*np.nonzero(label), strict=True)}
+    assert {tuple(row) for row in take(record).foreground[0].tolist()} == voxels
+
+
+def test_of_a_large_foreground_a_part_is_drawn_each_voxel_once(case):
+    record, image, _ = case(shape=(30, 30, 15), values=(1,))
+    (drawn,) = take(record).foreground
+    assert drawn.shape == (SAMPLES, 1)
+    assert len(np.unique(drawn)) > 0.99 * SAMPLES  # two voxels may be equal
+    assert set(drawn[:, 0]) <= set(image.astype(float).ravel())
+    assert abs(drawn.mean() - image.mean()) < 1
+    np.testing.assert_array_equal(drawn, take(record).foreground[0])
+
+
+def test_pooled_intensities_and_values_are_those_of_all_cases(case):
+    found = take(case("a", values=(0, 9, 1))[0], case("b", values=(0, 4))[0])
+    assert found.label_values == (1, 4, 9)
+    assert found.pooled().tolist() == [*found.foreground[0].tolist(), *found.foreground[1].tolist()]
+
+
+def of_means(*means):
+    """Cases whose voxels have these means, a list a channel, and a standard deviation of 10."""
+    foreground = [np.array([np.subtract(mean, 10), np.add(mean, 10)], dtype=float) for mean in means]
+    return Fingerprint(len(means[0]), np.ones((1, 3)), np.ones((1, 3)), (1,), tuple(foreground))
+
+
+@pytest.mark.parametrize(
+    ("means", "calibrated"),
+    [
+        ([[100], [119]], True),  # means vary by 9.5
+        ([[100], [121]], False),  # by 10.5
+        ([[100], [100], [100], [123]], True),  # by 9.96
+        ([[100, 7], [100, 8]], True),
+        ([[100, 7], [200, 7]], False),
+        ([[100, 7], [100, 70]], False),
+        ([[100]], False),  # of one case nobody knows
+    ],
+)
+def test_cases_are_on_one_scale_where_their_means_vary_less_than_their_voxels(means, calibrated):
+    assert of_means(*means).is_calibrated() is calibrated
+
+
+def refuse(message, *records):
+    with pytest.raises(InputError, match=message) as raised:
+        take(*records)
+    assert "\n" not in str(raised.value)
+
+
+def test_images_of_different_channels_are_refused(case):
+    refuse(
+        r"case b: wanted 2 channel\(s\) as in a, got 1",
+        case("a", shape=(*SHAPE, 2))[0],
+        case("b")[0],
+    )
+
+
+@pytest.mark.parametrize("key", ["image", "label"])
+@pytest.mark.parametrize("num_bytes", [0, 100, 400])  # the header has 352
+def test_a_truncated_file_is_refused(case, key, num_bytes):
+    record, *_ = case()
+    whole = nib.load(record[key])
+    record[key] = record[key].removesuffix(".gz")
+    nib.save(whole, record[key])
+    truncate(record[key], num_bytes)
+    refuse(rf"case a: {record[key]} cannot be read as NIfTI: ", record)
+
+
+def test_a_file_that_is_no_nifti_is_refused(case):
+    record, *_ = case()
+    Path(record["label"]).write_text("<html>not found</html>" * 50)
+    refuse(rf"case a: {record['label']} cannot be read as NIfTI: ", record)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 6, 1, 2)])
+def test_an_image_that_is_not_3d_is_refused(case, shape):
+    record, *_ = case()
+    nib.save(nib.Nifti1Image(np.ones(shape, np.float32), np.eye(4)), record["image"])
+    refuse(rf"case a: image file {record['image']} must be 3-D, got the shape \(4, 5", record)
+
+
+def test_a_4d_file_among_several_is_refused(case, save):
+    record, image, _ = case(shape=(*SHAPE, 2))
+    refuse("case a: image file .* must be 3-D", {**record, "image": [record["image"]] * 2})
+    second = {**record, "image": [save("one", image[..., 0]), record["image"]]}
+    refuse(rf"image file {record['image']} must have the shape \(4, 5, 6\) of the first, got \(4, 5, 6, 2\)", second)
+
+
+def test_files_of_an_image_that_differ_in_shape_are_refused(case, save, rng):
+    record, *_ = case()
+    other = save("other", rng.normal(size=(4, 5, 7)))
+    refuse(
+        rf"case a: image file {other} must have the shape \(4, 5, 6\) of the first, got \(4, 5, 7\)",
+        {**record, "image": [record["image"], other]},
+    )
+
+
+def test_a_spacing_of_zero_is_refused(case):
+    record, image, _ = case()
+    flat = nib.Nifti1Image(image, np.eye(4))
+    flat.set_sform(np.diag([1.0, 0.0, 1.0, 1.0]), code=1)
+    nib.save(flat, record["image"])
+    refuse(rf"case a: image file {record['image']} must have a spacing above 0, got ", record)
+
+
+@pytest.mark.parametrize(("shape", "got"), [((4, 5, 7), r"\(4, 5, 7\)"), ((*SHAPE, 2), r"\(4, 5, 6, 2\)")])
+def test_a_label_of_another_shape_is_refused(case, save, shape, got):
+    record, *_ = case()
+    save("a_label", np.ones(shape, np.uint8))
+    refuse(rf"case a: label file .*a_label\.nii\.gz must have the shape of its image \(4, 5, 6\), got {got}", record)
+
+
+def test_a_label_with_a_single_channel_is_a_label(case, save):
+    record, image, label = case()
+    save("a_label", label[..., None])
+    assert sorted(take(record).foreground[0][:, 0].tolist()) == foreground(image, label)
+
+
+@pytest.mark.parametrize("value", [0.5, -1, np.nan, np.inf])
+def test_a_label_that_is_not_of_whole_numbers_is_refused(case, save, value):
+    record, _, label = case()
+    values = label.astype(np.float32)
+    values[0, 0, 0] = value
+    save("a_label", values)
+    refuse(r"case a: label file .*a_label\.nii\.gz must hold whole numbers from 0", record)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_with_a_foreground_that_is_not_finite_is_refused(case, save, value):
+    record, image, label = case()
+    image[tuple(np.argwhere(label > 0)[0])] = value
+    save("a", image)
+    refuse(rf"case a: image file {record['image']} must hold finite numbers", record)
+
+
+def test_labels_without_any_foreground_are_refused(case):
+    refuse(r"no label of a training image has any foreground \(> 0\)", case(values=(0,))[0])

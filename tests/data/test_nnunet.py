@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data.sections import read_sections
+from semicl_monai.utils import InputError
+
+CASES = [f"a_{index:03d}" for index in range(5)]
+
+
+def touch(root, *files):
+    """Make empty files: whoever opens one of them finds no NIfTI in it."""
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+
+
+def describe(root, channels, **other):
+    root.mkdir(exist_ok=True)
+    names = {str(number): f"channel {number}" for number in range(channels)}
+    content = {"channel_names": names, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz", **other}
+    (root / "dataset.json").write_text(json.dumps(content))
+
+
+def scans(part, *cases, channels=1, ending=".nii.gz"):
+    return [f"images{part}/{case}_{number:04d}{ending}" for case in cases for number in range(channels)]
+
+
+def masks(part, *cases, ending=".nii.gz"):
+    return [f"labels{part}/{case}{ending}" for case in cases]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Five cases with a label and two without."""
+    root = tmp_path / "Dataset001_A"
+    describe(root, 1)
+    touch(root, *scans("Tr", *CASES, "b_000", "b_001"), *masks("Tr", *CASES))
+    return root
+
+
+def refuse(root, message):
+    with pytest.raises(InputError, match=message):
+        SegmentationDatalist(root)
+
+
+def test_cases_with_a_label_are_split_and_those_without_are_unlabelled(root):
+    datalist = SegmentationDatalist(root, labelled_fraction=2)
+    assert {part: len(cases) for part, cases in datalist.split.items()} == {
+        "labelled": 2,
+        "unlabelled": 3,
+        "validation": 1,
+        "test": 1,
+    }
+    assert datalist.split["unlabelled"][1:] == ["b_000", "b_001"]
+    for record in [*datalist.labelled, *datalist.validation, *datalist.test]:
+        image, label = root / f"imagesTr/{record['case']}_0000.nii.gz", root / f"labelsTr/{record['case']}.nii.gz"
+        assert record == {"image": str(image), "label": str(label), "case": record["case"]}
+    assert datalist.unlabelled[1] == {"image": str(root / "imagesTr/b_000_0000.nii.gz"), "case": "b_000"}
+
+
+def test_a_relative_folder_gives_absolute_paths(root, monkeypatch):
+    monkeypatch.chdir(root)
+    assert SegmentationDatalist(".").unlabelled[0]["image"] == str(root / "imagesTr/b_000_0000.nii.gz")
+
+
+def test_test_images_without_labels_are_left_out(root):
+    touch(root, *scans("Ts", "t_1", "t_0"))
+    datalist = SegmentationDatalist(root)
+    assert len(datalist.split["test"]) == 1
+    assert "t_0" not in [case for cases in datalist.split.values() for case in cases]
+
+
+def test_test_images_with_labels_are_the_test_part(root):
+    touch(root, *scans("Ts", "t_1", "t_0", "t_2"), *masks("Ts", "t_1", "t_0"))
+    datalist = SegmentationDatalist(root)
+    assert datalist.split["test"] == ["t_0", "t_1"]
+    assert datalist.test[0]["label"] == str(root / "labelsTs/t_0.nii.gz")
+    assert len(datalist.split["labelled"] + datalist.split["validation"]) == 5
+
+
+def test_an_image_of_several_channels_is_a_list_of_files_in_their_order(tmp_path):
+    describe(tmp_path, 4)
+    touch(tmp_path, *reversed(scans("Tr", *CASES, channels=4)), *masks("Tr", *CASES))
+    datalist = SegmentationDatalist(tmp_path)
+    assert len(datalist.training) == 3
+    for record in datalist.training:
+        assert record["image"] == [
+            str(tmp_path / f"imagesTr/{record['case']}_{number:04d}.nii.gz") for number in range(4)
+        ]
+
+
+def test_the_file_ending_may_be_nii_and_others_are_no_part_of_the_data(tmp_path):
+    describe(tmp_path, 1, file_ending=".nii")
+    touch(tmp_path, *scans("Tr", *CASES, ending=".nii"), *masks("Tr", *CASES, ending=".nii"))
+    touch(tmp_path, *scans("Tr", "z_000"), "imagesTr/._a_000_0000.nii", "imagesTr/notes.txt", "imagesTr/sketch.nii")
+    datalist = SegmentationDatalist(tmp_path)
+    assert sorted(name for names in datalist.split.values() for name in names) == CASES
+    assert datalist.labelled[0]["image"].endswith("_0000.nii")
+
+
+def test_without_a_file_ending_it_is_nii_gz(root):
+    (root / "dataset.json").write_text('{"channel_names": {"0": "CT"}}')
+    assert len(SegmentationDatalist(root).training) == 5
+
+
+def test_records_are_sorted_by_case_and_hold_what_is_there(root):
+    sections = read_sections(root / "dataset.json")
+    assert [record["case"] for record in sections["training"]] == [*CASES, "b_000", "b_001"]
+    assert ["label" in record for record in sections["training"]] == [True] * 5 + [False] * 2
+    assert sections["unlabelled"] == sections["validation"] == sections["test"] == []
+
+
+@pytest.mark.parametrize("missing", [0, 2])
+def test_a_missing_channel_is_refused(tmp_path, missing):
+    describe(tmp_path, 3)
+    touch(tmp_path, *scans("Tr", *CASES, channels=3), *masks("Tr", *CASES))
+    (tmp_path / f"imagesTr/a_003_{missing:04d}.nii.gz").unlink()
+    got = ", ".join(f"{number:04d}" for number in range(3) if number != missing)
+    refuse(tmp_path, f"case a_003: wanted the channels 0000 to 0002, got {got}")
+
+
+def test_a_channel_too_many_is_refused(root):
+    touch(root, "imagesTr/a_003_0001.nii.gz")
+    refuse(root, "case a_003: wanted the channels 0000 to 0000, got 0000, 0001")
+
+
+@pytest.mark.parametrize("part", ["Tr", "Ts"])
+def test_a_label_without_image_is_refused(root, part):
+    touch(root, *masks(part, "x_000"))
+    refuse(root, rf"case x_000: label .*labels{part}/x_000\.nii\.gz has no image x_000_0000\.nii\.gz")
+
+
+@pytest.mark.parametrize("ending", [".png", "nii.gz", None])
+def test_another_file_ending_than_of_nifti_is_refused(root, ending):
+    describe(root, 1, file_ending=ending)
+    refuse(root, rf"dataset\.json: 'file_ending' must be \.nii or \.nii\.gz, got {ending!r}")
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    describe(tmp_path, 1)
+    refuse(tmp_path, r"imagesTr must hold images like case_0000\.nii\.gz, got none")
+    touch(tmp_path, "imagesTr/a_000.nii.gz")
+    refuse(tmp_path, r"imagesTr must hold images like case_0000\.nii\.gz, got none")
+
+
+@pytest.mark.parametrize("names", [{}, ["CT"], "CT"])
+def test_channels_without_numbers_are_refused(root, names):
+    describe(root, 1, channel_names=names)
+    refuse(root, r"dataset\.json: 'channel_names' must name each channel, got ")
+
+
+def test_a_case_of_training_and_test_is_refused(root):
+    touch(root, *scans("Ts", "a_000"), *masks("Ts", "a_000"))
+    refuse(root, "case names must differ, got 'a_000' for .*imagesTr.* and .*imagesTs")

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from semicl_monai.data.sections import read_json, read_sections
+from semicl_monai.utils import InputError
+
+
+@pytest.fixture
+def sections(tmp_path):
+    """Write a datalist and return what is read of it."""
+
+    def read(**content):
+        (tmp_path / "lists.json").write_text(json.dumps(content))
+        return read_sections(tmp_path / "lists.json")
+
+    return read
+
+
+def test_an_image_in_several_files_is_a_list_of_absolute_paths_named_by_the_first(sections, tmp_path):
+    entry = {"image": ["i/a_0000.nii.gz", "i/a_0001.nii.gz"], "label": "l/a.nii.gz"}
+    (record,) = sections(training=[entry])["training"]
+    image = [str(tmp_path / "i/a_0000.nii.gz"), str(tmp_path / "i/a_0001.nii.gz")]
+    assert record == {"image": image, "label": str(tmp_path / "l/a.nii.gz"), "case": "a"}
+
+
+def test_absolute_paths_and_paths_upwards_are_followed(sections, tmp_path):
+    found = sections(training=["/data/a.nii.gz", "../b.nii.gz"])["training"]
+    assert [record["image"] for record in found] == ["/data/a.nii.gz", str(tmp_path.parent / "b.nii.gz")]
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_label_that_names_no_file_is_none(sections, nothing):
+    assert sections(training=[{"image": "a.nii", "label": nothing}])["training"][0].keys() == {"image", "case"}
+
+
+def test_other_entries_of_a_record_and_of_the_file_are_left_out(sections):
+    found = sections(training=[{"image": "a.nii", "fold": 3}], name="x", labels={"1": "a"}, test=None)
+    assert found.keys() == {"training", "unlabelled", "validation", "test"}
+    assert found["training"][0].keys() == {"image", "case"}
+    assert found["test"] == []
+
+
+@pytest.mark.parametrize("image", [[], ["a.nii", ""], [["a.nii"]], None, 3])
+def test_an_image_that_names_no_files_is_refused(sections, image):
+    with pytest.raises(InputError, match=r"lists\.json: entry 1 of 'test' must be a path or "):
+        sections(training=[], test=[{"image": image}])
+
+
+def test_a_label_in_several_files_is_refused(sections):
+    with pytest.raises(InputError, match="entry 2 of 'training' must be a path or "):
+        sections(training=["a.nii", {"image": "b.nii", "label": ["c.nii"]}])
+
+
+def test_a_list_of_lists_wins_over_the_names_of_channels(sections, tmp_path):
+    found = sections(training=["a.nii"], channel_names={"0": "CT"})
+    assert found["training"] == [{"image": str(tmp_path / "a.nii"), "case": "a"}]
+
+
+def test_of_many_cases_without_a_label_some_are_named(sections):
+    with pytest.raises(InputError, match="got none for v0, v1, v2, v3, v4 and 2 more"):
+        sections(training=[], validation=[f"v{number}.nii" for number in range(7)])
+
+
+def test_a_file_that_is_not_there_is_named_with_its_option(tmp_path):
+    with pytest.raises(InputError, match=r"split_file .*nowhere\.json cannot be read: No such file"):
+        read_json(tmp_path / "nowhere.json", "split_file")
