@@ -61,7 +61,7 @@ def test_the_heart_is_shown_on_a_heart(tmp_path, monkeypatch, capsys, summary, k
 
 def test_a_bundle_without_synthetic_data_is_refused(tmp_path):
     (tmp_path / "own/configs").mkdir(parents=True)
-    with pytest.raises(InputError, match="bundle must be one of hippocampus_mri_segmentation, .* got 'own'"):
+    with pytest.raises(InputError, match=r"bundle must be one of hippocampus_mri_segmentation, .* got 'own'"):
         demo(str(tmp_path), bundle=str(tmp_path / "own"))
 
 

@@ -82,10 +82,10 @@ def test_a_slice_is_as_large_as_the_median_image():
 
 
 def test_the_size_is_that_after_resampling():
-    shapes, spacings = [(100, 40, 9), (50, 80, 9), (50, 80, 9)], [(1.0, 1.0, 9.0), (2.0, 0.5, 9.0), (2.0, 0.5, 9.0)]
+    shapes, spacings = [(100, 80, 9), (50, 40, 9), (150, 40, 9)], [(1.0, 0.5, 9.0), (2.0, 1.0, 9.0), (3.0, 1.0, 9.0)]
     task = plan(shapes=shapes, spacings=spacings)
-    assert task["spacing"] == [2.0, 0.5, 9.0]
-    assert task["roi_size"] == [64, 80]  # 50 by 80 voxels in all three
+    assert task["spacing"] == [2.0, 1.0, 9.0]
+    assert task["roi_size"] == [64, 48]  # 50, 50 and 225 voxels by 40
 
 
 def test_a_spacing_that_is_rounded_adds_no_step():

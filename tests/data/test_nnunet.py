@@ -64,7 +64,11 @@ def test_cases_with_a_label_are_split_and_those_without_are_unlabelled(root):
 
 def test_a_relative_folder_gives_absolute_paths(root, monkeypatch):
     monkeypatch.chdir(root)
-    assert SegmentationDatalist(".").unlabelled[0]["image"] == str(root / "imagesTr/b_000_0000.nii.gz")
+    first = read_sections("dataset.json")["training"][0]
+    assert (first["image"], first["label"]) == (
+        str(root / scans("Tr", "a_000")[0]),
+        str(root / masks("Tr", "a_000")[0]),
+    )
 
 
 def test_test_images_without_labels_are_left_out(root):
