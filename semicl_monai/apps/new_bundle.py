@@ -25,7 +25,7 @@ def new_bundle(
     labelled_fraction: float | int | str = 1.0,
     split_seed: int = 0,
     modality: str | None = None,
-    folder: str = "bundles",
+    folder: str = ".",
 ) -> None:
     """Write a bundle for the data in a folder: what differs from other bundles is measured on its training images.
 
@@ -41,7 +41,7 @@ def new_bundle(
         labelled_fraction: share (``0.05``) or number (``6``) of the labelled training images whose labels are used.
         split_seed: of the split into training, validation and test, 3:1:1.
         modality: ``CT`` for images in Hounsfield units; by default what the JSON file says of the channels.
-        folder: where the bundle's folder is made.
+        folder: where the bundle's folder is made, by default here.
 
     Raises:
         InputError: When there is such a folder, or the data cannot be used.
