@@ -11,13 +11,13 @@ from semicl_monai.utils import InputError
 
 SOURCES = Path(__file__).parents[1] / "configs"
 
-# What each shipped file is put together from, later sources over earlier ones.
-PRETRAIN = ("common", "data", "augmentation", "pretrain")
+# What each shipped file is put together from, later sources over earlier ones; VIEW is "slice" or "patch".
+PRETRAIN = ("common", "data", "augmentation", "VIEW_augmentation", "contrast", "pretrain", "VIEW_objectives")
 FILES = {
     "pretrain": PRETRAIN,
-    "train": ("common", "data", "augmentation", "train"),
-    "evaluate": ("common", "data", "inferer", "evaluate"),
-    "inference": ("common", "inferer", "inference"),
+    "train": ("common", "data", "augmentation", "VIEW_augmentation", "VIEW_inferer", "contrast", "train"),
+    "evaluate": ("common", "data", "VIEW_inferer", "inferer", "evaluate"),
+    "inference": ("common", "VIEW_inferer", "inferer", "inference"),
     # pre-training as a trainer of MONAI Label, which knows files called train.json alone
     "monailabel_pretrain": (*PRETRAIN, "monailabel"),
 }
@@ -78,19 +78,26 @@ def export_config(bundle: str | Path, name: str) -> str:
 
 
 def _single(bundle: str | Path, name: str) -> dict[str, Any]:
-    task = Path(bundle) / "task.json"
-    if not task.is_file():
-        raise InputError(f"{bundle} is not the source of a bundle: wanted a file task.json in it.")
+    task = _read_task(bundle)
+    of_stages = task.pop("stages", {})
+    view = "patch" if len(task.get("roi_size", ())) == 3 else "slice"
     config: dict[str, Any] = {}
     for source in FILES[name]:
-        _merge(config, _read(source))
+        _merge(config, _read(source.replace("VIEW", view)))
     if name.endswith("pretrain"):
         config["parts"] = _read("objectives")
         config.update({stage: _stage(stage) for stage in STAGES})
-    config.update(json.loads(task.read_text()))
+    config.update({**task, **of_stages.get(name.removeprefix("monailabel_"), {})})
     if name == "monailabel_pretrain":
         config["run"] = config.pop("pretrain")
     return _named_as_monai_does(config) if name == "pretrain" else config
+
+
+def _read_task(bundle: str | Path) -> dict[str, Any]:
+    task = Path(bundle) / "task.json"
+    if not task.is_file():
+        raise InputError(f"{bundle} is not the source of a bundle: wanted a file task.json in it.")
+    return json.loads(task.read_text())
 
 
 def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from semicl_monai.utils import InputError
 class PairedDataLoader:
     """Give every labelled batch the images of an unlabelled one, under ``unlabelled_image``.
 
+    Where the unlabelled samples have a weakly augmented view, it is ``unlabelled_weak_image``.
+
     Args:
         labelled: loader of batches with ``image`` and ``label``.
-        unlabelled: loader of as many batches with ``image``.
+        unlabelled: loader of as many batches with ``image``, and ``weak_image`` where there is one.
 
     Attributes:
         loaders: both of them.
@@ -37,4 +39,5 @@ class PairedDataLoader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for labelled, unlabelled in zip(*self.loaders, strict=False):
-            yield {**labelled, "unlabelled_image": unlabelled["image"]}
+            images = {f"unlabelled_{key}": unlabelled[key] for key in ("image", "weak_image") if key in unlabelled}
+            yield {**labelled, **images}

@@ -4,8 +4,9 @@ from .mixup import MixupPrepareBatch
 from .prepare_batch import TwoViewPrepareBatch
 from .pretext import (
     PixelNeighbours,
+    PlaceNeighbours,
     RegionRetrieval,
-    SliceNeighbours,
+    agreement,
     consistency,
     jigsaw_retrieval,
     rotation_accuracy,
@@ -14,7 +15,7 @@ from .pretext import (
 from .rotation import RotationPrepareBatch
 from .sampled_loss import SampledLoss
 from .semi_supervised import SemiSupervisedPrepareBatch
-from .targets import image_number, slice_of_volume
+from .targets import image_number, place_in_volume
 
 __all__ = [
     "METHODS",
@@ -22,19 +23,20 @@ __all__ = [
     "Method",
     "MixupPrepareBatch",
     "PixelNeighbours",
+    "PlaceNeighbours",
     "RegionRetrieval",
     "RotationPrepareBatch",
     "SampledLoss",
     "SemiSupervisedPrepareBatch",
-    "SliceNeighbours",
     "TwoViewPrepareBatch",
+    "agreement",
     "consistency",
     "fine_tuning",
     "image_number",
     "jigsaw_retrieval",
     "method_of_run",
     "objectives",
+    "place_in_volume",
     "rotation_accuracy",
-    "slice_of_volume",
     "view_retrieval",
 ]

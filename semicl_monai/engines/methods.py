@@ -15,7 +15,7 @@ class Method:
 
     Args:
         objectives: what it pre-trains for, in order.
-        fine_tuning: how it is fine-tuned: ``"supervised"``, ``"mixup"``, ``"mean_teacher"`` or ``"tcsm"``.
+        fine_tuning: how it is fine-tuned: ``"supervised"``, or by a method of that name, such as ``"mean_teacher"``.
         sees: what it sees before or beyond supervised fine-tuning.
         trains: which part of the network its pre-training changes.
         paper: where it is from.
@@ -73,6 +73,8 @@ _pretrain(
 _fine_tune("mixup", "Fine-tune on mixed images.", LABELS, "Zhang et al. 2018, arXiv:1710.09412")
 _fine_tune("mean_teacher", "Agree with a teacher.", BOTH, "Tarvainen and Valpola 2017, arXiv:1703.01780")
 _fine_tune("tcsm", "Agree with a teacher under symmetries.", BOTH, "Li et al. 2020, arXiv:1903.00348")
+_fine_tune("self_training", "Learn a teacher's confident labels.", BOTH, "Sohn et al. 2020, arXiv:2001.07685")
+_fine_tune("local_pseudo", "Contrast pixels by all labels.", BOTH, "Chaitanya et al. 2023, arXiv:2112.09645")
 
 
 def objectives(method: str) -> list[str]:
@@ -113,7 +115,7 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
 
 
 def fine_tuning(method: str) -> str:
-    """Return how ``method`` is fine-tuned: ``"supervised"``, ``"mixup"``, ``"mean_teacher"`` or ``"tcsm"``.
+    """Return how ``method`` is fine-tuned: ``"supervised"``, or by a method of that name, such as ``"mean_teacher"``.
 
     Raises:
         InputError: When the method is unknown.

@@ -14,7 +14,7 @@ class TwoViewPrepareBatch(PrepareBatch):
 
     Args:
         target: what tells the target of each image of a batch, such as
-            :func:`semicl_monai.engines.slice_of_volume`; the label maps by default.
+            :func:`semicl_monai.engines.place_in_volume`; the label maps by default.
 
     Returns:
         Images ``(2B, C, H, W[, D])``, and the targets of both views ``(2B, ...)``: label maps ``(2B, 1, H, W[, D])``,

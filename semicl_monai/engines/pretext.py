@@ -62,8 +62,17 @@ def consistency(pred: tuple[Tensor, Tensor, Tensor], target: Tensor | None = Non
     return tuple(((student - t) ** 2).flatten(1).mean(dim=1) for t in (teacher, teacher.roll(1, 0)))  # type: ignore[return-value]
 
 
-class SliceNeighbours:
-    """Whether the nearest slice of another volume is a positive of a loss on pairs of slices.
+def agreement(pred: tuple[Tensor, ...], target: Tensor | None = None) -> Scores:
+    """Share of an image's pixels where the student gives the teacher's label, and that of another image's teacher.
+
+    ``pred`` is what :class:`semicl_monai.networks.SelfTraining` gives.
+    """
+    student, teacher = (values.argmax(dim=1) for values in pred[1:3])
+    return tuple((student == t).flatten(1).float().mean(dim=1) for t in (teacher, teacher.roll(1, 0)))  # type: ignore[return-value]
+
+
+class PlaceNeighbours:
+    """Whether the nearest slice or patch of another volume is a positive of a loss on pairs of them.
 
     Args:
         loss: what says which pairs are positive.
@@ -73,7 +82,7 @@ class SliceNeighbours:
         self.loss = loss
 
     def __call__(self, pred: Tensor, target: Tensor) -> Scores:
-        """Score embeddings ``(N, C)`` of the slices ``target`` ``(N, 3)``."""
+        """Score embeddings ``(N, C)`` of the slices or patches ``target``, as the loss takes them."""
         positive, _ = self.loss.pairs(target)
         return nearest_is_hit(pred, pred, positive, target[:, :1] != target[:, 0])
 

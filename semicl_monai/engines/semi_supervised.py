@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,10 +12,16 @@ from monai.engines import PrepareBatch
 class SemiSupervisedPrepareBatch(PrepareBatch):
     """Take labelled images with their label maps, and unlabelled images.
 
+    Args:
+        keys: the unlabelled images to take, in the order of the network's further arguments.
+
     Returns:
-        Labelled images ``(B, C, H, W[, D])``, label maps ``(B, 1, H, W[, D])``, and for the network's second argument
+        Labelled images ``(B, C, H, W[, D])``, label maps ``(B, 1, H, W[, D])``, and for the network's further arguments
         unlabelled images ``(U, C, H, W[, D])``.
     """
+
+    def __init__(self, keys: Sequence[str] = ("unlabelled_image",)) -> None:
+        self.keys = keys
 
     def __call__(
         self,
@@ -22,10 +29,10 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor], dict]:
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...], dict]:
         """Take them from a batch of a :class:`semicl_monai.data.PairedDataLoader`."""
-        images, labels, unlabelled = (
+        images, labels, *unlabelled = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
-            for key in ("image", "label", "unlabelled_image")
+            for key in ("image", "label", *self.keys)
         )
-        return images, labels, (unlabelled,), {}
+        return images, labels, tuple(unlabelled), {}

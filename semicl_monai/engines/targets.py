@@ -1,4 +1,4 @@
-"""What a batch of slices tells about where they come from."""
+"""What a batch of slices or patches tells about where they come from."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import Any
 import torch
 
 
-def slice_of_volume(batchdata: dict[str, Any]) -> torch.Tensor:
-    """Return which volume each image of a batch is a slice of, which slice of it, and of how many: ``(B, 3)``.
+def place_in_volume(batchdata: dict[str, Any]) -> torch.Tensor:
+    """Return the volume of each image of a batch, its place along each axis, and of how many places: ``(B, 1 + 2A)``.
 
     A volume's number is made of its case name and therefore the same on every rank and in every run.
 
     Args:
-        batchdata: a collated batch with ``case``, and ``slice`` and ``num_slices`` as
-            :class:`semicl_monai.transforms.RandSlicesd` gives them.
+        batchdata: a collated batch with ``case``, and ``place`` and ``num_places`` as
+            :class:`semicl_monai.transforms.RandSlicesd` gives them, of one axis, or
+            :class:`semicl_monai.transforms.RandPatchesd`, of three.
     """
     volume = torch.tensor([_number(case) for case in batchdata["case"]])
-    return torch.stack([volume, batchdata["slice"], batchdata["num_slices"]], dim=1)
+    places = (batchdata[key].reshape(len(volume), -1) for key in ("place", "num_places"))
+    return torch.cat([volume[:, None], *places], dim=1)
 
 
 def image_number(batchdata: dict[str, Any]) -> torch.Tensor:
-    """Return a number for each image of a batch ``(B,)``, the same whenever the same slice is drawn.
+    """Return a number for each image of a batch ``(B,)``, the same whenever the same slice or patch is drawn.
 
     Args:
-        batchdata: as for :func:`slice_of_volume`.
+        batchdata: as for :func:`place_in_volume`.
     """
-    names = zip(batchdata["case"], batchdata["slice"].tolist(), strict=True)
+    names = zip(batchdata["case"], batchdata["place"].tolist(), strict=True)
     return torch.tensor([_number(f"{case}/{index}") for case, index in names])
 
 

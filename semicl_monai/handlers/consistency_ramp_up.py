@@ -6,7 +6,7 @@ from math import exp
 
 from ignite.engine import Engine, Events
 
-from semicl_monai.losses import ConsistencyLoss
+from semicl_monai.losses import ConsistencyLoss, LocalPseudoLoss, PseudoLabelLoss
 from semicl_monai.utils import InputError
 
 
@@ -29,7 +29,7 @@ class ConsistencyRampUp:
         https://arxiv.org/abs/1703.01780
     """
 
-    def __init__(self, loss: ConsistencyLoss, weight: float, steps: int) -> None:
+    def __init__(self, loss: ConsistencyLoss | PseudoLabelLoss | LocalPseudoLoss, weight: float, steps: int) -> None:
         if weight < 0:
             raise InputError(f"consistency_weight must not be negative, got {weight}.")
         if steps < 1:

@@ -1,7 +1,9 @@
 from semicl_monai.utils import Registry
 
 from .consistency import ConsistencyLoss
+from .deep_supervision import StackedDeepSupervisionLoss
 from .global_batch import GlobalBatchLoss
+from .local_pseudo import LocalPseudoLoss
 from .logsumexp import logsumexp_over_keys
 from .memory_bank import MemoryBank
 from .mixup import MixupLoss
@@ -10,6 +12,7 @@ from .pair_contrast import PairContrastLoss
 from .partition_contrast import PartitionContrastLoss
 from .pirl import PIRLLoss
 from .position_contrast import PositionContrastLoss
+from .pseudo_label import PseudoLabelLoss
 from .supcon import SupConLoss
 
 LOSSES = Registry("loss", "Contrastive losses: embeddings and targets in, a scalar out.")
@@ -23,6 +26,7 @@ __all__ = [
     "LOSSES",
     "ConsistencyLoss",
     "GlobalBatchLoss",
+    "LocalPseudoLoss",
     "MemoryBank",
     "MixupLoss",
     "NTXentLoss",
@@ -30,6 +34,8 @@ __all__ = [
     "PairContrastLoss",
     "PartitionContrastLoss",
     "PositionContrastLoss",
+    "PseudoLabelLoss",
+    "StackedDeepSupervisionLoss",
     "SupConLoss",
     "logsumexp_over_keys",
 ]

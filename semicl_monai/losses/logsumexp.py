@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from semicl_monai.utils import at_least_float32
+
 # How many similarities exist at one time. On a CPU a tile should stay in the cache, elsewhere launches should be few.
 CPU_TILE_ELEMENTS = 2**21
 TILE_ELEMENTS = 2**25
@@ -47,11 +49,6 @@ def logsumexp_over_keys(anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_i
     """
     with torch.autocast(anchors.device.type, enabled=False):
         return _LogSumExpOverKeys.apply(at_least_float32(anchors), at_least_float32(keys), anchor_ids, key_ids)
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor itself when it is float64, otherwise the tensor as float32."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 class _LogSumExpOverKeys(Function):

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
-from semicl_monai.losses.logsumexp import at_least_float32
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, at_least_float32
 from semicl_monai.utils.distributed import all_gather_rows
 
 
@@ -38,7 +37,7 @@ class PairContrastLoss(_Loss):
 
     @abstractmethod
     def pairs(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks ``(N, N)`` of positive and of negative pairs for ``target`` ``(N, 3)``; their diagonals are false."""
+        """Masks ``(N, N)`` of positive and of negative pairs for ``target`` as below; their diagonals are false."""
 
     @abstractmethod
     def contrast(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
@@ -50,7 +49,8 @@ class PairContrastLoss(_Loss):
         Args:
             input: embeddings of shape ``(N, C)``; they need not be of unit length.
             target: integers of shape ``(N, 3)``: which volume an image is a slice of, which slice of it, and of how
-                many. Volumes have the same number on every rank.
+                many; or ``(N, 7)``: which volume it is a patch of, its place along each of the three axes, and of how
+                many places along each. Volumes have the same number on every rank.
 
         Returns:
             A scalar; zero with a zero gradient when there is no positive pair.
@@ -58,9 +58,9 @@ class PairContrastLoss(_Loss):
         Raises:
             ValueError: When ``input`` or ``target`` is not of that shape.
         """
-        if input.ndim != 2 or target.shape != (len(input), 3):
+        if input.ndim != 2 or target.shape not in ((len(input), 3), (len(input), 7)):
             got = f"{tuple(input.shape)} and {tuple(target.shape)}"
-            raise ValueError(f"input and target must be of shape (N, C) and (N, 3), got {got}.")
+            raise ValueError(f"input and target must be of shape (N, C) and (N, 3) or (N, 7), got {got}.")
         # a MetaTensor would carry its metadata through every operation below
         input, target = input.as_subclass(Tensor), target.as_subclass(Tensor)
         if self.across_ranks:
@@ -68,6 +68,12 @@ class PairContrastLoss(_Loss):
         with torch.autocast(input.device.type, enabled=False):
             embeddings = F.normalize(at_least_float32(input), dim=1)
             return self.contrast(embeddings @ embeddings.T / self.temperature, *self.pairs(target))
+
+
+def volume_and_place(target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The volume ``(N, 1)`` of each image, its place along each axis ``(N, A)``, and of how many places ``(N, A)``."""
+    axes = target.shape[1] // 2
+    return target[:, :1], target[:, 1 : 1 + axes], target[:, 1 + axes :]
 
 
 def masked_logsumexp(similarity: Tensor, mask: Tensor) -> Tensor:

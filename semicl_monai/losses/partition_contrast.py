@@ -1,11 +1,14 @@
-"""Contrast of slices by the part of the volume they lie in."""
+"""Contrast of slices or patches by the part of the volume they lie in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from monai.utils import ensure_tuple, ensure_tuple_rep
 from torch import Tensor
 
-from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp
+from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp, volume_and_place
 from semicl_monai.utils import InputError
 
 
@@ -21,15 +24,16 @@ class PartitionContrastLoss(PairContrastLoss):
             {\exp(z_a \cdot z_b / \tau) + \sum_{n \in N(a)} \exp(z_a \cdot z_n / \tau)}
 
     with :math:`N(a)` the negatives of :math:`a`; the loss is the mean over all of them. A pair whose anchor has no
-    negative costs nothing.
+    negative costs nothing. In 3-D the places that a patch's centre can take are cut along each axis.
 
     Args:
-        num_partitions: :math:`S`.
+        num_partitions: :math:`S`, of slices; of patches a number for each of the three axes.
         temperature: :math:`\tau`, divides every cosine similarity.
         across_ranks: whether the images of all ranks are one batch, see :class:`PairContrastLoss`.
 
     Raises:
         InputError: When ``num_partitions`` or ``temperature`` is not positive.
+        ValueError: When called with places along as many axes as it has no numbers for.
 
     References:
         Chaitanya et al., Contrastive learning of global and local features for medical image segmentation with limited
@@ -42,21 +46,23 @@ class PartitionContrastLoss(PairContrastLoss):
         tensor(0.2395)
     """
 
-    def __init__(self, num_partitions: int = 4, temperature: float = 0.1, across_ranks: bool = True) -> None:
-        if num_partitions < 1:
+    def __init__(
+        self, num_partitions: int | Sequence[int] = 4, temperature: float = 0.1, across_ranks: bool = True
+    ) -> None:
+        if min(ensure_tuple(num_partitions)) < 1:
             raise InputError(f"num_partitions must be positive, got {num_partitions}.")
         super().__init__(temperature, across_ranks)
         self.num_partitions = num_partitions
 
     def pairs(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Positive: one slice, or one partition of two volumes. Negative: two partitions."""
-        volume, number, size = target.T
-        partition = number * self.num_partitions // size
-        same_volume, same_partition, same_number = (
-            values[:, None] == values[None] for values in (volume, partition, number)
+        volume, place, num_places = volume_and_place(target)
+        partition = place * place.new_tensor(ensure_tuple_rep(self.num_partitions, place.shape[1])) // num_places
+        same_volume, same_partition, same_place = (
+            (values[:, None] == values[None]).all(dim=2) for values in (volume, partition, place)
         )
         others = ~torch.eye(len(target), dtype=torch.bool, device=target.device)
-        same_slice = same_volume & same_number
+        same_slice = same_volume & same_place
         return same_partition & (~same_volume | same_slice) & others, ~same_partition
 
     def contrast(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:

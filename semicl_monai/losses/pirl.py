@@ -7,9 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
-from semicl_monai.losses.logsumexp import at_least_float32
 from semicl_monai.losses.memory_bank import MemoryBank
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, at_least_float32
 from semicl_monai.utils.distributed import all_gather_rows
 
 

@@ -1,11 +1,11 @@
-"""Contrast of slices by where they lie in their volumes."""
+"""Contrast of slices or patches by where they lie in their volumes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp
+from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp, volume_and_place
 from semicl_monai.utils import InputError
 
 
@@ -19,7 +19,9 @@ class PositionContrastLoss(PairContrastLoss):
         \ell_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)}
             \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \in A(i)} \exp(z_i \cdot z_a / \tau)}
 
-    averaged over the slices that have a positive.
+    averaged over the slices that have a positive. In 3-D :math:`\mathrm{pos}_i` has three coordinates, the number of
+    the place of a patch's centre along each axis divided by the number of places, and :math:`|\cdot|` is their
+    Euclidean distance.
 
     Args:
         threshold: :math:`t`, a share of the volume's thickness.
@@ -48,8 +50,9 @@ class PositionContrastLoss(PairContrastLoss):
 
     def pairs(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Positive: closer than the threshold. Negative: all other pairs."""
-        position = target[:, 1].double() / target[:, 2]
-        close = (position[:, None] - position[None]).abs() < self.threshold
+        _, place, num_places = volume_and_place(target)
+        position = place.double() / num_places
+        close = torch.linalg.vector_norm(position[:, None] - position[None], dim=2) < self.threshold
         others = ~torch.eye(len(target), dtype=torch.bool, device=target.device)
         return close & others, ~close & others
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from semicl_monai.losses.logsumexp import at_least_float32, logsumexp_over_keys
-from semicl_monai.utils import InputError
+from semicl_monai.losses.logsumexp import logsumexp_over_keys
+from semicl_monai.utils import InputError, at_least_float32
 from semicl_monai.utils.distributed import all_gather_with_gradient, largest_over_ranks
 
 

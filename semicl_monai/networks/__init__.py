@@ -3,9 +3,11 @@ from semicl_monai.utils import Registry
 from .contrastive import ContrastiveNetwork
 from .heads import DenseHead, GlobalHead, JigsawHead, LinearHead
 from .layout import NetworkLayout, layout_of
+from .local_pseudo import LocalPseudo
 from .mean_teacher import MeanTeacher
 from .pretrained import find_pretrained, from_scratch, initial_network, load_network, load_pretrained, read_state_dict
 from .record import checksum, record_of
+from .self_training import SelfTraining
 
 HEADS = Registry("head", "Projection heads for contrastive pre-training.")
 HEADS.add("global_pool", "Global average pooling and a two-layer perceptron: one embedding an image.", GlobalHead)
@@ -20,8 +22,10 @@ __all__ = [
     "GlobalHead",
     "JigsawHead",
     "LinearHead",
+    "LocalPseudo",
     "MeanTeacher",
     "NetworkLayout",
+    "SelfTraining",
     "checksum",
     "find_pretrained",
     "from_scratch",

@@ -115,7 +115,7 @@ class JigsawHead(nn.Module):
         """
         if self.training and len(x) == 1:
             raise InputError(
-                "a jigsaw needs at least two slices a batch, got 1: raise batch_size or slices_per_volume."
+                "a jigsaw needs at least two slices a batch, got 1: raise batch_size or samples_per_volume."
             )
         return self.image(x), self.patches(self.patch(patches).reshape(len(x), -1))
 

@@ -65,8 +65,8 @@ def _basic_unet(network: nn.Module) -> NetworkLayout:
 
 
 def _dyn_unet(network: DynUNet) -> NetworkLayout:
-    encoder = ("input_block", "downsamples", "bottleneck")
-    return NetworkLayout(encoder, "bottleneck", _numbered("upsamples", network.upsamples), ("output_block",))
+    encoder, classifier = ("input_block", "downsamples", "bottleneck"), ("output_block", "deep_supervision_heads")
+    return NetworkLayout(encoder, "bottleneck", _numbered("upsamples", network.upsamples), classifier)
 
 
 def _seg_res_net(network: SegResNet) -> NetworkLayout:

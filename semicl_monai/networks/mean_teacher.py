@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from semicl_monai.utils import at_least_float32
+
 
 class MeanTeacher(nn.Module):
     r"""Let a student and its teacher look at unlabelled images, next to the student's ordinary pass.
@@ -54,9 +56,18 @@ class MeanTeacher(nn.Module):
         transform: Callable = self.transform or (lambda maps: maps)
         if self.transform is not None:
             self.transform.randomize(unlabelled)
+        labelled, of_unlabelled = self.learn(x, unlabelled)
+        noise = self.noise_std * torch.randn_like(unlabelled) if self.noise_std else 0.0
+        return labelled, transform(of_unlabelled.softmax(1)), self.teach(transform(unlabelled) + noise)
+
+    def learn(self, x: torch.Tensor, unlabelled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the student's logits of both; of ``x``, those of all levels of a network with deep supervision."""
         # one pass of both parts, so that batch statistics, where a network has them, are those of all images
-        labelled, of_unlabelled = self.student(torch.cat([x, unlabelled])).split([len(x), len(unlabelled)])
-        with torch.no_grad():
-            noise = self.noise_std * torch.randn_like(unlabelled) if self.noise_std else 0.0
-            taught = self.teacher(transform(unlabelled) + noise).softmax(1)
-        return labelled, transform(of_unlabelled.softmax(1)), taught
+        output = at_least_float32(self.student(torch.cat([x, unlabelled])))
+        labelled, of_unlabelled = output.split([len(x), len(unlabelled)])
+        return labelled, of_unlabelled if output.ndim == x.ndim else of_unlabelled[:, 0]
+
+    @torch.no_grad()
+    def teach(self, unlabelled: torch.Tensor) -> torch.Tensor:
+        """Return the teacher's probabilities."""
+        return at_least_float32(self.teacher(unlabelled)).softmax(1)

@@ -3,7 +3,9 @@ from semicl_monai.utils import Registry
 from .invert_argmax import InvertArgmaxd
 from .load_case import LoadCased
 from .rand_jigsaw import RandJigsawd
+from .rand_partition_patches import RandPartitionPatchesd
 from .rand_partition_slices import RandPartitionSlicesd
+from .rand_patches import RandPatchesd
 from .rand_slices import RandSlicesd
 from .rand_symmetry import RandSymmetry
 from .safe_spacing import SafeSpacingd
@@ -15,6 +17,8 @@ TRANSFORMS.add("safe_spacing", "Resample a sample, whatever else it holds.", Saf
 TRANSFORMS.add("invert_argmax", "Label map in the image's own grid from class scores.", InvertArgmaxd)
 TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with foreground.", RandSlicesd)
 TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
+TRANSFORMS.add("rand_patches", "Draw 3-D patches of a volume, a share of them at foreground.", RandPatchesd)
+TRANSFORMS.add("rand_partition_patches", "Draw 3-D patches from every partition of a volume.", RandPartitionPatchesd)
 TRANSFORMS.add("rand_jigsaw", "Patches of a grid of an image, in random order.", RandJigsawd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
@@ -23,7 +27,9 @@ __all__ = [
     "InvertArgmaxd",
     "LoadCased",
     "RandJigsawd",
+    "RandPartitionPatchesd",
     "RandPartitionSlicesd",
+    "RandPatchesd",
     "RandSlicesd",
     "RandSymmetry",
     "SafeSpacingd",

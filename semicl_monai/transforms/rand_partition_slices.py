@@ -35,7 +35,7 @@ class RandPartitionSlicesd(RandSlicesd):
 
     Example:
         >>> draw = RandPartitionSlicesd("image", num_samples=4, num_partitions=4).set_random_state(0)
-        >>> [sample["slice"] // 2 for sample in draw({"image": torch.zeros(1, 8, 8, 8)})]
+        >>> [sample["place"] // 2 for sample in draw({"image": torch.zeros(1, 8, 8, 8)})]
         [0, 1, 2, 3]
     """
 

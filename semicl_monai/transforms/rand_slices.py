@@ -30,7 +30,7 @@ class RandSlicesd(Randomizable, MapTransform):
 
     Returns:
         A list of ``num_samples`` samples whose maps have shape ``(C, H, W)``; what else the sample holds is kept.
-        ``slice`` tells which slice it is and ``num_slices`` of how many.
+        ``place`` tells which slice it is and ``num_places`` of how many.
 
     Raises:
         InputError: When ``axis``, ``num_samples`` or ``foreground`` is out of its range.
@@ -71,7 +71,7 @@ class RandSlicesd(Randomizable, MapTransform):
         self.randomize(data)
         slices = []
         for index in self.indices:
-            sample = {**data, "slice": index, "num_slices": self._size(data)}
+            sample = {**data, "place": index, "num_places": self._size(data)}
             for key in self.key_iterator(data):
                 sample[key] = data[key].select(1 + self.axis, index).clone()
             slices.append(sample)

@@ -2,11 +2,13 @@ from .command_line import check_overrides, find_bundle_root, runner_arguments, s
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, find_input_error, show_input_errors
 from .options import check_writable, dividing_interval, is_true, one_of, save_json
+from .precision import at_least_float32, multiplies_bfloat16
 from .registry import Registry
 
 __all__ = [
     "InputError",
     "Registry",
+    "at_least_float32",
     "check_overrides",
     "check_writable",
     "data_parallel",
@@ -15,6 +17,7 @@ __all__ = [
     "find_input_error",
     "is_true",
     "local_device",
+    "multiplies_bfloat16",
     "one_of",
     "runner_arguments",
     "save_json",

@@ -13,7 +13,7 @@ TINY = {
     "roi_size": [32, 32],
     "device": "cpu",
     "iterations_per_epoch": 3,
-    "slices_per_volume": 1,
+    "samples_per_volume": 1,
     "labelled_fraction": 2,
 }
 

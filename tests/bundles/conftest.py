@@ -20,7 +20,7 @@ TINY = {
     "roi_size": [32, 32],
     "device": "cpu",
 }
-TINY_TRAINING = {**TINY, "epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "slices_per_volume": 2}
+TINY_TRAINING = {**TINY, "epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2}
 
 
 @pytest.fixture(scope="session")

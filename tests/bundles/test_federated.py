@@ -25,7 +25,7 @@ TINY = {
     "device": "cpu",
     "iterations_per_epoch": 2,
     "batch_size": 2,
-    "slices_per_volume": 2,
+    "samples_per_volume": 2,
     "labelled_fraction": 2,
 }
 

@@ -17,7 +17,7 @@ from semicl_monai.apps.monailabel_app import monailabel_app
 
 CONFIGS = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation" / "configs"
 SIZE = {"network_def::features": [4, 4, 8, 8, 8, 4], "roi_size": [32, 32], "device": "cpu"}
-TRAINING = {"epochs": 2, "iterations_per_epoch": 3, "batch_size": 2, "slices_per_volume": 2, "labelled_fraction": 2}
+TRAINING = {"epochs": 2, "iterations_per_epoch": 3, "batch_size": 2, "samples_per_volume": 2, "labelled_fraction": 2}
 # Adam divides a gradient by its size and makes whole steps of what rounding leaves of a small one; SGD adds nothing.
 SGD = {
     "pretrain": {"first::optimizer::_target_": "torch.optim.SGD", "train::optimizer::_target_": "torch.optim.SGD"},

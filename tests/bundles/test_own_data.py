@@ -16,7 +16,7 @@ from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.data import make_synthetic_hippocampus
 
 SMALL = {"network_def::features": [4, 4, 8, 8, 8, 4], "device": "cpu"}
-SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "slices_per_volume": 2}
+SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2}
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_every_stage_runs_on_four_channels_across_another_axis_with_label_values
     assert read(bundle / "eval/pretrain/split.json")["unlabelled"] == ["p5"]
     trained = run(bundle, "train", validation="none")
     (drawn,) = trained.parser.get_parsed_content("train::dataset")[0][:1]
-    assert (drawn["image"].shape, drawn["num_slices"]) == ((4, 32, 32), 6)
+    assert (drawn["image"].shape, drawn["num_places"]) == ((4, 32, 32), 6)
     run(bundle, "evaluate")
     assert {"Core", "Oedema", "Cyst"} <= classes_measured(bundle)
 

@@ -13,7 +13,7 @@ from semicl_monai.engines import JigsawPrepareBatch
 def batch():
     """Two images of nine patches; every patch is filled with the number of its image and its own."""
     patches = torch.stack([torch.stack([torch.full((1, 2, 2), 10.0 * i + p) for p in range(9)]) for i in range(2)])
-    return {"image": torch.rand(2, 1, 6, 6), "patches": patches, "case": ["a", "b"], "slice": torch.tensor([4, 4])}
+    return {"image": torch.rand(2, 1, 6, 6), "patches": patches, "case": ["a", "b"], "place": torch.tensor([4, 4])}
 
 
 def test_patches_stand_image_by_image_in_their_order(batch):

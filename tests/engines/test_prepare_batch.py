@@ -52,11 +52,11 @@ def test_slices_of_volumes_are_targets_from_a_config(batch):
     config = {
         "prepare_batch": {
             "_target_": "semicl_monai.engines.TwoViewPrepareBatch",
-            "target": {"_target_": "semicl_monai.engines.slice_of_volume", "_mode_": "callable"},
+            "target": {"_target_": "semicl_monai.engines.place_in_volume", "_mode_": "callable"},
         }
     }
     del batch["view1_label"], batch["view2_label"]
-    batch |= {"case": ["a", "b", "a"], "slice": torch.tensor([2, 3, 4]), "num_slices": torch.tensor([40, 41, 40])}
+    batch |= {"case": ["a", "b", "a"], "place": torch.tensor([2, 3, 4]), "num_places": torch.tensor([40, 41, 40])}
     _, target = ConfigParser(config).get_parsed_content("prepare_batch")(batch)
     assert target[:, 1:].tolist() == [[2, 40], [3, 41], [4, 40]] * 2
     assert target[0, 0] == target[2, 0] == target[3, 0] != target[1, 0]

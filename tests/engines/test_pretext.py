@@ -11,8 +11,8 @@ from monai.bundle import ConfigParser
 
 from semicl_monai.engines import (
     PixelNeighbours,
+    PlaceNeighbours,
     RegionRetrieval,
-    SliceNeighbours,
     consistency,
     jigsaw_retrieval,
     rotation_accuracy,
@@ -100,7 +100,7 @@ def test_a_positive_slice_is_sought_in_other_volumes(loss):
         pred, pred, lambda i, j: are_positive(loss, rows[i], rows[j]), lambda i, j: rows[i][0] != rows[j][0]
     )
     assert 0 < sum(wanted[0]) < len(wanted[0])
-    assert as_lists(SliceNeighbours(loss)(pred, target)) == wanted
+    assert as_lists(PlaceNeighbours(loss)(pred, target)) == wanted
 
 
 def test_a_region_is_sought_in_both_views_of_its_image_alone():
@@ -159,7 +159,7 @@ def neighbours(loss):
     def score(seed, perfect):
         target = slices(200, seed)
         angle = torch.floor(4 * target[:, 1] / target[:, 2]) if loss is LOSSES[0] else target[:, 1] / target[:, 2]
-        return SliceNeighbours(loss)(
+        return PlaceNeighbours(loss)(
             torch.stack([angle.cos(), angle.sin()], dim=1) if perfect else random(200, 4, seed=seed), target
         )
 
@@ -212,7 +212,7 @@ def test_random_embeddings_score_about_chance(score):
 def test_a_slice_without_a_positive_in_another_volume_drops_out(loss):
     target = torch.tensor([[1, 0, 20], [2, 1, 20], [2, 19, 20], [2, 18, 20]])
     pred = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.0, 1.0]])
-    scores, chance = SliceNeighbours(loss)(pred, target)
+    scores, chance = PlaceNeighbours(loss)(pred, target)
     assert scores.tolist() == [1, 1]
     assert chance.tolist() == pytest.approx([1 / 3, 1])
 
@@ -229,7 +229,7 @@ def test_one_volume_or_one_image_has_no_anchor():
     one_image = PixelNeighbours(StrideSampler(stride=1))(random(2, 3, 4, 4), torch.ones(2, 1, 4, 4))
     only_background = PixelNeighbours(StrideSampler(stride=1))(random(4, 3, 4, 4), torch.zeros(4, 1, 4, 4))
     for scores, chance in (
-        *(SliceNeighbours(loss)(random(2, 3), target) for loss in LOSSES),
+        *(PlaceNeighbours(loss)(random(2, 3), target) for loss in LOSSES),
         one_image,
         only_background,
     ):
@@ -244,7 +244,7 @@ def test_embeddings_of_half_precision_are_compared_in_single():
 @pytest.mark.parametrize(
     ("name", "option", "part"),
     [
-        ("SliceNeighbours", "loss", "losses.PositionContrastLoss"),
+        ("PlaceNeighbours", "loss", "losses.PositionContrastLoss"),
         ("RegionRetrieval", "sampler", "samplers.RegionSampler"),
         ("PixelNeighbours", "sampler", "samplers.StrideSampler"),
     ],

@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from semicl_monai.engines import image_number, slice_of_volume
+from semicl_monai.engines import image_number, place_in_volume
 
 
 def batch(*names):
@@ -14,8 +14,8 @@ def batch(*names):
     cases, slices = zip(*(name.split() for name in names), strict=True)
     return {
         "case": list(cases),
-        "slice": torch.tensor([int(number) for number in slices]),
-        "num_slices": torch.tensor([40 + len(case) for case in cases]),
+        "place": torch.tensor([int(number) for number in slices]),
+        "num_places": torch.tensor([40 + len(case) for case in cases]),
     }
 
 
@@ -45,13 +45,13 @@ def test_numbers_follow_from_the_names_and_not_from_the_process():
 
 
 def test_a_slice_of_a_volume_is_the_volume_the_slice_and_how_many_there_are():
-    target = slice_of_volume(batch("a 3", "bb 3", "a 5"))
+    target = place_in_volume(batch("a 3", "bb 3", "a 5"))
     assert target[:, 1:].tolist() == [[3, 41], [3, 42], [5, 41]]
     assert target[0, 0] == target[2, 0] != target[1, 0]
-    assert slice_of_volume(batch("ccc 1", "a 7"))[1, 0] == target[0, 0]
+    assert place_in_volume(batch("ccc 1", "a 7"))[1, 0] == target[0, 0]
 
 
-@pytest.mark.parametrize("name", ["image_number", "slice_of_volume"])
+@pytest.mark.parametrize("name", ["image_number", "place_in_volume"])
 def test_they_come_from_a_config(name):
     config = {"target": {"_target_": f"semicl_monai.engines.{name}", "_mode_": "callable"}}
     assert len(ConfigParser(config).get_parsed_content("target")(batch("a 3", "b 1"))) == 2

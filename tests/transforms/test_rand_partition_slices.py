@@ -23,7 +23,7 @@ def draw(seed=0, keys="image", **options):
 
 def shares(slices, num_partitions):
     """How many of the slices each partition gave, told by where between 0 and 1 a slice lies."""
-    places = [Fraction(s["slice"], s["num_slices"]) for s in slices]
+    places = [Fraction(s["place"], s["num_places"]) for s in slices]
     edges = [Fraction(number, num_partitions) for number in range(num_partitions + 1)]
     return [sum(low <= place < high for place in places) for low, high in pairwise(edges)]
 
@@ -37,31 +37,31 @@ def test_every_partition_gives_its_share(thickness, num_samples, num_partitions,
     for seed in range(10):
         slices = draw(seed, num_samples=num_samples, num_partitions=num_partitions)(volume(2, 2, thickness))
         assert shares(slices, num_partitions) == wanted
-        assert len({s["slice"] for s in slices}) == num_samples
+        assert len({s["place"] for s in slices}) == num_samples
 
 
 def test_every_slice_of_a_partition_is_drawn():
     transform = draw()
-    assert {s["slice"] for _ in range(100) for s in transform(volume(2, 2, 10))} == set(range(10))
+    assert {s["place"] for _ in range(100) for s in transform(volume(2, 2, 10))} == set(range(10))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_sample_is_the_slice_it_says(axis):
     data = volume(8, 9, 10)
     for sample in draw(axis=axis)(data):
-        assert sample["num_slices"] == 8 + axis
-        assert torch.equal(sample["image"], data["image"].unbind(1 + axis)[sample["slice"]])
+        assert sample["num_places"] == 8 + axis
+        assert torch.equal(sample["image"], data["image"].unbind(1 + axis)[sample["place"]])
         assert sample["case"] == "a"
 
 
 @pytest.mark.parametrize(("thickness", "wanted"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2])])
 def test_a_volume_of_fewer_slices_than_partitions_gives_fewer_samples(thickness, wanted):
-    assert [s["slice"] for s in draw(num_samples=4, num_partitions=4)(volume(2, 2, thickness))] == wanted
+    assert [s["place"] for s in draw(num_samples=4, num_partitions=4)(volume(2, 2, thickness))] == wanted
 
 
 def test_a_partition_of_one_slice_gives_it_again_and_again():
     slices = draw(num_samples=8, num_partitions=4)(volume(2, 2, 4))
-    assert [s["slice"] for s in slices] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert [s["place"] for s in slices] == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_foreground_does_not_matter():
@@ -69,13 +69,13 @@ def test_foreground_does_not_matter():
     data["label"] = torch.zeros(1, 2, 2, 12)
     data["label"][..., 0] = 1
     with_label, without = draw(keys=("image", "label"))(data), draw()(volume(2, 2, 12))
-    assert [s["slice"] for s in with_label] == [s["slice"] for s in without]
+    assert [s["place"] for s in with_label] == [s["place"] for s in without]
     assert all(s["label"].shape == (1, 2, 2) for s in with_label)
 
 
 def test_the_same_seed_gives_the_same_slices_and_another_seed_others():
     def indices(seed):
-        pipeline = Compose([RandPartitionSlicesd("image"), lambda s: s["slice"]]).set_random_state(seed)
+        pipeline = Compose([RandPartitionSlicesd("image"), lambda s: s["place"]]).set_random_state(seed)
         return pipeline(volume(2, 2, 40))
 
     assert indices(1) == indices(1) != indices(2)

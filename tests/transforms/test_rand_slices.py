@@ -48,10 +48,10 @@ def test_each_map_is_the_plain_slice_of_the_volume(sample, axis):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_sample_says_which_slice_of_how_many_it_is(sample, axis):
     for result in draw(axis=axis, num_samples=5)(sample):
-        assert result["num_slices"] == SIZE[axis]
-        assert torch.equal(result["image"], sample["image"].unbind(1 + axis)[result["slice"]])
-        assert torch.equal(result["label"], sample["label"].unbind(1 + axis)[result["slice"]])
-    assert "slice" not in sample
+        assert result["num_places"] == SIZE[axis]
+        assert torch.equal(result["image"], sample["image"].unbind(1 + axis)[result["place"]])
+        assert torch.equal(result["label"], sample["label"].unbind(1 + axis)[result["place"]])
+    assert "place" not in sample
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -127,7 +127,7 @@ def test_a_missing_key_is_refused_unless_allowed(sample):
     del sample["label"]
     with pytest.raises(KeyError, match="label"):
         draw()(sample)
-    assert set(draw(allow_missing_keys=True)(sample)[0]) == {"image", "case", "slice", "num_slices"}
+    assert set(draw(allow_missing_keys=True)(sample)[0]) == {"image", "case", "place", "num_places"}
 
 
 def test_the_label_may_have_another_name_and_need_not_be_sliced(sample):

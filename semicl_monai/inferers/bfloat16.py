@@ -1,0 +1,40 @@
+"""Networks in bfloat16."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.inferers import Inferer, SimpleInferer
+
+from semicl_monai.utils import at_least_float32
+
+
+class Bfloat16Inferer(Inferer):
+    """Run a network under bfloat16 autocast on the device of its images, and give what it returns in float32.
+
+    MONAI 1.6.1's ``amp`` is float16 on CUDA alone; this is for CPUs, and needs no gradient scaling. Losses and metrics
+    are not under it.
+
+    Args:
+        inferer: how the network is run, in one pass by default.
+        enabled: whether to use bfloat16; otherwise the inferer is called as it is.
+
+    Example:
+        >>> infer = Bfloat16Inferer()
+        >>> infer(torch.rand(2, 3), torch.nn.Linear(3, 4)).dtype
+        torch.float32
+    """
+
+    def __init__(self, inferer: Inferer | None = None, enabled: bool = True) -> None:
+        super().__init__()
+        self.inferer, self.enabled = inferer or SimpleInferer(), enabled
+
+    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Return what the inferer returns for ``inputs`` and ``network``: a tensor, or a tuple of them."""
+        if not self.enabled:
+            return self.inferer(inputs, network, *args, **kwargs)
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+            output = self.inferer(inputs, network, *args, **kwargs)
+        return tuple(map(at_least_float32, output)) if isinstance(output, tuple) else at_least_float32(output)

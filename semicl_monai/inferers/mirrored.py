@@ -1,0 +1,53 @@
+"""Mirroring at test time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+
+from semicl_monai.utils import InputError
+
+
+class MirroredInferer(Inferer):
+    """Average the probabilities of an image and of its mirror images, as logits.
+
+    With ``n`` axes the image is seen :math:`2^n` times.
+
+    Args:
+        inferer: how each of the images is seen; gives logits ``(B, C, H, W[, D])``.
+        axes: spatial axes to mirror along, from 0; without any, the inferer is called as it is.
+
+    Raises:
+        InputError: When an axis is not 0, 1 or 2, or named twice.
+
+    References:
+        Isensee et al., nnU-Net, Nature Methods 2021, supplementary note 4. https://doi.org/10.1038/s41592-020-01008-z
+
+    Example:
+        >>> from monai.inferers import SimpleInferer
+        >>> MirroredInferer(SimpleInferer(), axes=[0])(torch.rand(1, 1, 4, 4), lambda x: torch.cat([x, -x], 1)).shape
+        torch.Size([1, 2, 4, 4])
+    """
+
+    def __init__(self, inferer: Inferer, axes: Sequence[int] = ()) -> None:
+        super().__init__()
+        if not set(axes) <= {0, 1, 2} or len(set(axes)) < len(axes):
+            raise InputError(f"mirror_axes must be of 0, 1 and 2, each once, got {list(axes)}.")
+        self.inferer = inferer
+        self.flips = [[2 + axis for axis in flip] for n in range(len(axes) + 1) for flip in combinations(axes, n)]
+
+    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return logits for ``inputs`` ``(B, C, H, W[, D])``."""
+        if len(self.flips) == 1:
+            return self.inferer(inputs, network, *args, **kwargs)
+        views = [self._probabilities(flip, inputs, network, *args, **kwargs) for flip in self.flips]
+        mean = torch.stack(views).mean(dim=0)
+        return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()  # a probability of zero would have no finite logit
+
+    def _probabilities(self, flip: list[int], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        logits = self.inferer(inputs.flip(flip), *args, **kwargs)
+        return logits.softmax(1).flip(flip)

@@ -1,0 +1,58 @@
+"""Contrast of pixels by their labels and by a teacher's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.modules.loss import _Loss
+
+from semicl_monai.losses.pseudo_label import pseudo_labels
+from semicl_monai.utils import InputError
+
+
+class LocalPseudoLoss(_Loss):
+    r"""A supervised loss of labelled images, and the contrast of labelled and confidently pseudo-labelled pixels.
+
+    .. math::
+        L = L_\mathrm{supervised} + w \cdot L_l
+
+    with :math:`L_l` the contrast of the pixels of all images: of labelled ones by their labels, of others by
+    :math:`\arg\max_c p_{vc}` where :math:`\max_c p_{vc} \ge \theta`; all others are ignored. The weight starts at zero
+    and is set during training by a :class:`semicl_monai.handlers.ConsistencyRampUp`.
+
+    Args:
+        supervised: loss of predictions and label maps.
+        contrast: loss of embeddings ``(B, E, H, W[, D])`` and label maps ``(B, 1, H, W[, D])`` that ignores label -1,
+            such as a :class:`semicl_monai.engines.SampledLoss`.
+        threshold: :math:`\theta`, from 0, where every pixel counts, to 1.
+
+    Attributes:
+        weight: :math:`w`.
+
+    Raises:
+        InputError: When ``threshold`` is not between 0 and 1.
+
+    References:
+        Chaitanya et al., Local contrastive loss with pseudo-label based self-training for semi-supervised medical image
+        segmentation, Medical Image Analysis 2023, section 3. https://arxiv.org/abs/2112.09645
+    """
+
+    def __init__(self, supervised: Callable, contrast: Callable, threshold: float = 0.9) -> None:
+        super().__init__()
+        if not 0 <= threshold <= 1:
+            raise InputError(f"pseudo_threshold must be between 0 and 1, got {threshold}.")
+        self.supervised, self.contrast, self.threshold, self.weight = supervised, contrast, threshold, 0.0
+
+    def forward(self, input: tuple[Tensor, Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+        """Return the loss.
+
+        Args:
+            input: logits of labelled images ``(B, C, H, W[, D])``, logits and the teacher's probabilities of unlabelled
+                ones, and the embeddings of both, as :class:`semicl_monai.networks.LocalPseudo` gives them.
+            target: label maps ``(B, 1, H, W[, D])``.
+        """
+        labelled, _, teacher, embeddings = input
+        labels = torch.cat([target.long(), pseudo_labels(teacher, self.threshold)])
+        return self.supervised(labelled, target) + self.weight * self.contrast(embeddings, labels)

@@ -1,0 +1,52 @@
+"""A student whose pixels are contrasted by its teacher's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from semicl_monai.networks.contrastive import ContrastiveNetwork
+from semicl_monai.networks.layout import NetworkLayout
+from semicl_monai.networks.self_training import SelfTraining
+
+
+class LocalPseudo(SelfTraining):
+    """A :class:`SelfTraining` that also gives embeddings of the student's last decoder map.
+
+    They are taken from the passes that give the logits, see :class:`semicl_monai.losses.LocalPseudoLoss`.
+
+    Args:
+        student: the network to train.
+        head: what builds the projection head, as for :class:`ContrastiveNetwork`.
+        layout: where the network keeps its parts; looked up by the network's class by default.
+
+    Raises:
+        InputError: When the network has no known layout and none was given.
+
+    References:
+        Chaitanya et al., Local contrastive loss with pseudo-label based self-training for semi-supervised medical image
+        segmentation, Medical Image Analysis 2023, section 3. https://arxiv.org/abs/2112.09645
+    """
+
+    def __init__(self, student: nn.Module, head: Callable[..., nn.Module], layout: NetworkLayout | None = None) -> None:
+        super().__init__(student)
+        tapped = ContrastiveNetwork(student, head, tap="decoder", layout=layout)
+        self.tap, self.head = tapped.tap, tapped.head
+
+    def forward(self, x: torch.Tensor, weak: torch.Tensor | None = None, strong: torch.Tensor | None = None) -> Any:
+        """Return what :class:`SelfTraining` does, and embeddings ``(B + U, E, H, W[, D])`` of ``x`` and ``strong``.
+
+        Without views the logits of ``x`` alone.
+        """
+        if weak is None or strong is None:
+            return self.student(x)
+        maps: list[torch.Tensor] = []
+        hook = self.student.get_submodule(self.tap).register_forward_hook(lambda *call: maps.append(call[-1]))
+        try:
+            outputs = super().forward(x, weak, strong)
+        finally:
+            hook.remove()
+        return *outputs, self.head(maps[0])

@@ -1,0 +1,70 @@
+"""Draw 3-D patches from every part of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+
+from semicl_monai.transforms.rand_patches import RandPatchesd
+from semicl_monai.utils import InputError
+
+
+class RandPartitionPatchesd(RandPatchesd):
+    r"""Draw patches of a volume from partitions of the places their centres can take, as many from each.
+
+    Place :math:`i` of :math:`n` along an axis lies in its partition :math:`\lfloor S i / n \rfloor`. A volume with
+    fewer places than partitions leaves some empty; they give no patch, and the volume fewer samples.
+
+    Args:
+        keys: maps of shape ``(C, H, W, D)`` to cut alike.
+        roi_size: size of a patch in voxels, of the three axes.
+        num_samples: patches to draw from a volume; where the partitions do not divide it, the first ones give one more.
+        num_partitions: partitions :math:`S` along each axis.
+        allow_missing_keys: whether keys may be missing in a sample.
+
+    Raises:
+        InputError: When ``roi_size`` is not three positive numbers, ``num_samples`` is out of its range, or
+            ``num_partitions`` is not three positive numbers.
+
+    References:
+        Chaitanya et al., Contrastive learning of global and local features for medical image segmentation with limited
+        annotations, NeurIPS 2020, section 3.2. https://arxiv.org/abs/2006.10511
+
+    Example:
+        >>> draw = RandPartitionPatchesd("image", roi_size=(4, 4, 4), num_samples=4, num_partitions=(1, 4, 1))
+        >>> [int(sample["place"][1]) // 2 for sample in draw.set_random_state(0)({"image": torch.zeros(1, 4, 11, 4)})]
+        [0, 1, 2, 3]
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        roi_size: Sequence[int],
+        num_samples: int = 4,
+        num_partitions: Sequence[int] = (1, 1, 4),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, roi_size, num_samples, foreground=0.0, allow_missing_keys=allow_missing_keys)
+        if len(num_partitions) != 3 or min(num_partitions) < 1:
+            raise InputError(f"num_partitions must be three positive numbers, got {list(num_partitions)}.")
+        self.num_partitions = num_partitions
+
+    def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
+        """Draw where the patches of one sample begin."""
+        counts = self._num_places(data)
+        partitions = list(product(*(range(number) for number in self.num_partitions)))
+        shares = np.array_split(np.arange(self.num_samples), len(partitions))
+        drawn = [self._draw(numbers, counts) for numbers, share in zip(partitions, shares, strict=True) for _ in share]
+        self.places = [place for place in drawn if place is not None]
+
+    def _draw(self, numbers: Sequence[int], counts: np.ndarray) -> np.ndarray | None:
+        """Draw a place of the partition that has these numbers along the axes, if it has any."""
+        places = [
+            np.flatnonzero(np.arange(count) * partitions // count == number)
+            for number, partitions, count in zip(numbers, self.num_partitions, counts, strict=True)
+        ]
+        return np.array([self.R.choice(along) for along in places]) if all(map(len, places)) else None

@@ -1,0 +1,110 @@
+"""Draw 3-D patches from a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+
+from semicl_monai.utils import InputError
+
+
+# not monai.transforms.RandCropByLabelClassesd: it needs a label map, and does not tell where its patches are from
+class RandPatchesd(Randomizable, MapTransform):
+    """Draw patches of a volume, of which a share is centred at foreground when there is a label map.
+
+    For each patch of that share a class is drawn of those the volume has, then a voxel of the class. A patch at the
+    border of the volume is moved inside. The other patches, and all where there is no label map, are drawn from the
+    whole volume.
+
+    Args:
+        keys: maps of shape ``(C, H, W, D)`` to cut alike.
+        roi_size: size of a patch in voxels, of the three axes.
+        num_samples: patches to draw from a volume.
+        label_key: label map that tells where each class (> 0) is; may be missing in a sample.
+        foreground: least share of the drawn patches that are centred at foreground, if the volume has any, 0 to 1.
+        allow_missing_keys: whether keys may be missing in a sample.
+
+    Returns:
+        A list of ``num_samples`` samples whose maps have shape ``(C, *roi_size)``; what else the sample holds is kept.
+        ``place`` ``(3,)`` tells where the patch begins, the first place of each axis being 0, and ``num_places``
+        ``(3,)`` of how many places.
+
+    Raises:
+        InputError: When ``roi_size`` is not three positive numbers, ``num_samples`` or ``foreground`` is out of its
+            range, or a volume is smaller than a patch.
+
+    References:
+        Isensee et al., nnU-Net, Nature Methods 2021, supplementary note 2 (oversampling of foreground).
+        https://doi.org/10.1038/s41592-020-01008-z
+
+    Example:
+        >>> draw = RandPatchesd("image", roi_size=(8, 8, 4), num_samples=2).set_random_state(0)
+        >>> [sample["image"].shape for sample in draw({"image": torch.zeros(1, 8, 12, 6)})][0]
+        torch.Size([1, 8, 8, 4])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        roi_size: Sequence[int],
+        num_samples: int = 1,
+        label_key: str = "label",
+        foreground: float = 0.5,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        if len(roi_size) != 3 or min(roi_size) < 1:
+            raise InputError(f"roi_size must be three positive numbers, got {list(roi_size)}.")
+        if num_samples < 1:
+            raise InputError(f"num_samples must be at least 1, got {num_samples}.")
+        if not 0 <= foreground <= 1:
+            raise InputError(f"foreground must be between 0 and 1, got {foreground}.")
+        self.roi_size, self.num_samples = np.array(roi_size), num_samples
+        self.label_key, self.foreground = label_key, foreground
+        self.places: list[np.ndarray] = []
+
+    def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
+        """Draw where the patches of one sample begin."""
+        num_places, voxels = self._num_places(data), self._voxels_by_class(data)
+        share = int(np.ceil(self.foreground * self.num_samples)) if voxels else 0
+        at_foreground = [self._around(self._draw_voxel(voxels), num_places) for _ in range(share)]
+        self.places = at_foreground + [self.R.randint(num_places) for _ in range(self.num_samples - share)]
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> list[dict[Hashable, Any]]:
+        """Draw patches from ``data``."""
+        self.randomize(data)
+        num_places = torch.as_tensor(self._num_places(data))
+        patches = []
+        for place in self.places:
+            sample = {**data, "place": torch.as_tensor(place), "num_places": num_places}
+            window = [slice(start, start + size) for start, size in zip(place, self.roi_size, strict=True)]
+            for key in self.key_iterator(data):
+                sample[key] = data[key][(slice(None), *window)].clone()
+            patches.append(sample)
+        return patches
+
+    def _num_places(self, data: Mapping[Hashable, torch.Tensor]) -> np.ndarray:
+        size = np.array(data[self.first_key(dict(data))].shape[1:])
+        if (size < self.roi_size).any():
+            raise InputError(f"volumes must be at least as large as patches of {self.roi_size.tolist()}, got {size}.")
+        return size - self.roi_size + 1
+
+    def _voxels_by_class(self, data: Mapping[Hashable, torch.Tensor]) -> list[torch.Tensor]:
+        if self.label_key not in data:
+            return []
+        label = torch.as_tensor(data[self.label_key])[0]
+        voxels = label.nonzero()
+        classes = label[tuple(voxels.T)]
+        return [voxels[classes == number] for number in classes.unique()]
+
+    def _draw_voxel(self, voxels: list[torch.Tensor]) -> np.ndarray:
+        of_class = voxels[self.R.randint(len(voxels))]
+        return of_class[self.R.randint(len(of_class))].numpy()
+
+    def _around(self, voxel: np.ndarray, num_places: np.ndarray) -> np.ndarray:
+        return (voxel - self.roi_size // 2).clip(0, num_places - 1)

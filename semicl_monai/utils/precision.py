@@ -1,0 +1,22 @@
+"""Floating-point formats."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor itself when it is float64, otherwise the tensor as float32."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def multiplies_bfloat16(device: torch.device | str) -> bool:
+    """Whether ``device`` is a CPU with instructions for bfloat16, on which networks in it are faster.
+
+    A CPU without them is many times slower in it than in float32.
+    """
+    if torch.device(device).type != "cpu":
+        return False
+    cpu = torch.backends.cpu.get_cpu_capability()
+    return cpu.startswith("AVX512") and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
