@@ -5,6 +5,7 @@ import sys
 
 import fire
 
+from semicl_monai.apps.benchmark_inference import benchmark_inference
 from semicl_monai.apps.benchmark_loss import benchmark_loss
 from semicl_monai.apps.benchmark_training import benchmark_training
 from semicl_monai.apps.demo import demo
@@ -17,7 +18,7 @@ from semicl_monai.utils import show_input_errors
 COMMANDS = {
     "demo": demo,
     "methods": methods,
-    "benchmark": {"loss": benchmark_loss, "training": benchmark_training},
+    "benchmark": {"inference": benchmark_inference, "loss": benchmark_loss, "training": benchmark_training},
     "export_bundle": export_bundle,
     "new_bundle": new_bundle,
     "monailabel_app": monailabel_app,

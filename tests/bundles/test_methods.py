@@ -84,7 +84,7 @@ def test_fine_tuning_goes_on_with_the_method_of_the_weights(run_stage, tmp_path)
 def test_validation_chooses_by_the_teacher(run_stage, tmp_path):
     built = run_stage("train", method="mean_teacher", pretrained="none", val_interval=1)
     evaluated = built.parser.get_parsed_content("validate::evaluator").network
-    assert evaluated is built.parser.get_parsed_content("mean_teacher").teacher
+    assert evaluated is built.parser.get_parsed_content("model").teacher
 
 
 def test_semi_supervised_training_draws_unlabelled_images(workflow):

@@ -1,0 +1,102 @@
+"""What inference costs beside MONAI's own sliding window of the bare network."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from time import perf_counter
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.inferers import sliding_window_inference
+from monai.transforms import LoadImage
+
+from semicl_monai.apps.demo import BUNDLE
+
+VOLUMES = BUNDLE.with_name("hippocampus_mri_3d_segmentation")
+
+
+def benchmark_inference(
+    bundle: str | None = None, spatial_size: tuple[int, int, int] = (256, 256, 200), **overrides: Any
+) -> None:
+    """Print time and peak memory of the bundle's inference, and of MONAI's sliding window of the bare network.
+
+    The inference is that of the bundle's ``inference.json`` from the image file to the mask file. The bare network is
+    run over the loaded image by :func:`monai.inferers.sliding_window_inference` with the same windows in the same
+    precision, and nothing else. Each runs in a process of its own; its peak memory is the largest resident size of the
+    process on a CPU, and what torch has allocated at most on a GPU. The weights are untrained, the image is noise.
+
+    Args:
+        bundle: folder of a bundle of 3-D patches, by default ``bundles/hippocampus_mri_3d_segmentation``.
+        spatial_size: size of the image in voxels.
+        overrides: other options of the config, such as ``bfloat16``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "images" / "noise.nii.gz"
+        image.parent.mkdir()
+        noise = np.random.default_rng(0).normal(size=spatial_size).astype(np.float32)
+        nib.save(nib.Nifti1Image(noise, np.eye(4)), image)
+        config = str(Path(bundle or VOLUMES) / "configs" / "inference.json")
+        given = (config, image, {"dataset_dir": str(image.parent), "output_dir": folder, **overrides})
+        _write_weights(config, Path(folder) / "models" / "model.pt", overrides)
+        found = {name: _in_own_process(run, given) for name, run in (("bare", _run_bare), ("bundle", _run_bundle))}
+    for name, (seconds, memory) in found.items():
+        print(f"{name:8}{seconds:10.2f} s{memory:10.0f} MiB")
+    seconds, memory = (ours / bare for ours, bare in zip(found["bundle"], found["bare"], strict=True))
+    print(f"ratio   {seconds:10.2f}  {memory:10.2f}")
+
+
+def _write_weights(config: str, path: Path, overrides: dict[str, Any]) -> None:
+    path.parent.mkdir()
+    torch.save(_parse(config, overrides).get_parsed_content("network_def").state_dict(), path)
+
+
+def _parse(config: str, options: dict[str, Any]) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read_config(config)
+    parser.update(options)
+    return parser
+
+
+def _in_own_process(run: Callable, given: tuple) -> tuple[float, float]:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(run, given)
+
+
+def _run_bundle(config: str, image: Path, options: dict[str, Any]) -> tuple[float, float]:
+    workflow = ConfigWorkflow(config, run_id="run", logging_file=False, workflow_type="infer", **options)
+    workflow.initialize()
+    return _measure(workflow.run)
+
+
+def _run_bare(config: str, image: Path, options: dict[str, Any]) -> tuple[float, float]:
+    parser = _parse(config, options)
+    device, network = parser.get_parsed_content("device"), parser.get_parsed_content("network").eval()
+    half = parser.get_parsed_content("use_bfloat16"), parser.get_parsed_content("use_amp")
+    window = parser.get_parsed_content("window_inferer")
+    volume = LoadImage(ensure_channel_first=True)(image)[None].to(device)
+
+    def run() -> None:
+        # what the bundle computes in: float16 of MONAI's engines on CUDA, bfloat16 elsewhere, or float32
+        dtype = torch.bfloat16 if half[0] else torch.float16
+        with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=any(half)):
+            sliding_window_inference(
+                volume, window.roi_size, window.sw_batch_size, network, window.overlap, mode=window.mode
+            )
+
+    return _measure(run)
+
+
+def _measure(run: Callable[[], Any]) -> tuple[float, float]:
+    start = perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        return perf_counter() - start, torch.cuda.max_memory_allocated() / 2**20
+    return perf_counter() - start, getrusage(RUSAGE_SELF).ru_maxrss / 2**10
