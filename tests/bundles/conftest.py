@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from semicl_monai.data import make_synthetic_hippocampus, make_synthetic_whole_heart, mmwhs_sections
 
-BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"
+BUNDLES = Path(__file__).parents[2] / "bundles"
 VOLUMES = "hippocampus_mri_3d_segmentation"
 HEARTS = {"whole_heart_ct_segmentation": "ct", "whole_heart_mri_segmentation": "mr"}
 SLICES = {"network_def::features": [4, 4, 8, 8, 8, 4], "roi_size": [32, 32], "device": "cpu"}
@@ -39,9 +39,9 @@ def heart_dir(tmp_path_factory):
 
 
 @pytest.fixture
-def bundle():
-    """Return the folder of the bundle that is run; a test module that runs others has a fixture of this name."""
-    return BUNDLE
+def bundle(request):
+    """Return the folder of the bundle that is run: of the one a test is parametrized with, by default the 2-D one."""
+    return BUNDLES / getattr(request, "param", "hippocampus_mri_segmentation")
 
 
 @pytest.fixture

@@ -14,6 +14,11 @@ from semicl_monai.engines import METHODS, objectives
 from semicl_monai.networks import layout_of
 from semicl_monai.utils import find_input_error
 
+BOTH = pytest.mark.parametrize(
+    "bundle", ["hippocampus_mri_segmentation", "hippocampus_mri_3d_segmentation"], indirect=True
+)
+PSEUDO_LABELS = ["self_training", "local_pseudo"]
+SEMI_SUPERVISED = ["mean_teacher", "tcsm", *PSEUDO_LABELS]
 PRETRAINED = [name for name in METHODS.names if objectives(name)]
 
 
@@ -23,6 +28,7 @@ def _leave_no_seed():
     set_determinism(None)
 
 
+@BOTH
 @pytest.mark.parametrize("method", METHODS.names)
 def test_it_runs_from_pretraining_to_evaluation_and_logs_its_pretext_metric(run_stage, tmp_path, method):
     run_stage("pretrain", method=method)
@@ -33,8 +39,11 @@ def test_it_runs_from_pretraining_to_evaluation_and_logs_its_pretext_metric(run_
         assert {"pretext", "pretext_chance"} <= _scalars(tmp_path / "eval/pretrain" / objective)
     if method in ("mean_teacher", "tcsm"):
         assert {"consistency", "consistency_chance"} <= _scalars(tmp_path / "eval/train")
+    if method in PSEUDO_LABELS:
+        assert {"agreement", "agreement_chance"} <= _scalars(tmp_path / "eval/train")
 
 
+@BOTH
 @pytest.mark.parametrize("method", PRETRAINED)
 def test_its_pretraining_trains_exactly_what_it_should(run_stage, workflow, tmp_path, method):
     before = _initial_state(workflow("pretrain", method=method))
@@ -48,7 +57,7 @@ def test_its_pretraining_trains_exactly_what_it_should(run_stage, workflow, tmp_
     _assert_trained(before, after, trained(layout_of(network)))
 
 
-@pytest.mark.parametrize("method", ["random", "mixup", "mean_teacher", "tcsm"])
+@pytest.mark.parametrize("method", ["random", "mixup", *SEMI_SUPERVISED])
 def test_without_pretraining_the_initial_network_is_kept_and_has_seen_nothing(run_stage, workflow, tmp_path, method):
     before = _initial_state(workflow("pretrain", method=method))
     run_stage("pretrain", method=method)
@@ -64,7 +73,7 @@ def test_simclr_and_global_are_one_method(run_stage, tmp_path):
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("method", ["mean_teacher", "tcsm"])
+@pytest.mark.parametrize("method", SEMI_SUPERVISED)
 def test_the_teacher_is_kept_and_the_student_can_be_evaluated_too(run_stage, tmp_path, method):
     run_stage("train", method=method, pretrained="none", validation="none", iterations_per_epoch=4)
     teacher, student = (_weights(tmp_path / "models" / name) for name in ("model.pt", "model_student.pt"))
@@ -102,7 +111,45 @@ def test_semi_supervised_training_draws_unlabelled_images(workflow):
     assert all(batch["unlabelled_image"].shape == batch["image"].shape for batch in drawn)
 
 
-@pytest.mark.parametrize("method", ["mean_teacher", "tcsm"])
+@pytest.mark.parametrize("method", PSEUDO_LABELS)
+def test_the_student_sees_a_stronger_view_of_what_its_teacher_sees(workflow, method):
+    built = workflow("train", method=method, pretrained="none", validation="none")
+    built.initialize()
+    trainer = _trainer(built)
+    seen = []
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: seen.append(trainer.state.batch))
+    built.run()
+    built.finalize()
+    views = [(batch["unlabelled_weak_image"], batch["unlabelled_image"]) for batch in seen]
+    assert all(weak.min() >= 0 and weak.max() <= 1 for weak, _ in views)  # as scaled: no intensity is changed
+    assert any(not torch.equal(weak, strong) for weak, strong in views)
+    # the border of zeros, where nothing but noise and shift can be, is in the same place
+    assert all(_correlation(weak, strong) > 0.5 for weak, strong in views)
+
+
+@pytest.mark.parametrize("pretraining", ["global", "global_local"])
+@pytest.mark.parametrize("method", PSEUDO_LABELS)
+def test_pseudo_labels_go_with_any_pretraining(run_stage, workflow, tmp_path, method, pretraining):
+    run_stage("pretrain", method=pretraining)
+    built = workflow("train", method=method, validation="none")
+    built.initialize()
+    state = built.parser.get_parsed_content("kept_network").state_dict()
+    pretrained = _weights(tmp_path / "models/model_pretrained.pt")
+    layout = layout_of(built.parser.get_parsed_content("network"))
+    assert all(torch.equal(state[key], value) for key, value in pretrained.items() if not layout.is_classifier(key))
+
+
+def test_the_contrast_of_pseudo_labels_trains_its_head(workflow):
+    built = workflow("train", method="local_pseudo", pretrained="none", validation="none", pseudo_threshold=0.0)
+    built.initialize()
+    head = built.parser.get_parsed_content("model").head
+    before = [parameter.detach().clone() for parameter in head.parameters()]
+    built.run()
+    built.finalize()
+    assert not any(torch.equal(a, b) for a, b in zip(before, head.parameters(), strict=True) if a.ndim > 1)
+
+
+@pytest.mark.parametrize("method", SEMI_SUPERVISED)
 def test_without_an_unlabelled_case_semi_supervised_training_is_refused(run_stage, method):
     with pytest.raises(RuntimeError) as caught:
         run_stage("train", method=method, pretrained="none", validation="none", labelled_fraction=1.0)
@@ -123,7 +170,7 @@ def test_one_labelled_volume_and_no_unlabelled_one_are_enough_for_pretraining(ru
 
 @pytest.mark.parametrize(
     ("stage", "method"),
-    [("pretrain", "pirl"), ("train", "mixup"), ("train", "mean_teacher"), ("train", "tcsm")],
+    [("pretrain", "pirl"), ("train", "mixup"), *(("train", method) for method in SEMI_SUPERVISED)],
 )
 def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(run_stage, workflow, tmp_path, stage, method):
     options = {"method": method, "epochs": 3, "validation": "none"} | (
@@ -147,6 +194,10 @@ def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(run_stage,
 
 def _trainer(built):
     return built.parser.get_parsed_content("train::trainer")
+
+
+def _correlation(one, other):
+    return torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]
 
 
 def _stop():

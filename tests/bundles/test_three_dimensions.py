@@ -1,0 +1,100 @@
+"""What is special to volumes cut into 3-D patches; methods and stages are tested with those of the 2-D bundle."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.utils import set_determinism
+
+from semicl_monai.utils import find_input_error
+
+pytestmark = pytest.mark.parametrize("bundle", ["hippocampus_mri_3d_segmentation"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_seed():
+    yield
+    set_determinism(None)
+
+
+@pytest.mark.parametrize("sampler", ["stride", "block", "full", "balanced"])
+def test_voxels_are_contrasted_with_every_sampler(run_stage, tmp_path, sampler):
+    run_stage("pretrain", method="local", sampler=sampler)
+    run_stage("train", method="local_pseudo", sampler=sampler, validation="none")
+    options = json.loads((tmp_path / "eval/train/options.json").read_text())
+    assert (options["method"], options["sampler"]) == ("local_pseudo", sampler)
+
+
+def test_blocks_are_cubes_of_eight_voxels(config):
+    parser = ConfigParser.load_config_file(config("pretrain"))
+    assert parser["pixel_sampler"]["options"]["block"] == {"block_size": 8}
+
+
+def test_patches_of_one_partition_attract_each_other(workflow):
+    built = workflow("pretrain", method="chaitanya_global", samples_per_volume=4, roi_size=[16, 16, 16])
+    built.initialize()
+    samples = built.parser.get_parsed_content("train::dataset")[0]
+    places = [int(4 * sample["place"][1] // sample["num_places"][1]) for sample in samples]
+    assert places == [0, 1, 2, 3]  # along the axis of the slices, which is the long one of the hippocampus
+
+
+def test_the_patches_of_training_are_centred_at_foreground_and_augmented_without_an_empty_border(workflow):
+    built = workflow("train", pretrained="none", foreground_share=1.0)
+    built.initialize()
+    samples = [sample for record in range(2) for sample in built.parser.get_parsed_content("train::dataset")[record]]
+    assert {tuple(sample["image"].shape) for sample in samples} == {(1, 16, 24, 16)}
+    assert all((sample["label"] > 0).any() for sample in samples)
+
+
+def test_masks_of_volumes_smaller_and_larger_than_a_patch_have_the_grid_of_their_image(run_stage, tmp_path, weights):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    affine = np.array([[-1.2, 0, 0, 9], [0, 1, 0.1, -5], [0, -0.1, 2, 30], [0, 0, 0, 1.0]])
+    for name, shape in {"small": (9, 30, 11), "large": (50, 40, 37)}.items():
+        nib.save(nib.Nifti1Image(np.random.default_rng(0).random(shape, np.float32), affine), folder / f"{name}.nii.gz")
+    run_stage("inference", dataset_dir=str(folder), weights=str(weights), mirror_axes=[0, 2])
+    for name in ("small", "large"):
+        image, mask = (
+            nib.load(path / f"{name}{end}.nii.gz")
+            for path, end in ((folder, ""), (tmp_path / "eval/predictions", "_seg"))
+        )
+        assert mask.shape == image.shape
+        assert np.allclose(mask.affine, image.affine, atol=1e-5)
+
+
+def test_deep_supervision_trains_its_heads_and_is_not_needed_to_segment(run_stage, tmp_path):
+    deep = {"deep_supervision": True}
+    run_stage("pretrain", method="global_local", **deep)
+    for method in ("global_local", "self_training", "local_pseudo", "mixup"):
+        run_stage("train", method=method, validation="none", **deep)
+    state = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert any(key.startswith("deep_supervision_heads") for key in state)
+    run_stage("evaluate", num_overlays=0, **deep)
+
+
+@pytest.mark.parametrize("method", ["global_local", "self_training", "local_pseudo", "tcsm"])
+def test_it_trains_in_bfloat16(run_stage, tmp_path, method):
+    run_stage("pretrain", method=method, bfloat16=True)
+    run_stage("train", method=method, validation="best", val_interval=1, bfloat16=True)
+    state = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert all(value.isfinite().all() and value.dtype == torch.float32 for value in state.values())
+    run_stage("evaluate", bfloat16=True, num_overlays=0)
+
+
+def test_mirroring_changes_no_grid_and_little_else(run_stage, tmp_path):
+    run_stage("train", pretrained="none", validation="none")
+    for axes in ([], [0]):
+        run_stage("evaluate", mirror_axes=axes, num_overlays=0, log_dir=str(tmp_path / f"mirrored_{len(axes)}"))
+    tables = [(tmp_path / f"mirrored_{count}" / "cases.csv").read_text() for count in (0, 1)]
+    assert tables[0] != tables[1]
+
+
+def test_an_axis_that_is_none_is_refused(run_stage, weights):
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("evaluate", weights=str(weights), mirror_axes=[3])
+    assert "mirror_axes must be of 0, 1 and 2, each once, got [3]" in str(find_input_error(caught.value))
