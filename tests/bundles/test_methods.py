@@ -234,7 +234,9 @@ def _initial_state(built):
 
 
 def _weights(path):
-    return torch.load(path, weights_only=True)
+    # a DynUNet has each of its blocks a second time in skip_layers
+    state = torch.load(path, weights_only=True)
+    return {key: value for key, value in state.items() if not key.startswith("skip_layers")}
 
 
 def _encoder(layout):
