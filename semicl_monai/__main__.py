@@ -13,6 +13,7 @@ from semicl_monai.apps.export_bundle import export_bundle
 from semicl_monai.apps.methods import methods
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.apps.new_bundle import new_bundle
+from semicl_monai.apps.nnunet_rival import nnunet
 from semicl_monai.utils import show_input_errors
 
 COMMANDS = {
@@ -22,6 +23,7 @@ COMMANDS = {
     "export_bundle": export_bundle,
     "new_bundle": new_bundle,
     "monailabel_app": monailabel_app,
+    "nnunet": nnunet,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -13,31 +14,41 @@ from semicl_monai.utils import InputError
 class PairedDataLoader:
     """Give every labelled batch the images of an unlabelled one, under ``unlabelled_image``.
 
-    Where the unlabelled samples have a weakly augmented view, it is ``unlabelled_weak_image``.
+    Where the unlabelled samples have a weakly augmented view, it is ``unlabelled_weak_image``. During a warm-up batches
+    are labelled ones alone.
 
     Args:
         labelled: loader of batches with ``image`` and ``label``.
         unlabelled: loader of as many batches with ``image``, and ``weak_image`` where there is one.
+        warm_up_epochs: epochs of the warm-up.
 
     Attributes:
         loaders: both of them.
+        epoch: the current one, from 1.
 
     Raises:
         InputError: When there is no unlabelled case.
     """
 
-    def __init__(self, labelled: DataLoader, unlabelled: DataLoader) -> None:
+    def __init__(self, labelled: DataLoader, unlabelled: DataLoader, warm_up_epochs: int = 0) -> None:
         if len(unlabelled.dataset) == 0:  # type: ignore[arg-type]
             raise InputError(
                 "semi-supervised training needs unlabelled training volumes, got none: lower labelled_fraction, add "
                 "unlabelled images to the datalist, or choose a method that needs none."
             )
-        self.loaders = (labelled, unlabelled)
+        self.loaders, self.warm_up_epochs, self.epoch = (labelled, unlabelled), warm_up_epochs, 1
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell which epoch comes, as :class:`semicl_monai.handlers.SeedEpoch` does."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return min(len(loader) for loader in self.loaders)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        if self.epoch <= self.warm_up_epochs:
+            yield from islice(self.loaders[0], len(self))
+            return
         for labelled, unlabelled in zip(*self.loaders, strict=False):
             images = {f"unlabelled_{key}": unlabelled[key] for key in ("image", "weak_image") if key in unlabelled}
             yield {**labelled, **images}

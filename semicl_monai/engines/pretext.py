@@ -53,22 +53,32 @@ def jigsaw_retrieval(pred: tuple[Tensor, Tensor], target: Tensor) -> Scores:
     return nearest_is_hit(jigsaws, images, same, torch.ones_like(same))
 
 
-def consistency(pred: tuple[Tensor, Tensor, Tensor], target: Tensor | None = None) -> Scores:
+def consistency(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -> Scores:
     """Mean squared distance of the student's and the teacher's probabilities, and that between two images.
 
-    The less the better. ``pred`` is what :class:`semicl_monai.networks.MeanTeacher` gives.
+    The less the better. ``pred`` is what :class:`semicl_monai.networks.MeanTeacher` gives; no score without a teacher.
     """
-    _, student, teacher = pred
-    return tuple(((student - t) ** 2).flatten(1).mean(dim=1) for t in (teacher, teacher.roll(1, 0)))  # type: ignore[return-value]
+    return _next_to_chance(pred, lambda student, teacher: ((student - teacher) ** 2).flatten(1).mean(dim=1))
 
 
-def agreement(pred: tuple[Tensor, ...], target: Tensor | None = None) -> Scores:
+def agreement(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -> Scores:
     """Share of an image's pixels where the student gives the teacher's label, and that of another image's teacher.
 
-    ``pred`` is what :class:`semicl_monai.networks.SelfTraining` gives.
+    ``pred`` is what :class:`semicl_monai.networks.SelfTraining` gives; no score without a teacher.
     """
-    student, teacher = (values.argmax(dim=1) for values in pred[1:3])
-    return tuple((student == t).flatten(1).float().mean(dim=1) for t in (teacher, teacher.roll(1, 0)))  # type: ignore[return-value]
+
+    def share_alike(student: Tensor, teacher: Tensor) -> Tensor:
+        return (student.argmax(dim=1) == teacher.argmax(dim=1)).flatten(1).float().mean(dim=1)
+
+    return _next_to_chance(pred, share_alike)
+
+
+def _next_to_chance(pred: Tensor | tuple[Tensor, ...], score: Callable[[Tensor, Tensor], Tensor]) -> Scores:
+    """Score a student by its teacher, and by the teacher of the image before."""
+    if isinstance(pred, Tensor):
+        return pred.new_zeros(0), pred.new_zeros(0)
+    student, teacher = pred[1:3]
+    return score(student, teacher), score(student, teacher.roll(1, 0))
 
 
 class PlaceNeighbours:

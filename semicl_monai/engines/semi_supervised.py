@@ -13,7 +13,7 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
     """Take labelled images with their label maps, and unlabelled images.
 
     Args:
-        keys: the unlabelled images to take, in the order of the network's further arguments.
+        keys: the unlabelled images to take where there are some, in the order of the network's further arguments.
 
     Returns:
         Labelled images ``(B, C, H, W[, D])``, label maps ``(B, 1, H, W[, D])``, and for the network's further arguments
@@ -34,5 +34,6 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
         images, labels, *unlabelled = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
             for key in ("image", "label", *self.keys)
+            if key in batchdata
         )
         return images, labels, tuple(unlabelled), {}

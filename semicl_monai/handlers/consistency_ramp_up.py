@@ -14,12 +14,13 @@ class ConsistencyRampUp:
     r"""Raise the weight of a consistency term: :math:`w(t) = w_\mathrm{max} \exp(-5 (1 - t / T)^2)`.
 
     :math:`t` is the number of steps done, so that a resumed run goes on where it stopped; from step :math:`T` on the
-    weight is :math:`w_\mathrm{max}`.
+    weight is :math:`w_\mathrm{max}`. Steps are counted from the end of a warm-up, in which the weight is zero.
 
     Args:
         loss: the loss whose ``weight`` is set.
         weight: :math:`w_\mathrm{max}`.
         steps: :math:`T`.
+        warm_up_steps: steps of the warm-up.
 
     Raises:
         InputError: When ``weight`` is negative or ``steps`` is not positive.
@@ -29,17 +30,24 @@ class ConsistencyRampUp:
         https://arxiv.org/abs/1703.01780
     """
 
-    def __init__(self, loss: ConsistencyLoss | PseudoLabelLoss | LocalPseudoLoss, weight: float, steps: int) -> None:
+    def __init__(
+        self,
+        loss: ConsistencyLoss | PseudoLabelLoss | LocalPseudoLoss,
+        weight: float,
+        steps: int,
+        warm_up_steps: int = 0,
+    ) -> None:
         if weight < 0:
             raise InputError(f"consistency_weight must not be negative, got {weight}.")
         if steps < 1:
             raise InputError(f"steps of the consistency ramp-up must be positive, got {steps}.")
-        self.loss, self.weight, self.steps = loss, weight, steps
+        self.loss, self.weight, self.steps, self.warm_up_steps = loss, weight, steps, warm_up_steps
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
         engine.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        done = min(1.0, (engine.state.iteration - 1) / self.steps)
-        self.loss.weight = self.weight * exp(-5 * (1 - done) ** 2)
+        step = engine.state.iteration - 1 - self.warm_up_steps
+        done = min(1.0, step / self.steps)
+        self.loss.weight = self.weight * exp(-5 * (1 - done) ** 2) if step >= 0 else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from ignite.engine import Engine, Events
 from torch.utils.data import DataLoader
@@ -18,7 +20,8 @@ class SeedEpoch:
 
     Args:
         dataloader: its transforms and its sampler's ``generator`` (or ``set_epoch``) are seeded, and torch itself; of a
-            loader made of several, such as :class:`semicl_monai.data.PairedDataLoader`, those of all its ``loaders``.
+            loader made of several, such as :class:`semicl_monai.data.PairedDataLoader`, those of all its ``loaders``,
+            and it is told the epoch.
         seed: the run's seed.
     """
 
@@ -32,6 +35,7 @@ class SeedEpoch:
     def __call__(self, engine: Engine) -> None:
         seed = (self.seed * 1_000_003 + engine.state.epoch * 1_009) % 2**31
         torch.manual_seed(seed + rank_and_size()[0])
+        _set_epoch(self.dataloader, engine.state.epoch)
         for number, loader in enumerate(getattr(self.dataloader, "loaders", [self.dataloader])):
             self._seed_loader(loader, engine.state.epoch, (seed + 7_919 * number) % 2**31)
         # An iterator of the epoch before would first be asked for one batch too many, which draws from the generator.
@@ -40,7 +44,11 @@ class SeedEpoch:
     def _seed_loader(self, loader: DataLoader, epoch: int, seed: int) -> None:
         loader.dataset.transform.set_random_state(seed=seed)  # type: ignore[attr-defined]
         sampler = loader.sampler
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
+        _set_epoch(sampler, epoch)
         if getattr(sampler, "generator", None) is not None:
             sampler.generator.manual_seed(seed)  # type: ignore[attr-defined]
+
+
+def _set_epoch(part: Any, epoch: int) -> None:
+    if hasattr(part, "set_epoch"):
+        part.set_epoch(epoch)

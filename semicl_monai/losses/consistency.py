@@ -34,13 +34,15 @@ class ConsistencyLoss(_Loss):
         super().__init__()
         self.supervised, self.weight = supervised, 0.0
 
-    def forward(self, input: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
-        """Return the loss.
+    def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+        """Return the loss; for logits of labelled images alone, the supervised one.
 
         Args:
             input: logits of labelled images ``(B, C, H, W[, D])``, the student's and the teacher's probabilities of
                 unlabelled ones, as :class:`semicl_monai.networks.MeanTeacher` gives them.
             target: label maps ``(B, 1, H, W[, D])``.
         """
+        if isinstance(input, Tensor):
+            return self.supervised(input, target)
         labelled, student, teacher = input
         return self.supervised(labelled, target) + self.weight * F.mse_loss(student, teacher.detach())

@@ -45,14 +45,16 @@ class LocalPseudoLoss(_Loss):
             raise InputError(f"pseudo_threshold must be between 0 and 1, got {threshold}.")
         self.supervised, self.contrast, self.threshold, self.weight = supervised, contrast, threshold, 0.0
 
-    def forward(self, input: tuple[Tensor, Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
-        """Return the loss.
+    def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+        """Return the loss; for logits of labelled images alone, the supervised one.
 
         Args:
             input: logits of labelled images ``(B, C, H, W[, D])``, logits and the teacher's probabilities of unlabelled
                 ones, and the embeddings of both, as :class:`semicl_monai.networks.LocalPseudo` gives them.
             target: label maps ``(B, 1, H, W[, D])``.
         """
+        if isinstance(input, Tensor):
+            return self.supervised(input, target)
         labelled, _, teacher, embeddings = input
         labels = torch.cat([target.long(), pseudo_labels(teacher, self.threshold)])
         return self.supervised(labelled, target) + self.weight * self.contrast(embeddings, labels)

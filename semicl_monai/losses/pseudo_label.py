@@ -49,14 +49,16 @@ class PseudoLabelLoss(_Loss):
             raise InputError(f"pseudo_threshold must be between 0 and 1, got {threshold}.")
         self.supervised, self.threshold, self.weight = supervised, threshold, 0.0
 
-    def forward(self, input: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
-        """Return the loss.
+    def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+        """Return the loss; for logits of labelled images alone, the supervised one.
 
         Args:
             input: logits of labelled images ``(B, C, H, W[, D])``, the student's logits and the teacher's probabilities
                 of unlabelled ones, as :class:`semicl_monai.networks.SelfTraining` gives them.
             target: label maps ``(B, 1, H, W[, D])``.
         """
+        if isinstance(input, Tensor):
+            return self.supervised(input, target)
         labelled, student, teacher = input
         labels = pseudo_labels(teacher, self.threshold)
         return self.supervised(labelled, target) + self.weight * _cross_entropy_and_dice(student, labels)

@@ -1,0 +1,264 @@
+"""nnU-Net v2 on the volumes of one of our runs: the rival that a user would take."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import nibabel as nib
+import numpy as np
+from ignite.engine import Engine
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+
+from semicl_monai.apps.demo import BUNDLE
+from semicl_monai.apps.export_bundle import as_text
+from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data.sections import read_json
+from semicl_monai.handlers import CaseMetrics, OverlayWriter
+from semicl_monai.transforms import LoadCased
+from semicl_monai.utils import InputError, one_of
+
+STEPS = ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
+FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")  # named as the variables that nnU-Net finds them by
+# nnU-Net's own length, and those that it has a class nnUNetTrainer_{N}epochs for
+LENGTHS = (1, 5, 10, 20, 50, 100, 250, 500, 750, 1000, 2000, 4000, 8000)
+DATASET = 501  # among no others: the folders are those of this run
+CONFIGURATION = "3d_fullres"
+FOLD = "all"  # every labelled volume is trained with, none is held out
+INSTALL = "python -m venv nnunet && nnunet/bin/pip install 'nnunetv2>=2.6.4', then --python nnunet/bin/python"
+
+
+class Task(NamedTuple):
+    """What nnU-Net and the evaluation are told of a bundle."""
+
+    name: str
+    datalist: SegmentationDatalist
+    channels: list[str]
+    class_names: list[str]
+    loading: dict[str, Any]
+    slice_axis: int
+    num_overlays: int
+
+
+def nnunet(
+    split_file: str,
+    output_dir: str,
+    dataset_dir: str | None = None,
+    bundle: str | None = None,
+    python: str = "nnunet/bin/python",
+    epochs: int = 1000,
+    device: str = "cuda",
+) -> None:
+    """Train nnU-Net v2 with the labels of a run, segment the same test volumes, and measure them the same way.
+
+    nnU-Net is not a part of this package: its commands are run in an environment of its own, with its own plans for
+    ``3d_fullres``, as a user without this project would run them. It sees the labelled training volumes of
+    ``split_file`` and no other label: no fold is held out, and the last checkpoint is taken. Run again after a stop,
+    the command goes on from the last checkpoint, of which nnU-Net writes one every 50 epochs.
+
+    Args:
+        split_file: as a stage of ours writes it, ``eval/train/split.json``.
+        output_dir: a new or empty folder, or that of the same run, to go on. ``eval/evaluate`` in it gets what
+            ``evaluate`` writes, ``eval/predictions`` the masks.
+        dataset_dir: folder of the data set, by default the bundle's.
+        bundle: folder of the bundle that tells of the data, by default
+            ``bundles/hippocampus_mri_3d_segmentation`` beside the package.
+        python: the interpreter of the environment that nnU-Net is installed in.
+        epochs: length of the training, of 250 iterations each; 1000 is nnU-Net's own.
+        device: ``cuda`` or ``cpu``.
+
+    Raises:
+        InputError: When nnU-Net is not there or has no training of that length, the data cannot be used,
+            ``output_dir`` holds anything else, a step fails, or a mask is missing.
+    """
+    trainer, device = _trainer(epochs), one_of(device, ("cuda", "cpu"), "device")
+    interpreter, output = Path(python).expanduser().absolute(), Path(output_dir).expanduser().absolute()
+    version, commands = _version(interpreter), _commands(interpreter)
+    task = _read_task(Path(bundle or BUNDLE.parent / "hippocampus_mri_3d_segmentation"), dataset_dir, split_file)
+    _prepare(output, task, trainer)
+    weights = _run_steps(commands, output, task, trainer, device)
+    how = {"nnunetv2": version, "trainer": trainer, "configuration": CONFIGURATION, "fold": FOLD}
+    _evaluate(task, output, {"weights": str(weights), **how})
+
+
+def _trainer(epochs: int) -> str:
+    if epochs not in LENGTHS:
+        raise InputError(f"epochs must be one of {', '.join(map(str, LENGTHS))}, which nnU-Net has, got {epochs}.")
+    return {1: "nnUNetTrainer_1epoch", 1000: "nnUNetTrainer"}.get(epochs, f"nnUNetTrainer_{epochs}epochs")
+
+
+def _version(python: Path) -> str:
+    ask = [str(python), "-c", "from importlib.metadata import version; print(version('nnunetv2'))"]
+    try:
+        return subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+    except OSError as error:
+        raise InputError(f"python {python} cannot be run: {error.strerror}; {INSTALL}.") from error
+    except subprocess.CalledProcessError as error:
+        raise InputError(f"python {python} has no nnunetv2: {INSTALL}.") from error
+
+
+def _commands(python: Path) -> dict[str, str]:
+    # python itself may be a link to elsewhere: the commands of its environment lie beside the link
+    found = {step: shutil.which(step, path=str(python.parent)) for step in STEPS}
+    for step, command in found.items():
+        if command is None:
+            raise InputError(f"{python.parent} has no command {step}: {INSTALL}.")
+    return {step: command for step, command in found.items() if command}
+
+
+def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
+    """Read what the bundle's evaluation knows; nothing is written, and no label is opened."""
+    bundle = bundle.expanduser().absolute()
+    config = bundle / "configs" / "evaluate.json"
+    if not config.is_file():
+        raise InputError(f"no bundle at {bundle}: run from a clone of the repository, or give --bundle.")
+    parser = ConfigParser()
+    parser.read_config(str(config))
+    parser.update({"bundle_root": str(bundle), "split_file": str(Path(split_file).expanduser().absolute())})
+    if dataset_dir is not None:
+        parser["dataset_dir"] = str(Path(dataset_dir).expanduser().absolute())
+    # of our own weights, which have no part in this
+    parser["datalist::earlier_split"] = parser["datalist::save_to"] = None
+    options = ("num_classes", "in_channels", "label_values", "stray_values")
+    loading = {option: parser.get_parsed_content(option) for option in options}
+    others = (parser.get_parsed_content(name) for name in ("class_names", "slice_axis", "num_overlays"))
+    names, axis, num_overlays = others
+    channels = _channels(bundle, loading["in_channels"])
+    return Task(bundle.name, parser.get_parsed_content("datalist"), channels, names, loading, axis, num_overlays)
+
+
+def _channels(bundle: Path, count: int) -> list[str]:
+    """The names of the channels, by which nnU-Net tells Hounsfield units from others."""
+    content = read_json(bundle / "configs" / "metadata.json", "metadata")
+    names = content["network_data_format"]["inputs"]["image"]["modality"].split(", ")
+    names = names if len(names) == count else [f"channel {number}" for number in range(count)]
+    return ["CT" if name.upper().startswith("CT") else name for name in names]
+
+
+def _dataset(output: Path, task: Task, folder: str = "nnUNet_raw") -> Path:
+    return output / folder / f"Dataset{DATASET}_{task.name}"
+
+
+def _prepare(output: Path, task: Task, trainer: str) -> None:
+    """Write the raw data, whole or not at all; leave it where it is that of the same run."""
+    description = _description(task, trainer)
+    file = _dataset(output, task) / "dataset.json"
+    if file.is_file() and read_json(file, "dataset.json") == description:
+        print(f"{output} holds this run: it goes on.")
+        return
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(f"output_dir {output} must be new, empty or of the same split, data and epochs; it is not.")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=output.parent, prefix=".") as folder:
+            draft = Path(folder) / output.name
+            _write_raw(_dataset(draft, task), task, description)
+            os.replace(draft, output)
+    except OSError as error:
+        raise InputError(f"the data for nnU-Net cannot be written to {output}: {error.strerror}.") from error
+
+
+def _description(task: Task, trainer: str) -> dict[str, Any]:
+    data, split = task.datalist, {part: task.datalist.split[part] for part in ("labelled", "test")}
+    return {
+        "channel_names": {str(number): name for number, name in enumerate(task.channels)},
+        "labels": {name: number for number, name in enumerate(["background", *task.class_names])},
+        "numTraining": len(data.labelled),
+        "file_ending": ".nii.gz",
+        # the default reader refuses images whose axes are not quite at right angles
+        "overwrite_image_reader_writer": "NibabelIO",
+        # nnU-Net passes over what it does not know: by this a run is known again
+        "semicl_monai": {"dataset_dir": str(data.dataset_dir), "trainer": trainer, **split},
+    }
+
+
+def _write_raw(folder: Path, task: Task, description: dict[str, Any]) -> None:
+    for part in ("imagesTr", "labelsTr", "imagesTs"):
+        (folder / part).mkdir(parents=True)
+    for sample in _load(task.datalist.labelled, ("image", "label"), task.loading):
+        _save_channels(sample["image"], folder / "imagesTr", sample["case"])
+        _save(sample["label"][0], np.uint8, folder / "labelsTr" / f"{sample['case']}.nii.gz")
+    images = [{"image": record["image"], "case": record["case"]} for record in task.datalist.test]
+    for sample in _load(images, ("image",), task.loading):
+        _save_channels(sample["image"], folder / "imagesTs", sample["case"])
+    (folder / "dataset.json").write_text(as_text(description))
+
+
+def _load(records: Iterable[Any], keys: Sequence[str], options: Mapping[str, Any]) -> Iterator[dict[Hashable, Any]]:
+    return map(LoadCased(keys, **options), records)
+
+
+def _save_channels(image: MetaTensor, folder: Path, case: str) -> None:
+    for number, channel in enumerate(image):
+        _save(channel, np.float32, folder / f"{case}_{number:04d}.nii.gz")
+
+
+def _save(volume: MetaTensor, dtype: type, file: Path) -> None:
+    nib.save(nib.Nifti1Image(volume.numpy().astype(dtype), volume.affine.numpy()), file)
+
+
+def _run_steps(commands: Mapping[str, str], output: Path, task: Task, trainer: str, device: str) -> Path:
+    """Plan, train and predict, leaving out what an earlier call has done; return the file of the weights."""
+    folders = {name: str(output / name) for name in FOLDERS}
+    print("\n" + "\n".join(f"$ export {name}={shlex.quote(folder)}" for name, folder in folders.items()))
+    run = partial(_run_step, commands, os.environ | folders)
+    fold = _dataset(output, task, "nnUNet_results") / f"{trainer}__nnUNetPlans__{CONFIGURATION}" / f"fold_{FOLD}"
+    weights = fold / "checkpoint_final.pth"
+    checkpoints = any((fold / f"checkpoint_{name}.pth").is_file() for name in ("latest", "best"))
+    plan, train, predict = STEPS
+    common = ("-tr", trainer, "-device", device)
+    if not weights.is_file():
+        if not checkpoints:
+            run(plan, "-d", DATASET, "-c", CONFIGURATION, "--verify_dataset_integrity")
+        run(train, DATASET, CONFIGURATION, FOLD, *common, *(["--c"] if checkpoints else []))
+    images, masks = _dataset(output, task) / "imagesTs", output / "eval" / "predictions"
+    run(predict, "-i", images, "-o", masks, "-d", DATASET, "-c", CONFIGURATION, "-f", FOLD, *common)
+    return weights
+
+
+def _run_step(commands: Mapping[str, str], environment: Mapping[str, str], step: str, *arguments: object) -> None:
+    words = [str(argument) for argument in arguments]
+    print(f"\n$ {shlex.join([step, *words])}", flush=True)
+    code = subprocess.run([commands[step], *words], env=dict(environment), check=False).returncode
+    if code:
+        raise InputError(f"{step} failed with exit code {code}, by what it says above; mend that and run this again.")
+
+
+def _evaluate(task: Task, output: Path, about: dict[str, Any]) -> None:
+    """Write what ``evaluate`` writes, from the masks of nnU-Net."""
+    folder, data = output / "eval" / "evaluate", task.datalist
+    masks = {record["case"]: output / "eval" / "predictions" / f"{record['case']}.nii.gz" for record in data.test}
+    for case, mask in masks.items():
+        if not mask.is_file():
+            raise InputError(f"case {case}: nnU-Net has left no mask {mask}.")
+    about |= {"dataset_dir": str(data.dataset_dir), "split": str(folder / "split.json")}
+    data.save(folder / "split.json")
+    metrics = CaseMetrics(folder, task.class_names, about)
+    engine = Engine(lambda _, batch: [_sample(task, record, masks[record["case"]]) for record in batch])
+    metrics.attach(engine)
+    OverlayWriter(folder / "overlays", task.num_overlays, task.slice_axis).attach(engine)
+    engine.run([[record] for record in data.test])
+    print(_summary(metrics, folder))
+
+
+def _sample(task: Task, record: dict[Hashable, Any], mask: Path) -> dict[Hashable, Any]:
+    """Image and truth of a case, and the mask, which must hold class numbers in the grid of the image."""
+    numbers = {option: task.loading[option] for option in ("num_classes", "in_channels")}
+    pred = LoadCased(("image", "label"), **numbers)({**record, "label": str(mask)})["label"]
+    return {**LoadCased(("image", "label"), **task.loading)(record), "pred": pred}
+
+
+def _summary(metrics: CaseMetrics, folder: Path) -> str:
+    summary = metrics.summary()
+    lines = [f"\nnnU-Net on {summary['num_cases']} test volumes (mean; HD95 in mm), see {folder}:"]
+    for name, values in summary["classes"].items():
+        lines.append(f"  {name:20} Dice {values['dice']['mean']:.3f}   HD95 {values['hd95']['mean']:.2f}")
+    return "\n".join(lines)
