@@ -17,6 +17,7 @@ from semicl_monai.utils import InputError
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"
 # The size at which the whole demonstration takes a few minutes on two CPU cores.
 NETWORK = {"network_def::features": [8, 16, 32, 64, 64, 8]}
+PATCHES = {"network_def::filters": [8, 16, 32, 64]}
 HEART = {**NETWORK, "spacing": [4.0, 4.0, 4.0], "roi_size": [64, 64], "cache_dir": "$@output_dir + '/cache'"}
 TRAINING = {"labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
 
@@ -31,6 +32,7 @@ class Demonstration(NamedTuple):
 
 DEMONSTRATIONS = {
     "hippocampus_mri_segmentation": Demonstration(make_synthetic_hippocampus, "imagesTs", NETWORK),
+    "hippocampus_mri_3d_segmentation": Demonstration(make_synthetic_hippocampus, "imagesTs", PATCHES),
     "whole_heart_ct_segmentation": Demonstration(partial(make_synthetic_whole_heart, modality="ct"), "ct_test", HEART),
     "whole_heart_mri_segmentation": Demonstration(partial(make_synthetic_whole_heart, modality="mr"), "mr_test", HEART),
 }
