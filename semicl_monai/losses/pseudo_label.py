@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
 from semicl_monai.utils import InputError
@@ -17,13 +16,14 @@ IGNORED = -1
 class PseudoLabelLoss(_Loss):
     r"""A supervised loss, and that of a student under the labels its teacher is confident of.
 
-    With :math:`p_v` the teacher's probabilities of a voxel, :math:`\hat y_v = \arg\max_c p_{vc}`, the confident voxels
-    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`, and :math:`q_v` the student's probabilities:
+    With :math:`p_v` the teacher's probabilities of a voxel, the confident voxels
+    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`, their labels :math:`t_{vc} = [c = \arg\max_k p_{vk}]`, or with ``soft``
+    :math:`t_{vc} = p_{vc}`, and :math:`q_v` the student's probabilities:
 
     .. math::
-        L = L_\mathrm{supervised} + w \Big( -\frac{1}{|M|} \sum_{v \in M} \log q_{v \hat y_v} + 1 - \frac{1}{C - 1}
-            \sum_{c > 0} \frac{2 \sum_{v \in M} q_{vc} [\hat y_v = c] + \epsilon}
-            {\sum_{v \in M} q_{vc} + [\hat y_v = c] + \epsilon} \Big), \qquad \epsilon = 10^{-5}
+        L = L_\mathrm{supervised} + w \Big( -\frac{1}{|M|} \sum_{v \in M} \sum_c t_{vc} \log q_{vc} + 1 - \frac{1}{C - 1}
+            \sum_{c > 0} \frac{2 \sum_{v \in M} q_{vc} t_{vc} + \epsilon}
+            {\sum_{v \in M} (q_{vc} + t_{vc}) + \epsilon} \Big), \qquad \epsilon = 10^{-5}
 
     Without a confident voxel the second term has no gradient. The weight starts at zero and is set during training by
     a :class:`semicl_monai.handlers.ConsistencyRampUp`.
@@ -31,6 +31,7 @@ class PseudoLabelLoss(_Loss):
     Args:
         supervised: loss of predictions and label maps.
         threshold: :math:`\theta`, from 0, where every voxel counts, to 1.
+        soft: whether the teacher's probabilities are the labels.
 
     Attributes:
         weight: :math:`w`.
@@ -43,11 +44,11 @@ class PseudoLabelLoss(_Loss):
         as for labelled images). https://arxiv.org/abs/2001.07685
     """
 
-    def __init__(self, supervised: Callable, threshold: float = 0.0) -> None:
+    def __init__(self, supervised: Callable, threshold: float = 0.0, soft: bool = False) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
             raise InputError(f"pseudo_threshold must be between 0 and 1, got {threshold}.")
-        self.supervised, self.threshold, self.weight = supervised, threshold, 0.0
+        self.supervised, self.threshold, self.soft, self.weight = supervised, threshold, soft, 0.0
 
     def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
         """Return the loss; for logits of labelled images alone, the supervised one.
@@ -60,8 +61,11 @@ class PseudoLabelLoss(_Loss):
         if isinstance(input, Tensor):
             return self.supervised(input, target)
         labelled, student, teacher = input
-        labels = pseudo_labels(teacher, self.threshold)
-        return self.supervised(labelled, target) + self.weight * _cross_entropy_and_dice(student, labels)
+        known = teacher.amax(dim=1, keepdim=True) >= self.threshold
+        wanted = teacher if self.soft else torch.zeros_like(teacher).scatter(1, teacher.argmax(1, keepdim=True), 1.0)
+        return self.supervised(labelled, target) + self.weight * _cross_entropy_and_dice(
+            student, wanted.detach(), known
+        )
 
 
 def pseudo_labels(probabilities: Tensor, threshold: float) -> Tensor:
@@ -70,11 +74,10 @@ def pseudo_labels(probabilities: Tensor, threshold: float) -> Tensor:
     return label.masked_fill(confidence < threshold, IGNORED)
 
 
-def _cross_entropy_and_dice(logits: Tensor, labels: Tensor, smooth: float = 1e-5) -> Tensor:
-    known = labels != IGNORED
-    total = F.cross_entropy(logits, labels.squeeze(1), ignore_index=IGNORED, reduction="sum")
-    wanted = torch.cat([labels == number for number in range(1, logits.shape[1])], dim=1).to(logits.dtype)
-    given = logits.softmax(1)[:, 1:] * known
+def _cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smooth: float = 1e-5) -> Tensor:
+    """The loss of logits under probabilities ``wanted`` where ``known`` ``(B, 1, H, W[, D])``."""
+    cross_entropy = -(known * wanted * logits.log_softmax(1)).sum() / known.sum().clamp(min=1)
     voxels = [0, *range(2, logits.ndim)]
-    overlap, size = (given * wanted).sum(voxels), given.sum(voxels) + wanted.sum(voxels)
-    return total / known.sum().clamp(min=1) + 1 - ((2 * overlap + smooth) / (size + smooth)).mean()
+    given, wanted = ((known * values)[:, 1:] for values in (logits.softmax(1), wanted))
+    overlap, size = (given * wanted).sum(voxels), (given + wanted).sum(voxels)
+    return cross_entropy + 1 - ((2 * overlap + smooth) / (size + smooth)).mean()

@@ -21,6 +21,7 @@ class LocalPseudo(SelfTraining):
     Args:
         student: the network to train.
         head: what builds the projection head, as for :class:`ContrastiveNetwork`.
+        transform: as for :class:`SelfTraining`.
         layout: where the network keeps its parts; looked up by the network's class by default.
 
     Raises:
@@ -31,8 +32,14 @@ class LocalPseudo(SelfTraining):
         segmentation, Medical Image Analysis 2023, section 3. https://arxiv.org/abs/2112.09645
     """
 
-    def __init__(self, student: nn.Module, head: Callable[..., nn.Module], layout: NetworkLayout | None = None) -> None:
-        super().__init__(student)
+    def __init__(
+        self,
+        student: nn.Module,
+        head: Callable[..., nn.Module],
+        transform: Any = None,
+        layout: NetworkLayout | None = None,
+    ) -> None:
+        super().__init__(student, transform)
         tapped = ContrastiveNetwork(student, head, tap="decoder", layout=layout)
         self.tap, self.head = tapped.tap, tapped.head
 

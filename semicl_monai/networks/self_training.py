@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from semicl_monai.networks.mean_teacher import MeanTeacher
 
@@ -13,10 +14,13 @@ class SelfTraining(MeanTeacher):
     """Let the teacher see a weakly augmented view of unlabelled images, and the student a strongly augmented one.
 
     Both views have the same geometry, so that the teacher's probabilities are labels for the student, see
-    :class:`semicl_monai.losses.PseudoLabelLoss`.
+    :class:`semicl_monai.losses.PseudoLabelLoss`. With a ``transform``, what the student sees and the probabilities are
+    transformed alike.
 
     Args:
         student: the network to train.
+        transform: random transform of batches with ``randomize(images)`` and ``__call__(maps)``, such as
+            :class:`semicl_monai.transforms.RandCutMix`.
 
     Attributes:
         teacher: a copy of the student, in evaluation mode and without gradients.
@@ -26,6 +30,9 @@ class SelfTraining(MeanTeacher):
         https://arxiv.org/abs/2001.07685
     """
 
+    def __init__(self, student: nn.Module, transform: Any = None) -> None:
+        super().__init__(student, transform=transform)
+
     def forward(self, x: torch.Tensor, weak: torch.Tensor | None = None, strong: torch.Tensor | None = None) -> Any:
         """Return logits of ``x`` ``(B, C, H, W[, D])`` and of ``strong``, and the teacher's probabilities of ``weak``.
 
@@ -33,4 +40,8 @@ class SelfTraining(MeanTeacher):
         """
         if weak is None or strong is None:
             return self.student(x)
-        return *self.learn(x, strong), self.teach(weak)
+        taught = self.teach(weak)
+        if self.transform is not None:
+            self.transform.randomize(strong)
+            strong, taught = self.transform(strong), self.transform(taught)
+        return *self.learn(x, strong), taught

@@ -2,6 +2,7 @@ from semicl_monai.utils import Registry
 
 from .invert_argmax import InvertArgmaxd
 from .load_case import LoadCased
+from .rand_cut_mix import RandCutMix
 from .rand_jigsaw import RandJigsawd
 from .rand_partition_patches import RandPartitionPatchesd
 from .rand_partition_slices import RandPartitionSlicesd
@@ -26,6 +27,7 @@ __all__ = [
     "TRANSFORMS",
     "InvertArgmaxd",
     "LoadCased",
+    "RandCutMix",
     "RandJigsawd",
     "RandPartitionPatchesd",
     "RandPartitionSlicesd",
