@@ -17,12 +17,12 @@ class PseudoLabelLoss(_Loss):
     r"""A supervised loss, and that of a student under the labels its teacher is confident of.
 
     With :math:`p_v` the teacher's probabilities of a voxel, the confident voxels
-    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`, their labels :math:`t_{vc} = [c = \arg\max_k p_{vk}]`, or with ``soft``
-    :math:`t_{vc} = p_{vc}`, and :math:`q_v` the student's probabilities:
+    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`, their labels :math:`t_{vc} = [c = \arg\max_k p_{vk}]`, or with
+    ``soft`` :math:`t_{vc} = p_{vc}`, and :math:`q_v` the student's probabilities:
 
     .. math::
-        L = L_\mathrm{supervised} + w \Big( -\frac{1}{|M|} \sum_{v \in M} \sum_c t_{vc} \log q_{vc} + 1 - \frac{1}{C - 1}
-            \sum_{c > 0} \frac{2 \sum_{v \in M} q_{vc} t_{vc} + \epsilon}
+        L = L_\mathrm{supervised} + w \Big( -\frac{1}{|M|} \sum_{v \in M} \sum_c t_{vc} \log q_{vc}
+            + 1 - \frac{1}{C - 1} \sum_{c > 0} \frac{2 \sum_{v \in M} q_{vc} t_{vc} + \epsilon}
             {\sum_{v \in M} (q_{vc} + t_{vc}) + \epsilon} \Big), \qquad \epsilon = 10^{-5}
 
     Without a confident voxel the second term has no gradient. The weight starts at zero and is set during training by
@@ -61,11 +61,10 @@ class PseudoLabelLoss(_Loss):
         if isinstance(input, Tensor):
             return self.supervised(input, target)
         labelled, student, teacher = input
-        known = teacher.amax(dim=1, keepdim=True) >= self.threshold
-        wanted = teacher if self.soft else torch.zeros_like(teacher).scatter(1, teacher.argmax(1, keepdim=True), 1.0)
-        return self.supervised(labelled, target) + self.weight * _cross_entropy_and_dice(
-            student, wanted.detach(), known
-        )
+        confidence, label = teacher.detach().max(dim=1, keepdim=True)
+        wanted = teacher.detach() if self.soft else torch.zeros_like(teacher).scatter(1, label, 1.0)
+        learned = _cross_entropy_and_dice(student, wanted, confidence >= self.threshold)
+        return self.supervised(labelled, target) + self.weight * learned
 
 
 def pseudo_labels(probabilities: Tensor, threshold: float) -> Tensor:
