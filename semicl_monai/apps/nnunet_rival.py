@@ -129,10 +129,8 @@ def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
     parser["datalist::earlier_split"] = parser["datalist::save_to"] = None
     options = ("num_classes", "in_channels", "label_values", "stray_values")
     loading = {option: parser.get_parsed_content(option) for option in options}
-    others = (parser.get_parsed_content(name) for name in ("class_names", "slice_axis", "num_overlays"))
-    names, axis, num_overlays = others
-    channels = _channels(bundle, loading["in_channels"])
-    return Task(bundle.name, parser.get_parsed_content("datalist"), channels, names, loading, axis, num_overlays)
+    others = {id: parser.get_parsed_content(id) for id in ("datalist", "class_names", "slice_axis", "num_overlays")}
+    return Task(name=bundle.name, channels=_channels(bundle, loading["in_channels"]), loading=loading, **others)
 
 
 def _channels(bundle: Path, count: int) -> list[str]:
@@ -251,9 +249,8 @@ def _evaluate(task: Task, output: Path, about: dict[str, Any]) -> None:
 
 def _sample(task: Task, record: dict[Hashable, Any], mask: Path) -> dict[Hashable, Any]:
     """Image and truth of a case, and the mask, which must hold class numbers in the grid of the image."""
-    numbers = {option: task.loading[option] for option in ("num_classes", "in_channels")}
-    pred = LoadCased(("image", "label"), **numbers)({**record, "label": str(mask)})["label"]
-    return {**LoadCased(("image", "label"), **task.loading)(record), "pred": pred}
+    load = LoadCased(("image", "label"), **task.loading)
+    return {**load(record), "pred": load({**record, "label": str(mask)})["label"]}
 
 
 def _summary(metrics: CaseMetrics, folder: Path) -> str:
