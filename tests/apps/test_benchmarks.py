@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from semicl_monai.apps.benchmark_inference import benchmark_inference
 from semicl_monai.apps.benchmark_loss import benchmark_loss
 from semicl_monai.apps.benchmark_training import benchmark_training
 from semicl_monai.data import make_synthetic_hippocampus
@@ -27,11 +28,20 @@ def test_the_loss_benchmark_agrees_with_the_dense_formula(capsys):
 
 def test_the_training_benchmark_times_every_stage_of_every_kind_of_method(tmp_path, capsys):
     data = make_synthetic_hippocampus(tmp_path / "data", num_cases=8, num_test=1, spatial_size=(24, 30, 16))
-    methods = ("pirl", "chaitanya_global_local", "mixup", "mean_teacher")
+    methods = ("pirl", "chaitanya_global_local", "mixup", "mean_teacher", "local_pseudo")
     benchmark_training(str(data), epochs=1, methods=methods, **TINY)
     printed = capsys.readouterr().out
     stages = ("pirl, jigsaw", "chaitanya_global_local, partition", "chaitanya_global_local, region")
-    for title in (*stages, "mixup, train", "mean_teacher, train"):
+    for title in (*stages, "mixup, train", "mean_teacher, train", "local_pseudo, train"):
         assert f"{title}: " in printed
-    assert printed.count("of its rate") == 5
-    assert printed.count("wait for data") == 5
+    assert printed.count("of its rate") == 6
+    assert printed.count("wait for data") == 6
+
+
+def test_the_inference_benchmark_compares_the_bundle_with_the_bare_network(capsys):
+    tiny = {"network_def::filters": [4, 4, 8, 8], "roi_size": [16, 16, 16], "device": "cpu"}
+    benchmark_inference(spatial_size=(20, 24, 20), **tiny)
+    bare, bundle, ratio = (line.split() for line in capsys.readouterr().out.splitlines()[-3:])
+    assert (bare[0], bundle[0], ratio[0]) == ("bare", "bundle", "ratio")
+    assert float(ratio[1]) == pytest.approx(float(bundle[1]) / float(bare[1]), rel=0.2)
+    assert float(ratio[2]) == pytest.approx(float(bundle[3]) / float(bare[3]), abs=0.02)

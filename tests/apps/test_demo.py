@@ -9,8 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from monai.bundle import ConfigParser
 
-from semicl_monai.apps.demo import comparison, demo
+from semicl_monai.apps.demo import BUNDLE, DEMONSTRATIONS, comparison, demo
 from semicl_monai.utils import InputError
 
 
@@ -42,6 +43,13 @@ def test_every_step_is_printed_as_the_command_that_runs(tmp_path, monkeypatch, c
     assert all(f"$ {shlex.join(['python', *command[1:]])}" in output for command in called)
     assert "4 SYNTHETIC volumes" in output
     assert str(tmp_path / "pretrained/models/model.pt") in output
+
+
+def test_the_options_of_each_bundle_are_options_it_has(tmp_path):
+    for name, (_, _, options) in DEMONSTRATIONS.items():
+        parser = ConfigParser()
+        parser.read_config(str(BUNDLE.with_name(name) / "configs" / "train.json"))
+        assert all(option in parser for option in options), name
 
 
 @pytest.mark.parametrize("kind", ["ct", "mri"])

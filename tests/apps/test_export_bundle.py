@@ -57,6 +57,27 @@ def test_the_task_goes_over_the_sources_and_the_run_stands_last(bundle, name):
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_a_stage_may_have_numbers_of_its_own(bundle, name):
+    of_stages = {"pretrain": {"epochs": 8}, "inference": {"epochs": 9}}
+    (bundle / "task.json").write_text(json.dumps({"epochs": 7, "stages": of_stages}))
+    config = json.loads(export_config(bundle, name))
+    wanted = {"pretrain": 8, "monailabel_pretrain": 8, "inference": 9}.get(name, 7)
+    if name != "monailabel_pretrain":  # whose epochs MONAI Label sets
+        assert config["epochs"] == wanted
+    assert "stages" not in config
+
+
+@pytest.mark.parametrize(("roi_size", "kind"), [([32, 32], "Slice"), ([32, 32, 32], "Patch"), (None, "Slice")])
+def test_the_edges_of_the_patches_tell_whether_slices_are_drawn(bundle, roi_size, kind):
+    (bundle / "task.json").write_text(json.dumps({} if roi_size is None else {"roi_size": roi_size}))
+    for name in ("pretrain", "train", "monailabel_pretrain"):
+        drawn = json.loads(export_config(bundle, name))["draw"]["_target_"]
+        assert drawn.rpartition(".")[2] == {"Slice": "RandSlicesd", "Patch": "RandPatchesd"}[kind]
+    inferer = json.loads(export_config(bundle, "evaluate"))["window_inferer"]["_target_"]
+    assert inferer == {"Slice": "SliceInferer", "Patch": "SlidingWindowInferer"}[kind]
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_every_reference_names_something_in_the_file(bundle, name):
     text = export_config(bundle, name)
     config = ConfigParser(json.loads(text))

@@ -12,11 +12,11 @@ from semicl_monai.losses import ConsistencyLoss
 from semicl_monai.utils import InputError
 
 
-def weights(steps, weight=10.0, epochs=4, after=0):
+def weights(steps, weight=10.0, epochs=4, after=0, warm_up=0):
     """Return the weight that each step of five an epoch is done with, resumed ``after`` so many epochs."""
     loss, used = ConsistencyLoss(nn.MSELoss()), []
     engine = Engine(lambda engine, batch: used.append(loss.weight))
-    ConsistencyRampUp(loss, weight, steps).attach(engine)
+    ConsistencyRampUp(loss, weight, steps, warm_up).attach(engine)
     if after:
         engine.load_state_dict({"epoch": after, "max_epochs": epochs, "epoch_length": 5})
         engine.run(range(5))
@@ -40,6 +40,11 @@ def test_it_rises_from_nearly_nothing_in_the_first_step():
 
 def test_a_resumed_run_goes_on_where_it_stopped():
     assert weights(12, after=2) == weights(12)[10:]
+
+
+def test_steps_are_counted_from_the_end_of_the_warm_up():
+    assert weights(12, warm_up=5) == [0.0] * 5 + weights(12)[:15]
+    assert weights(12, warm_up=5, after=2) == weights(12)[5:15]
 
 
 def test_no_weight_is_no_consistency():
