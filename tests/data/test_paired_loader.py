@@ -32,6 +32,43 @@ def test_batches_stand_side_by_side_and_unlabelled_ones_give_their_images_alone(
     assert len(pairs) == 2
 
 
+def test_a_weak_view_of_unlabelled_images_comes_along_and_nothing_else(labelled):
+    pairs = PairedDataLoader(labelled, loader(10, 4, "image", "weak_image", "place", "case"))
+    assert as_lists(pairs)[1] == {
+        "image": [2, 3],
+        "label": [2, 3],
+        "unlabelled_image": [12, 13],
+        "unlabelled_weak_image": [12, 13],
+    }
+
+
+def test_a_weak_view_is_not_taken_for_the_image():
+    cases = [{"image": i, "weak_image": 100 + i} for i in range(2)]
+    (pair,) = as_lists(PairedDataLoader(loader(0, 2, "image", "label"), DataLoader(Dataset(cases), batch_size=2)))
+    assert (pair["unlabelled_image"], pair["unlabelled_weak_image"]) == ([0, 1], [100, 101])
+
+
+def test_what_is_labelled_has_no_weak_view_of_its_own_taken_away():
+    pairs = PairedDataLoader(loader(0, 2, "image", "label", "weak_image"), loader(10, 2, "image"))
+    assert as_lists(pairs) == [{"image": [0, 1], "label": [0, 1], "weak_image": [0, 1], "unlabelled_image": [10, 11]}]
+
+
+def test_batches_of_a_warm_up_are_labelled_ones_alone(labelled):
+    pairs = PairedDataLoader(labelled, loader(10, 4, "image"), warm_up_epochs=2)
+    for epoch, warm in [(1, True), (2, True), (3, False), (2, True)]:
+        pairs.set_epoch(epoch)
+        assert len(as_lists(pairs)) == len(pairs) == 2
+        assert all(("unlabelled_image" in batch) != warm for batch in pairs)
+        assert [batch["label"] for batch in as_lists(pairs)] == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_epoch_of_a_warm_up_is_as_long_as_any_other(labelled, epoch):
+    pairs = PairedDataLoader(labelled, loader(10, 2, "image"), warm_up_epochs=1)
+    pairs.set_epoch(epoch)
+    assert len(as_lists(pairs)) == len(pairs) == 1
+
+
 def test_batches_may_be_of_different_sizes(labelled):
     (first, _) = as_lists(PairedDataLoader(labelled, loader(10, 6, "image", batch_size=3)))
     assert (first["label"], first["unlabelled_image"]) == ([0, 1], [10, 11, 12])

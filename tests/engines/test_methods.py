@@ -25,7 +25,10 @@ OBJECTIVES = {
     "mixup": [],
     "mean_teacher": [],
     "tcsm": [],
+    "self_training": [],
+    "local_pseudo": [],
 }
+FINE_TUNINGS = ("mixup", "mean_teacher", "tcsm", "self_training", "local_pseudo")
 
 
 def test_these_methods_are_known():
@@ -39,7 +42,7 @@ def test_a_method_trains_for_its_objectives_in_order(method, stages):
 
 @pytest.mark.parametrize("method", OBJECTIVES)
 def test_all_methods_are_fine_tuned_alike_but_those_that_are_a_fine_tuning(method):
-    assert fine_tuning(method) == (method if method in ("mixup", "mean_teacher", "tcsm") else "supervised")
+    assert fine_tuning(method) == (method if method in FINE_TUNINGS else "supervised")
 
 
 def test_there_are_parts_for_every_objective_and_every_fine_tuning_and_no_others():

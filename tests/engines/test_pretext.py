@@ -13,6 +13,7 @@ from semicl_monai.engines import (
     PixelNeighbours,
     PlaceNeighbours,
     RegionRetrieval,
+    agreement,
     consistency,
     jigsaw_retrieval,
     rotation_accuracy,
@@ -103,6 +104,30 @@ def test_a_positive_slice_is_sought_in_other_volumes(loss):
     assert as_lists(PlaceNeighbours(loss)(pred, target)) == wanted
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [PartitionContrastLoss(num_partitions=(2, 1, 3)), PositionContrastLoss(threshold=0.3)],
+    ids=["partition", "position"],
+)
+def test_a_positive_patch_is_sought_in_other_volumes(loss):
+    along, pred = [slices(48, seed) for seed in range(3)], random(48, 3)
+    along = [axis[along[0][:, 0].argsort()] for axis in along]
+    target = torch.stack([along[0][:, 0], *(axis[:, 1] for axis in along), *(axis[:, 2] for axis in along)], dim=1)
+    rows = target.tolist()
+
+    def hit(i, j):
+        one, other = (
+            [(place, number) for place, number in zip(row[1:4], row[4:], strict=True)] for row in (rows[i], rows[j])
+        )
+        if isinstance(loss, PartitionContrastLoss):
+            return all(s * a // m == s * b // n for s, (a, m), (b, n) in zip((2, 1, 3), one, other, strict=True))
+        return math.dist([a / m for a, m in one], [b / n for b, n in other]) < 0.3
+
+    wanted = by_hand(pred, pred, hit, lambda i, j: rows[i][0] != rows[j][0])
+    assert 0 < sum(wanted[0]) < len(wanted[0])
+    assert as_lists(PlaceNeighbours(loss)(pred, target)) == wanted
+
+
 def test_a_region_is_sought_in_both_views_of_its_image_alone():
     sampler, maps = RegionSampler(size=1), random(6, 4, 16, 16)
     embeddings, numbers = sampler(maps)
@@ -143,6 +168,36 @@ def test_consistency_is_the_distance_to_the_teacher_and_by_chance_that_to_anothe
     assert scores.tolist() == pytest.approx([distance(i, i) for i in range(3)])
     assert chance.tolist() == pytest.approx([distance(0, 2), distance(1, 0), distance(2, 1)])
     assert consistency((student, student, student))[0].tolist() == [0, 0, 0]
+
+
+def test_agreement_is_the_share_of_equal_labels_and_by_chance_that_with_another_image():
+    student, teacher = random(3, 3, 4, 4), random(3, 3, 4, 4, seed=1).softmax(1)
+
+    def share(i, j):
+        pairs = zip(*(maps.flatten(1).T.tolist() for maps in (student[i], teacher[j])), strict=True)
+        return sum(p.index(max(p)) == q.index(max(q)) for p, q in pairs) / 16
+
+    pred = (random(5, 3, 4, 4), student, teacher)
+    for outputs in (pred, (*pred, random(8, 6, 4, 4))):
+        scores, chance = agreement(outputs, torch.zeros(5, 1, 4, 4))
+        assert scores.tolist() == pytest.approx([share(i, i) for i in range(3)])
+        assert chance.tolist() == pytest.approx([share(0, 2), share(1, 0), share(2, 1)])
+    assert 0 < scores.min() < scores.max() < 1
+    assert agreement((student, student, student))[0].tolist() == [1, 1, 1]
+
+
+def test_volumes_agree_voxel_by_voxel():
+    student = random(2, 2, 3, 4, 5)
+    teacher = student.clone()
+    teacher[1, :, 0] = -teacher[1, :, 0]  # with two classes the other one is now the largest, in a third of the voxels
+    scores, _ = agreement((student, student, teacher))
+    assert scores.tolist() == pytest.approx([1, 2 / 3])
+
+
+@pytest.mark.parametrize("score", [consistency, agreement])
+def test_without_a_teacher_there_is_no_score(score):
+    scores, chance = score(random(5, 2, 4, 4), torch.zeros(5, 1, 4, 4))
+    assert scores.shape == chance.shape == (0,)
 
 
 def views(seed, perfect):
@@ -254,7 +309,9 @@ def test_they_build_from_a_config(name, option, part):
     assert callable(ConfigParser({"scores": config}).get_parsed_content("scores"))
 
 
-@pytest.mark.parametrize("name", ["rotation_accuracy", "view_retrieval", "jigsaw_retrieval", "consistency"])
+@pytest.mark.parametrize(
+    "name", ["rotation_accuracy", "view_retrieval", "jigsaw_retrieval", "consistency", "agreement"]
+)
 def test_functions_come_from_a_config_as_they_are(name):
     config = {"scores": {"_target_": f"semicl_monai.engines.{name}", "_mode_": "callable"}}
     assert ConfigParser(config).get_parsed_content("scores").__name__ == name

@@ -44,7 +44,23 @@ def test_volumes_are_turned_slice_by_slice():
             assert image[0, ..., depth].tolist() == turned_by_hand(volume[0, 0, ..., depth].tolist(), turns)
 
 
-@pytest.mark.parametrize("shape", [(5, 6), (6, 5), (5, 6, 5)])
+@pytest.mark.parametrize(
+    ("shape", "plane"),
+    [((24, 32, 24), (0, 2)), ((5, 4, 4), (1, 2)), ((4, 4, 5), (0, 1)), ((3, 3, 3), (0, 1)), ((4, 5, 4), (0, 2))],
+)
+def test_volumes_are_turned_in_the_plane_of_the_first_two_axes_whose_edges_are_equal(shape, plane):
+    volumes = torch.rand(2, 1, *shape, generator=torch.Generator().manual_seed(0))
+    turned, target = RotationPrepareBatch()({"image": volumes})
+    assert turned.shape == (8, 1, *shape)
+    assert target.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    (other,) = {0, 1, 2} - set(plane)
+    for index, (image, turns) in enumerate(zip(turned, target.tolist(), strict=True)):
+        planes, originals = (values[0].unbind(other) for values in (image, volumes[index % 2]))
+        for found, original in zip(planes, originals, strict=True):
+            assert found.tolist() == turned_by_hand(original.tolist(), turns)
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (6, 5), (5, 6, 7)])
 def test_images_that_are_not_square_are_refused(shape):
     with pytest.raises(InputError, match=r"rotation needs square images, got .*give a square --roi_size"):
         RotationPrepareBatch()({"image": torch.zeros(2, 1, *shape)})

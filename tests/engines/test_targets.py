@@ -19,6 +19,14 @@ def batch(*names):
     }
 
 
+@pytest.fixture
+def patches():
+    """A collated batch of patches: the last two are at one place, the third is of another volume."""
+    places = [[3, 1, 2], [3, 2, 1], [3, 1, 2], [0, 0, 7], [0, 0, 7]]
+    sizes = [[5, 6, 8], [5, 6, 8], [9, 8, 7], [5, 6, 8], [5, 6, 8]]
+    return {"case": ["a", "a", "b", "a", "a"], "place": torch.tensor(places), "num_places": torch.tensor(sizes)}
+
+
 def test_the_same_slice_has_the_same_number_in_every_batch():
     first, second = image_number(batch("a 3", "b 3", "a 4")), image_number(batch("c 1", "a 4", "a 3"))
     assert first[0] == second[2]
@@ -49,6 +57,30 @@ def test_a_slice_of_a_volume_is_the_volume_the_slice_and_how_many_there_are():
     assert target[:, 1:].tolist() == [[3, 41], [3, 42], [5, 41]]
     assert target[0, 0] == target[2, 0] != target[1, 0]
     assert place_in_volume(batch("ccc 1", "a 7"))[1, 0] == target[0, 0]
+
+
+def test_a_patch_of_a_volume_is_the_volume_its_places_and_how_many_there_are_along_each_axis(patches):
+    target = place_in_volume(patches)
+    assert target.shape == (5, 7)
+    assert target.dtype == torch.int64
+    a, b = place_in_volume(batch("a 3", "b 3"))[:, 0].tolist()
+    assert target[:3].tolist() == [[a, 3, 1, 2, 5, 6, 8], [a, 3, 2, 1, 5, 6, 8], [b, 3, 1, 2, 9, 8, 7]]
+
+
+def test_a_batch_of_one_patch_is_a_row(patches):
+    one = {key: values[2:3] for key, values in patches.items()}
+    assert place_in_volume(one).tolist() == place_in_volume(patches)[2:3].tolist()
+    assert image_number(one).tolist() == image_number(patches)[2:3].tolist()
+
+
+def test_the_same_patch_has_the_same_number_and_others_have_others(patches):
+    numbers = image_number(patches)
+    assert numbers.dtype == torch.int64
+    assert numbers.min() >= 0
+    assert numbers[3] == numbers[4]
+    assert numbers.unique().numel() == 4
+    moved = {**patches, "place": patches["place"].flip(1)}
+    assert not set(image_number(moved).tolist()) & set(numbers.tolist())
 
 
 @pytest.mark.parametrize("name", ["image_number", "place_in_volume"])

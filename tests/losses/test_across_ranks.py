@@ -26,6 +26,10 @@ TARGET = torch.tensor([[0, 1, 2, -1, 1, 0, 2, 1, 3], [5, 0, 0, 5, 5, 0, 5, -1, -
 SLICES = torch.tensor(
     [[5, 0, 8], [7, 2, 20], [5, 1, 8], [7, 9, 20], [5, 3, 8], [9, 2, 5], [7, 10, 20], [7, 19, 20], [5, 0, 8]]
 )
+# the same along the first axis of patches, whose other axes have five places
+PATCHES = torch.cat(
+    [SLICES[:, :2], SLICES[:, 1:2] % 3, SLICES[:, 1:2] % 4, SLICES[:, 2:], *[0 * SLICES[:, :1] + 5] * 2], dim=1
+)
 # not a mean over the samples: without the others' samples each rank would have another loss
 DICE = DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
 SPLITS = {"even": (4, 4), "ragged": (7, 2), "without anchors on one rank": (8, 1), "without anything on one": (9, 0)}
@@ -63,6 +67,11 @@ def slices_case(split: tuple[int, int]) -> tuple[list, tuple]:
     return list(zip(input.split(split), target.split(split), strict=True)), (input, target)
 
 
+def patches_case(split: tuple[int, int]) -> tuple[list, tuple]:
+    input, target = random(sum(split), 4), PATCHES[-sum(split) :]
+    return list(zip(input.split(split), target.split(split), strict=True)), (input, target)
+
+
 def batch_case(split: tuple[int, int]) -> tuple[list, tuple]:
     input, target = random(sum(split), 4), TARGET[0, : sum(split), None].clamp(0, 2)
     return list(zip(input.split(split), target.split(split), strict=True)), (input, target)
@@ -80,6 +89,9 @@ def all_cases() -> dict[str, tuple]:
         cases[f"nt_xent, {name}"] = (model, NTXentLoss(), *nt_xent_case(split))
         cases[f"position_contrast, {name}"] = (model, PositionContrastLoss(threshold=0.2), *slices_case(split))
         cases[f"partition_contrast, {name}"] = (model, PartitionContrastLoss(), *slices_case(split))
+        position, partition = PositionContrastLoss(threshold=0.5), PartitionContrastLoss((2, 1, 1))
+        cases[f"position_contrast of patches, {name}"] = (model, position, *patches_case(split))
+        cases[f"partition_contrast of patches, {name}"] = (model, partition, *patches_case(split))
     return cases
 
 

@@ -63,6 +63,11 @@ def test_it_starts_as_the_supervised_loss_alone():
     assert student.grad.count_nonzero() == 0
 
 
+def test_of_logits_of_labelled_images_alone_it_is_the_supervised_loss():
+    logits, *_, target = maps()
+    assert loss(3.0)(logits, target) == supervised(logits, target)
+
+
 def test_it_builds_from_a_config():
     config = {"_target_": "semicl_monai.losses.ConsistencyLoss", "supervised": {"_target_": "monai.losses.DiceCELoss"}}
     built = ConfigParser({"loss": config}).get_parsed_content("loss")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from fractions import Fraction
 
 import pytest
 import torch
@@ -13,25 +15,42 @@ from semicl_monai.losses import LOSSES, PartitionContrastLoss
 SLICES = torch.tensor(
     [[5, 0, 8], [5, 0, 8], [5, 1, 8], [7, 2, 20], [7, 9, 20], [5, 3, 8], [9, 2, 5], [7, 10, 20], [7, 19, 20]]
 )
+# volume, place and number of places along three axes; one volume has a single place along the last of them
+PATCHES = torch.tensor(
+    [
+        [5, 0, 3, 2, 8, 6, 4],
+        [5, 0, 3, 2, 8, 6, 4],
+        [5, 1, 3, 2, 8, 6, 4],
+        [7, 2, 9, 0, 20, 18, 1],
+        [7, 9, 2, 0, 20, 18, 1],
+        [5, 3, 3, 1, 8, 6, 4],
+        [9, 2, 1, 5, 5, 9, 7],
+        [7, 10, 2, 0, 20, 18, 1],
+        [7, 9, 17, 0, 20, 18, 1],
+    ]
+)
 
 
-def equation(embeddings: list[list[float]], slices: list[list[int]], num_partitions: int, temperature: float) -> float:
+def equation(
+    embeddings: list[list[float]], places: list[list[int]], num_partitions: Sequence[int], temperature: float
+) -> float:
     """Chaitanya et al., eq. 1 and 2: the mean over all ordered pairs of the strategy G^D."""
     z = [[x / math.hypot(*row) for x in row] for row in embeddings]
 
     def s(i: int, k: int) -> float:
         return sum(a * b for a, b in zip(z[i], z[k], strict=True)) / temperature
 
-    def partition(i: int) -> int:
-        _, number, size = slices[i]
-        return math.floor(num_partitions * (number / size))
+    def partition(i: int) -> list[int]:
+        axes = len(num_partitions)
+        along = zip(num_partitions, places[i][1 : 1 + axes], places[i][1 + axes :], strict=True)
+        return [math.floor(parts * Fraction(place, number)) for parts, place, number in along]
 
     costs = []
     for a in range(len(z)):
         others = sum(math.exp(s(a, n)) for n in range(len(z)) if partition(n) != partition(a))
         for b in range(len(z)):
-            two_volumes = slices[a][0] != slices[b][0] and partition(a) == partition(b)
-            if b != a and (two_volumes or slices[a] == slices[b]):
+            two_volumes = places[a][0] != places[b][0] and partition(a) == partition(b)
+            if b != a and (two_volumes or places[a] == places[b]):
                 costs.append(-math.log(math.exp(s(a, b)) / (math.exp(s(a, b)) + others)))
     return sum(costs) / len(costs)
 
@@ -44,13 +63,42 @@ def images(number: int = 9, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
 @pytest.mark.parametrize("num_partitions", [2, 4, 8])
 def test_it_is_the_equation(num_partitions: int, temperature: float):
-    wanted = equation(images().tolist(), SLICES.tolist(), num_partitions, temperature)
+    wanted = equation(images().tolist(), SLICES.tolist(), [num_partitions], temperature)
     assert PartitionContrastLoss(num_partitions, temperature)(images(), SLICES).item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5])
+@pytest.mark.parametrize("num_partitions", [(4, 1, 1), (1, 2, 1), (1, 1, 3), (2, 2, 1), (2, 3, 2), (1, 8, 4)])
+def test_of_patches_it_is_the_equation_with_partitions_along_each_axis(
+    num_partitions: tuple[int, int, int], temperature: float
+):
+    wanted = equation(images().tolist(), PATCHES.tolist(), num_partitions, temperature)
+    assert PartitionContrastLoss(num_partitions, temperature)(images(), PATCHES).item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("num_partitions", [2, 4])
+def test_patches_along_one_axis_are_as_slices(axis: int, num_partitions: int):
+    patches = torch.tensor([0, 2, 2, 2, 5, 5, 5]).repeat(9, 1)
+    patches[:, [0, 1 + axis, 4 + axis]] = SLICES
+    wanted = PartitionContrastLoss(num_partitions)(images(), SLICES)
+    along_it = [num_partitions if other == axis else 1 for other in range(3)]
+    for numbers in (along_it, [num_partitions] * 3, num_partitions):
+        torch.testing.assert_close(PartitionContrastLoss(numbers)(images(), patches), wanted)
+
+
+def test_two_patches_of_a_volume_that_are_apart_along_one_axis_only_are_two_patches():
+    patches = torch.tensor([[5, 0, 1, 0, 8, 8, 8], [5, 0, 1, 0, 8, 8, 8], [5, 0, 0, 0, 8, 8, 8], [5, 0, 1, 7, 8, 8, 8]])
+    positive, negative = PartitionContrastLoss((1, 1, 4)).pairs(patches)
+    assert positive.nonzero().tolist() == [[0, 1], [1, 0]]
+    assert negative[:3, 3].all()
+    assert not negative[:3, :3].any()
 
 
 @pytest.mark.parametrize("num_partitions", [2, 4])
 def test_its_gradient_is_right(num_partitions: int):
     assert torch.autograd.gradcheck(PartitionContrastLoss(num_partitions), (images(), SLICES))
+    assert torch.autograd.gradcheck(PartitionContrastLoss(num_partitions), (images(), PATCHES))
 
 
 def test_two_slices_of_one_partition_and_volume_are_neither_positive_nor_negative():
@@ -93,6 +141,7 @@ def test_without_a_positive_or_a_negative_it_is_zero_and_backward_works(slices: 
     ("options", "message"),
     [
         ({"num_partitions": 0}, r"num_partitions must be positive, got 0\."),
+        ({"num_partitions": [4, 0, 1]}, r"num_partitions must be positive, got \[4, 0, 1\]\."),
         ({"temperature": math.nan}, r"temperature must be positive, got nan\."),
     ],
 )
@@ -101,9 +150,17 @@ def test_wrong_options_are_refused(options: dict, message: str):
         PartitionContrastLoss(**options)
 
 
-def test_a_target_that_is_no_slice_of_a_volume_is_refused():
-    with pytest.raises(ValueError, match=r"must be of shape \(N, C\) and \(N, 3\), got \(9, 4\) and \(9, 2\)\."):
-        PartitionContrastLoss()(images(), SLICES[:, :2])
+@pytest.mark.parametrize("target", [SLICES[:, :2], PATCHES[:, :5], PATCHES[:8]])
+def test_a_target_that_is_no_slice_or_patch_of_a_volume_is_refused(target: torch.Tensor):
+    got = rf"got \(9, 4\) and \({len(target)}, {target.shape[1]}\)\."
+    with pytest.raises(ValueError, match=rf"must be of shape \(N, C\) and \(N, 3\) or \(N, 7\), {got}"):
+        PartitionContrastLoss()(images(), target)
+
+
+def test_numbers_of_partitions_for_other_axes_than_the_places_have_are_refused():
+    for target, axes, num_partitions in ((SLICES, 1, (4, 1, 1)), (PATCHES, 3, (4, 1))):
+        with pytest.raises(ValueError, match=rf"Sequence must have length {axes}, got {len(num_partitions)}"):
+            PartitionContrastLoss(num_partitions)(images(), target)
 
 
 def test_it_builds_from_a_config_and_by_name():

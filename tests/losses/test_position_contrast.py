@@ -10,16 +10,31 @@ from semicl_monai.losses import LOSSES, PositionContrastLoss
 
 # volume, slice and number of slices: at 0, 0.125, 0.15, 0.45, 0.4, 0.9, 0.875 of the thickness
 SLICES = torch.tensor([[0, 0, 8], [0, 1, 8], [1, 3, 20], [1, 9, 20], [2, 4, 10], [2, 9, 10], [0, 7, 8]])
+# volume, place and number of places along three axes
+PATCHES = torch.tensor(
+    [
+        [0, 0, 3, 2, 8, 6, 4],
+        [0, 1, 3, 2, 8, 6, 4],
+        [1, 3, 9, 9, 20, 20, 18],
+        [1, 9, 2, 0, 20, 20, 18],
+        [2, 4, 1, 0, 10, 9, 1],
+        [2, 9, 4, 0, 10, 9, 1],
+        [0, 7, 3, 1, 8, 6, 4],
+    ]
+)
 
 
-def equation(embeddings: list[list[float]], slices: list[list[int]], threshold: float, temperature: float) -> float:
-    """Zeng et al., eq. 2, with cosine similarities, over the slices that have a positive."""
+def equation(embeddings: list[list[float]], places: list[list[int]], threshold: float, temperature: float) -> float:
+    """Zeng et al., eq. 2, with cosine similarities and Euclidean distances, over the images that have a positive."""
     z = [[x / math.hypot(*row) for x in row] for row in embeddings]
-    position = [number / size for _, number, size in slices]
+    axes = len(places[0]) // 2
+    position = [
+        [place / number for place, number in zip(row[1 : 1 + axes], row[1 + axes :], strict=True)] for row in places
+    ]
     losses = []
     for i in range(len(z)):
         s = {k: sum(a * b for a, b in zip(z[i], z[k], strict=True)) / temperature for k in range(len(z)) if k != i}
-        positives = [k for k in s if abs(position[k] - position[i]) < threshold]
+        positives = [k for k in s if math.dist(position[k], position[i]) < threshold]
         if positives:
             total = sum(math.exp(s[a]) for a in s)
             losses.append(-sum(math.log(math.exp(s[p]) / total) for p in positives) / len(positives))
@@ -32,15 +47,38 @@ def images(number: int = 7, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
-@pytest.mark.parametrize("threshold", [0.1, 0.35, 2.0])
-def test_it_is_the_equation(threshold: float, temperature: float):
-    wanted = equation(images().tolist(), SLICES.tolist(), threshold, temperature)
-    assert PositionContrastLoss(threshold, temperature)(images(), SLICES).item() == pytest.approx(wanted)
+@pytest.mark.parametrize(
+    ("places", "threshold"),
+    [(SLICES, 0.1), (SLICES, 0.35), (SLICES, 2.0), (PATCHES, 0.15), (PATCHES, 0.35), (PATCHES, 0.6), (PATCHES, 2.0)],
+)
+def test_it_is_the_equation(places: torch.Tensor, threshold: float, temperature: float):
+    wanted = equation(images().tolist(), places.tolist(), threshold, temperature)
+    assert PositionContrastLoss(threshold, temperature)(images(), places).item() == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize(("places", "threshold"), [(SLICES, 0.1), (SLICES, 0.35), (PATCHES, 0.35)])
+def test_its_gradient_is_right(places: torch.Tensor, threshold: float):
+    assert torch.autograd.gradcheck(PositionContrastLoss(threshold), (images(), places))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("threshold", [0.1, 0.35])
-def test_its_gradient_is_right(threshold: float):
-    assert torch.autograd.gradcheck(PositionContrastLoss(threshold), (images(), SLICES))
+def test_patches_along_one_axis_are_as_slices(axis: int, threshold: float):
+    patches = torch.tensor([0, 2, 2, 2, 5, 5, 5]).repeat(7, 1)
+    patches[:, [0, 1 + axis, 4 + axis]] = SLICES
+    loss = PositionContrastLoss(threshold)
+    torch.testing.assert_close(loss(images(), patches), loss(images(), SLICES))
+
+
+def test_patches_far_apart_along_any_axis_are_no_positives():
+    patches = torch.tensor([[0, 0, 0, 0, 8, 8, 8], [1, 4, 0, 0, 8, 8, 8], [2, 0, 4, 0, 8, 8, 8], [3, 0, 0, 4, 8, 8, 8]])
+    positive, negative = PositionContrastLoss(threshold=0.45).pairs(patches)
+    assert not positive.any()
+    assert torch.equal(negative, ~torch.eye(4, dtype=torch.bool))
+    # each half a volume from the first along one axis; from one another along two, sqrt(0.5) of a volume
+    positive, _ = PositionContrastLoss(threshold=0.6).pairs(patches)
+    assert positive.nonzero().tolist() == [[0, 1], [0, 2], [0, 3], [1, 0], [2, 0], [3, 0]]
+    assert PositionContrastLoss(threshold=0.71).pairs(patches)[0].sum() == 12
 
 
 def test_order_names_of_volumes_and_lengths_of_embeddings_change_nothing():
@@ -89,9 +127,11 @@ def test_wrong_options_are_refused(options: dict, message: str):
 @pytest.mark.parametrize(
     ("input", "target", "message"),
     [
-        ((2, 7, 4), (7, 3), r"of shape \(N, C\) and \(N, 3\), got \(2, 7, 4\) and \(7, 3\)\."),
+        ((2, 7, 4), (7, 3), r"of shape \(N, C\) and \(N, 3\) or \(N, 7\), got \(2, 7, 4\) and \(7, 3\)\."),
         ((7, 4), (7,), r"got \(7, 4\) and \(7,\)\."),
         ((7, 4), (6, 3), r"got \(7, 4\) and \(6, 3\)\."),
+        ((7, 4), (7, 5), r"got \(7, 4\) and \(7, 5\)\."),
+        ((7, 4), (6, 7), r"got \(7, 4\) and \(6, 7\)\."),
     ],
 )
 def test_wrong_shapes_are_refused(input: tuple, target: tuple, message: str):

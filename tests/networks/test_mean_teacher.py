@@ -141,6 +141,22 @@ def test_batch_statistics_are_those_of_labelled_and_unlabelled_images_together(i
     torch.testing.assert_close(studied, probabilities(wanted[2:]))
 
 
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_of_labelled_images_there_are_all_levels_of_deep_supervision_and_of_unlabelled_ones_the_last(
+    deeply_supervised, spatial_dims
+):
+    student = deeply_supervised(spatial_dims)
+    x, unlabelled = torch.rand(5, 1, *[16] * spatial_dims, generator=torch.Generator().manual_seed(0)).split([2, 3])
+    model = MeanTeacher(student)
+    labelled, studied, taught = model(x, unlabelled)
+    torch.testing.assert_close(labelled, student(x))
+    assert labelled.shape == (2, 3, 3, *[16] * spatial_dims)
+    main = student.eval()(unlabelled)
+    torch.testing.assert_close(studied, probabilities(main))
+    torch.testing.assert_close(taught, probabilities(main))
+    assert model.eval()(x, unlabelled)[0].shape == (2, 3, *[16] * spatial_dims)
+
+
 def test_the_same_seed_gives_the_same_noise_and_another_seed_other_noise(images):
     def taught(seed):
         model = MeanTeacher(convolution(), noise_std=0.1)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.networks.nets import BasicUNet
+from torch import nn
+
+from semicl_monai.networks import MeanTeacher, SelfTraining
+from semicl_monai.transforms import RandCutMix
+
+
+@pytest.fixture
+def images():
+    """Labelled images, and the weak and the strong view of unlabelled ones."""
+    return torch.rand(8, 1, 32, 32, generator=torch.Generator().manual_seed(0)).split([2, 3, 3])
+
+
+def unet(norm="instance", dropout=0.0):
+    torch.manual_seed(0)
+    return BasicUNet(spatial_dims=2, in_channels=1, out_channels=3, features=[4] * 6, norm=norm, dropout=dropout)
+
+
+def taught_otherwise(model):
+    """The model with another teacher, so that the two cannot be taken for each other."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.teacher.parameters():
+        parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return model
+
+
+def probabilities(logits):
+    return logits.exp() / logits.exp().sum(1, keepdim=True)
+
+
+def test_it_is_a_teacher_with_a_student_that_starts_as_its_copy():
+    model = SelfTraining(unet())
+    assert isinstance(model, MeanTeacher)
+    for one, other in zip(model.teacher.parameters(), model.student.parameters(), strict=True):
+        assert torch.equal(one, other)
+        assert (one.requires_grad, other.requires_grad) == (False, True)
+
+
+def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one(images):
+    model = taught_otherwise(SelfTraining(unet()))
+    x, weak, strong = images
+    labelled, studied, taught = model(x, weak, strong)
+    torch.testing.assert_close(labelled, model.student(x))
+    torch.testing.assert_close(studied, model.student(strong))
+    torch.testing.assert_close(taught, probabilities(model.teacher(weak)))
+    assert not torch.allclose(taught, probabilities(model.student(weak)), atol=1e-3)
+
+
+def test_what_the_student_sees_and_the_teachers_probabilities_are_transformed_alike(images):
+    class FlipEverySecond:
+        """A transform that flips every image, or every second one, whichever it draws."""
+
+        drawn = 0
+
+        def randomize(self, images):
+            self.drawn += 1
+
+        def __call__(self, maps):
+            maps = maps.clone()
+            maps[:: self.drawn] = maps[:: self.drawn].flip(2)
+            return maps
+
+    model, (x, weak, strong) = taught_otherwise(SelfTraining(unet(), transform=FlipEverySecond())), images
+    for step in (1, 2):
+        labelled, studied, taught = model(x, weak, strong)
+        torch.testing.assert_close(labelled, model.student(x))
+        for number in range(3):
+            flips = (1,) if number % step == 0 else ()
+            torch.testing.assert_close(studied[number], model.student(strong[number].flip(flips)[None])[0])
+            torch.testing.assert_close(taught[number], probabilities(model.teacher(weak[number][None]))[0].flip(flips))
+    assert model.transform.drawn == 2
+    assert torch.equal(model(x), model.student(x))
+    assert model.transform.drawn == 2
+
+
+def test_images_of_which_boxes_are_mixed_have_the_teachers_probabilities_of_those_boxes(images):
+    mix = RandCutMix(prob=1.0, share=(0.5, 0.5), generator=torch.Generator().manual_seed(0))
+    model, (x, weak, strong) = taught_otherwise(SelfTraining(unet(), transform=mix)), images
+    _, studied, taught = model(x, weak, strong)
+    wanted, mixed = probabilities(model.teacher(weak)), strong.clone()
+    rows, columns = mix.box
+    for number in range(3):
+        other = (number - 1) % 3
+        mixed[number, :, rows, columns] = strong[other, :, rows, columns]
+        outside = torch.ones(32, 32, dtype=torch.bool)
+        outside[rows, columns] = False
+        torch.testing.assert_close(taught[number, :, rows, columns], wanted[other, :, rows, columns])
+        torch.testing.assert_close(taught[number][:, outside], wanted[number][:, outside])
+    torch.testing.assert_close(studied, model.student(mixed))
+
+
+def test_without_views_it_is_the_student(images):
+    model = SelfTraining(unet())
+    assert torch.equal(model(images[0]), model.student(images[0]))
+
+
+def test_the_student_gets_a_gradient_of_both_its_outputs_and_the_teacher_none(images):
+    model, (x, weak, strong) = SelfTraining(unet()), images
+    *outputs, taught = model(x, weak.clone().requires_grad_(), strong)
+    assert not taught.requires_grad
+    for output in outputs:
+        model.zero_grad()
+        output[:, 0].square().mean().backward(retain_graph=True)
+        assert sum(p.grad.abs().sum() for p in model.student.parameters()) > 0
+    assert all(p.grad is None for p in model.teacher.parameters())
+
+
+def test_batch_statistics_are_those_of_labelled_images_and_strong_views_together(images):
+    model, alone = SelfTraining(unet("batch")), unet("batch")
+    x, _, strong = images
+    labelled, studied, _ = model(*images)
+    torch.testing.assert_close(torch.cat([labelled, studied]), alone(torch.cat([x, strong])))
+    for key, value in alone.named_buffers():
+        torch.testing.assert_close(model.student.get_buffer(key), value)
+        assert not value.is_floating_point() or not torch.equal(model.teacher.get_buffer(key), value)
+
+
+def test_the_teacher_always_evaluates(images):
+    model = SelfTraining(unet("batch", dropout=0.5)).train()
+    (_, one, first), (_, other, second) = model(*images), model(*images)
+    assert torch.equal(first, second)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_of_labelled_images_there_are_all_levels_of_deep_supervision_and_of_strong_views_the_last(
+    deeply_supervised, spatial_dims
+):
+    model, size = taught_otherwise(SelfTraining(deeply_supervised(spatial_dims))), [16] * spatial_dims
+    x, weak, strong = torch.rand(8, 1, *size, generator=torch.Generator().manual_seed(0)).split([2, 3, 3])
+    labelled, studied, taught = model(x, weak, strong)
+    levels = model.student(torch.cat([x, strong]))
+    assert levels.shape == (5, 3, 3, *size)
+    torch.testing.assert_close(labelled, levels[:2])
+    torch.testing.assert_close(studied, levels[2:, 0])
+    torch.testing.assert_close(taught, probabilities(model.teacher(weak)))
+    assert [output.shape for output in model.eval()(x, weak, strong)] == [(n, 3, *size) for n in (2, 3, 3)]
+    assert model(x).shape == (2, 3, *size)
+
+
+def test_its_state_is_that_of_student_and_teacher(images):
+    model, again = taught_otherwise(SelfTraining(unet("batch"))), SelfTraining(unet("batch"))
+    model(*images)  # moves the running statistics of the student
+    keys = list(unet("batch").state_dict())
+    assert set(model.state_dict()) == {f"{part}.{key}" for part in ("student", "teacher") for key in keys}
+    again.load_state_dict(model.state_dict())
+    for one, other in zip(model.eval()(*images), again.eval()(*images), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_it_builds_from_a_config():
+    config = {
+        "network": {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "kernel_size": 3, "padding": 1},
+        "model": {"_target_": "semicl_monai.networks.SelfTraining", "student": "@network", "transform": "@mix"},
+        "mix": {"_target_": "semicl_monai.transforms.RandCutMix", "prob": 1.0},
+    }
+    parser = ConfigParser(config)
+    model = parser.get_parsed_content("model")
+    assert model.student is parser.get_parsed_content("network")
+    assert isinstance(model.teacher, nn.Conv2d)
+    images = torch.zeros(2, 1, 8, 8)
+    assert [output.shape for output in model(images, images, images)] == [(2, 3, 8, 8)] * 3
