@@ -31,9 +31,9 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...], dict]:
         """Take them from a batch of a :class:`semicl_monai.data.PairedDataLoader`."""
+        unlabelled_too = any(key.startswith("unlabelled_") for key in batchdata)
         images, labels, *unlabelled = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
-            for key in ("image", "label", *self.keys)
-            if key in batchdata
+            for key in ("image", "label", *(self.keys if unlabelled_too else ()))
         )
         return images, labels, tuple(unlabelled), {}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from monai.inferers import Inferer
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, at_least_float32
 
 
 class MirroredInferer(Inferer):
@@ -50,4 +50,4 @@ class MirroredInferer(Inferer):
 
     def _probabilities(self, flip: list[int], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         logits = self.inferer(inputs.flip(flip), *args, **kwargs)
-        return logits.softmax(1).flip(flip)
+        return at_least_float32(logits).softmax(1).flip(flip)

@@ -36,6 +36,7 @@ class LocalPseudo(SelfTraining):
         self,
         student: nn.Module,
         head: Callable[..., nn.Module],
+        *,
         transform: Any = None,
         layout: NetworkLayout | None = None,
     ) -> None:

@@ -3,6 +3,7 @@ from semicl_monai.utils import Registry
 from .invert_argmax import InvertArgmaxd
 from .load_case import LoadCased
 from .rand_cut_mix import RandCutMix
+from .rand_deform import RandDeformd
 from .rand_jigsaw import RandJigsawd
 from .rand_partition_patches import RandPartitionPatchesd
 from .rand_partition_slices import RandPartitionSlicesd
@@ -20,6 +21,7 @@ TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with for
 TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
 TRANSFORMS.add("rand_patches", "Draw 3-D patches of a volume, a share of them at foreground.", RandPatchesd)
 TRANSFORMS.add("rand_partition_patches", "Draw 3-D patches from every partition of a volume.", RandPartitionPatchesd)
+TRANSFORMS.add("rand_deform", "Deform a sample smoothly, whatever it lacks.", RandDeformd)
 TRANSFORMS.add("rand_jigsaw", "Patches of a grid of an image, in random order.", RandJigsawd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
@@ -28,6 +30,7 @@ __all__ = [
     "InvertArgmaxd",
     "LoadCased",
     "RandCutMix",
+    "RandDeformd",
     "RandJigsawd",
     "RandPartitionPatchesd",
     "RandPartitionSlicesd",

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.utils import ensure_tuple
 
 from semicl_monai.transforms.rand_patches import RandPatchesd
 from semicl_monai.utils import InputError
@@ -49,8 +50,10 @@ class RandPartitionPatchesd(RandPatchesd):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, roi_size, num_samples, foreground=0.0, allow_missing_keys=allow_missing_keys)
-        if len(num_partitions) != 3 or min(num_partitions) < 1:
-            raise InputError(f"num_partitions must be three positive numbers, got {list(num_partitions)}.")
+        if len(ensure_tuple(num_partitions)) != 3 or min(num_partitions) < 1:
+            raise InputError(
+                f"num_partitions must be three positive numbers, got {list(ensure_tuple(num_partitions))}."
+            )
         self.num_partitions = num_partitions
 
     def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
+from monai.utils import ensure_tuple
 
 from semicl_monai.utils import InputError
 
@@ -58,8 +59,8 @@ class RandPatchesd(Randomizable, MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        if len(roi_size) != 3 or min(roi_size) < 1:
-            raise InputError(f"roi_size must be three positive numbers, got {list(roi_size)}.")
+        if len(ensure_tuple(roi_size)) != 3 or min(roi_size) < 1:
+            raise InputError(f"roi_size must be three positive numbers, got {list(ensure_tuple(roi_size))}.")
         if num_samples < 1:
             raise InputError(f"num_samples must be at least 1, got {num_samples}.")
         if not 0 <= foreground <= 1:
@@ -98,7 +99,7 @@ class RandPatchesd(Randomizable, MapTransform):
         if self.label_key not in data:
             return []
         label = torch.as_tensor(data[self.label_key])[0]
-        voxels = label.nonzero()
+        voxels = (label > 0).nonzero()
         classes = label[tuple(voxels.T)]
         return [voxels[classes == number] for number in classes.unique()]
 

@@ -14,7 +14,6 @@ from monai.handlers import from_engine
 from monai.transforms import Compose, LoadImaged, SaveImaged
 
 BUNDLES = sorted(task.parent for task in (Path(__file__).parents[2] / "bundles").glob("*/task.json"))
-FEATURES = [4, 4, 8, 8, 8, 4]
 
 
 @pytest.fixture(params=BUNDLES, ids=lambda path: path.name)
@@ -23,13 +22,14 @@ def bundle(request):
 
 
 @pytest.fixture
-def parser(config, kind_options):
+def parser(config, size, kind_options):
     """Read a config file as a client does, with the options of a small network and of the bundle's kind of data."""
 
     def read(name, **options):
         parser = ConfigParser()
         parser.read_config(str(config(name)))
-        for key, value in {"network_def::features": FEATURES, **kind_options, **options}.items():
+        small = {key: value for key, value in size("inference").items() if key.startswith("network_def")}
+        for key, value in {**small, **kind_options, **options}.items():
             parser[key] = value
         return parser
 
@@ -58,10 +58,11 @@ def test_training_and_inference_scale_intensities_and_slide_the_window_alike(con
         assert [t for t in transforms if "ScaleIntensity" in str(t) or "scaling" in str(t)] == ["%scaling"]
     assert train["scaling"] == inference["scaling"]
     assert "ScaleIntensity" in train["scaling"]["_target_"]
-    assert train["validate"]["inferer"] == inference["inferer"]
+    assert train["window_inferer"] == inference["window_inferer"]
+    assert train["validate"]["inferer"]["inferer"] == "@window_inferer" == inference["mirrored_inferer"]["inferer"]
 
 
-def test_every_stage_makes_the_same_of_an_image(parser, records):
+def test_every_stage_makes_the_same_of_an_image(parser, size, records):
     ids = {
         "pretrain": ["first::deterministic_transforms", "train::deterministic_transforms"],
         "train": ["train::deterministic_transforms", "validate::preprocessing"],
@@ -70,7 +71,8 @@ def test_every_stage_makes_the_same_of_an_image(parser, records):
     }
     made = []
     for name, of_stage in ids.items():
-        read = parser(name, roi_size=[8, 8], dataset_dir="nowhere")  # smaller than any volume: nothing is padded
+        roi_size = [8] * len(size(name)["roi_size"])
+        read = parser(name, roi_size=roi_size, dataset_dir="nowhere")  # smaller than any volume: nothing is padded
         for key in of_stage:
             transforms = read.get_parsed_content(key)
             prepare = Compose(transforms) if isinstance(transforms, list) else transforms
@@ -89,7 +91,9 @@ def test_a_client_that_brings_its_own_lists_needs_no_data_set(parser, records, t
     assert (tmp_path / "models/model.pt").is_file()
 
 
-def test_monai_label_segments_by_the_ids_it_reads_alone(run_stage, parser, weights, images_dir, tmp_path, monkeypatch):
+def test_monai_label_segments_by_the_ids_it_reads_alone(
+    run_stage, parser, size, weights, images_dir, tmp_path, monkeypatch
+):
     image = min(images_dir.glob("*.nii.gz"))
     run_stage("inference", dataset_dir=str(image), weights=str(weights))
     (file,) = (tmp_path / "eval/predictions").iterdir()
@@ -97,7 +101,7 @@ def test_monai_label_segments_by_the_ids_it_reads_alone(run_stage, parser, weigh
 
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    read = parser("inference", roi_size=[32, 32], dataset_dir="nowhere", bundle_root=str(tmp_path))
+    read = parser("inference", **size("inference"), dataset_dir="nowhere", bundle_root=str(tmp_path))
     mask = segment_as_monai_label(read, image, weights)
     assert len(np.unique(expected)) > 2
     assert np.array_equal(mask[0], expected)

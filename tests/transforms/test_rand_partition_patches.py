@@ -112,6 +112,7 @@ def test_the_same_seed_gives_the_same_patches_and_another_seed_others():
     [
         ({"num_partitions": (1, 0, 4)}, r"num_partitions must be three positive numbers, got \[1, 0, 4\]"),
         ({"num_partitions": (4,)}, r"num_partitions must be three positive numbers, got \[4\]"),
+        ({"num_partitions": 4}, r"num_partitions must be three positive numbers, got \[4\]"),
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
         ({"roi_size": (4, 4)}, r"roi_size must be three positive numbers, got \[4, 4\]"),
     ],

@@ -163,6 +163,7 @@ def test_the_label_may_have_another_name_and_need_not_be_cut(sample):
     [
         ({"roi_size": (4, 4)}, r"roi_size must be three positive numbers, got \[4, 4\]"),
         ({"roi_size": (4, 0, 4)}, r"roi_size must be three positive numbers, got \[4, 0, 4\]"),
+        ({"roi_size": 4}, r"roi_size must be three positive numbers, got \[4\]"),
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
         ({"foreground": 1.5}, r"foreground must be between 0 and 1, got 1\.5"),
         ({"foreground": -0.1}, r"foreground must be between 0 and 1, got -0\.1"),
