@@ -87,7 +87,7 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
     if name.endswith("pretrain"):
         config["parts"] = _read("objectives")
         config.update({stage: _stage(stage) for stage in STAGES})
-    config.update({**task, **of_stages.get(name.removeprefix("monailabel_"), {})})
+    config.update({**task, **of_stages.get(name.removeprefix("monailabel_"), {}), **of_stages.get(name, {})})
     if name == "monailabel_pretrain":
         config["run"] = config.pop("pretrain")
     return _named_as_monai_does(config) if name == "pretrain" else config
