@@ -16,11 +16,14 @@ class TeacherEMA(EMAHandler):
         \theta' \leftarrow \alpha \theta' + (1 - \alpha) \theta,
         \qquad \alpha = \min(1 - 1 / (t + 1), \alpha_\mathrm{max})
 
-    after step :math:`t = 1, 2, \ldots`, so that the teacher forgets its start quickly. Buffers are copied.
+    after step :math:`t = 1, 2, \ldots`, so that the teacher forgets its start quickly. Where there is a warm-up, the teacher
+    is a copy of the student until its end, and :math:`\alpha = \alpha_\mathrm{max}` from then on: it is worth keeping.
+    Buffers are copied.
 
     Args:
         model: the student with its teacher.
         decay: :math:`\alpha_\mathrm{max}`, above 0 and below 1.
+        warm_up_steps: steps of the warm-up.
 
     Raises:
         InputError: When ``decay`` is not between 0 and 1.
@@ -30,11 +33,11 @@ class TeacherEMA(EMAHandler):
         alpha as in its code). https://arxiv.org/abs/1703.01780
     """
 
-    def __init__(self, model: MeanTeacher, decay: float = 0.99) -> None:
+    def __init__(self, model: MeanTeacher, decay: float = 0.99, warm_up_steps: int = 0) -> None:
         if not 0 < decay < 1:
             raise InputError(f"teacher_decay must be above 0 and below 1, got {decay}.")
         super().__init__(model.student, momentum=1 - decay, handle_buffers="copy")
-        self.ema_model = model.teacher
+        self.ema_model, self.warm_up_steps = model.teacher, warm_up_steps
 
     def attach(self, engine: Engine) -> None:  # type: ignore[override]
         """Attach to a trainer."""
@@ -43,7 +46,12 @@ class TeacherEMA(EMAHandler):
 
     def set_momentum(self, engine: Engine) -> None:
         """Set the share of the student in this step's update."""
-        engine.state.ema_momentum = max(1 / (engine.state.iteration + 1), self.momentum)  # type: ignore[attr-defined]
+        step = engine.state.iteration
+        if self.warm_up_steps:
+            momentum = 1.0 if step <= self.warm_up_steps else self.momentum
+        else:
+            momentum = max(1 / (step + 1), self.momentum)
+        engine.state.ema_momentum = momentum  # type: ignore[attr-defined]
 
     def _update_ema_model(self, engine: Engine, name: str) -> None:
         super()._update_ema_model(engine, name)

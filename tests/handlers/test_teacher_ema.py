@@ -20,7 +20,7 @@ class Walk(nn.Module):
         self.register_buffer("steps", torch.tensor(0))
 
 
-def train(epochs, first=1, checkpoint=None):
+def train(epochs, first=1, checkpoint=None, warm_up=0):
     """Let a student walk, ten steps an epoch; return the model and both weights after each step."""
     model = MeanTeacher(Walk())
     walked = []
@@ -31,7 +31,7 @@ def train(epochs, first=1, checkpoint=None):
             model.student.steps += 1
 
     engine = Engine(step)
-    TeacherEMA(model).attach(engine)
+    TeacherEMA(model, warm_up_steps=warm_up).attach(engine)
     engine.add_event_handler(
         Events.ITERATION_COMPLETED, lambda: walked.append((model.student.weight.item(), model.teacher.weight.item()))
     )
@@ -53,6 +53,15 @@ def test_the_teacher_is_the_moving_average_of_the_paper_before_and_after_its_ram
         assert found == pytest.approx(teacher, rel=1e-9, abs=1e-12)
     assert alphas[0] == 0.5
     assert alphas[-1] == 0.99 > alphas[90]
+
+
+def test_the_teacher_is_a_copy_until_the_end_of_the_warm_up_and_moves_slowly_from_then_on():
+    _, walked = train(epochs=3, warm_up=12)
+    assert all(teacher == student for student, teacher in walked[:12])
+    teacher = walked[11][1]
+    for student, found in walked[12:]:
+        teacher = 0.99 * teacher + 0.01 * student
+        assert found == pytest.approx(teacher, rel=1e-9, abs=1e-12)
 
 
 def test_a_resumed_teacher_moves_on_as_if_never_stopped():
