@@ -16,9 +16,9 @@ class TeacherEMA(EMAHandler):
         \theta' \leftarrow \alpha \theta' + (1 - \alpha) \theta,
         \qquad \alpha = \min(1 - 1 / (t + 1), \alpha_\mathrm{max})
 
-    after step :math:`t = 1, 2, \ldots`, so that the teacher forgets its start quickly. Where there is a warm-up, the teacher
-    is a copy of the student until its end, and :math:`\alpha = \alpha_\mathrm{max}` from then on: it is worth keeping.
-    Buffers are copied.
+    after step :math:`t = 1, 2, \ldots`, so that the teacher forgets its start quickly. Where there is a warm-up, the
+    teacher is a copy of the student until its end, and :math:`\alpha = \alpha_\mathrm{max}` from then on: it is worth
+    keeping. Buffers are copied.
 
     Args:
         model: the student with its teacher.
