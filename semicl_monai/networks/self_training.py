@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from monai.utils import ensure_tuple
 from torch import nn
 
 from semicl_monai.networks.mean_teacher import MeanTeacher
@@ -13,14 +14,14 @@ from semicl_monai.networks.mean_teacher import MeanTeacher
 class SelfTraining(MeanTeacher):
     """Let the teacher see a weakly augmented view of unlabelled images, and the student a strongly augmented one.
 
-    Both views have the same geometry, so that the teacher's probabilities are labels for the student, see
-    :class:`semicl_monai.losses.PseudoLabelLoss`. With a ``transform``, what the student sees and the probabilities are
-    transformed alike.
+    Both views have the same geometry. What the student sees and the teacher's probabilities are then transformed alike:
+    they are labels for the student (see :class:`semicl_monai.losses.PseudoLabelLoss`) that were given where the
+    teacher is at its best. What comes from beyond the border of an image is background, class 0.
 
     Args:
         student: the network to train.
-        transform: random transform of batches with ``randomize(images)`` and ``__call__(maps)``, such as
-            :class:`semicl_monai.transforms.RandCutMix`.
+        transform: random transform of batches with ``randomize(images)`` and ``__call__(maps)``, or several in order,
+            such as :class:`semicl_monai.transforms.RandWarp` and :class:`semicl_monai.transforms.RandCutMix`.
 
     Attributes:
         teacher: a copy of the student, in evaluation mode and without gradients.
@@ -41,7 +42,8 @@ class SelfTraining(MeanTeacher):
         if weak is None or strong is None:
             return self.student(x)
         taught = self.teach(weak)
-        if self.transform is not None:
-            self.transform.randomize(strong)
-            strong, taught = self.transform(strong), self.transform(taught)
-        return *self.learn(x, strong), taught
+        for transform in ensure_tuple(self.transform or ()):
+            transform.randomize(strong)
+            strong, taught = transform(strong), transform(taught)
+        outside = 1 - taught.sum(dim=1, keepdim=True)
+        return *self.learn(x, strong), torch.cat([taught[:, :1] + outside, taught[:, 1:]], dim=1)

@@ -10,6 +10,7 @@ from .rand_partition_slices import RandPartitionSlicesd
 from .rand_patches import RandPatchesd
 from .rand_slices import RandSlicesd
 from .rand_symmetry import RandSymmetry
+from .rand_warp import RandWarp
 from .safe_spacing import SafeSpacingd
 from .two_view import TwoViewd
 
@@ -37,6 +38,7 @@ __all__ = [
     "RandPatchesd",
     "RandSlicesd",
     "RandSymmetry",
+    "RandWarp",
     "SafeSpacingd",
     "TwoViewd",
 ]

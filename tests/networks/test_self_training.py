@@ -7,7 +7,7 @@ from monai.networks.nets import BasicUNet
 from torch import nn
 
 from semicl_monai.networks import MeanTeacher, SelfTraining
-from semicl_monai.transforms import RandCutMix
+from semicl_monai.transforms import RandCutMix, RandWarp
 
 
 @pytest.fixture
@@ -92,6 +92,26 @@ def test_images_of_which_boxes_are_mixed_have_the_teachers_probabilities_of_thos
         torch.testing.assert_close(taught[number, :, rows, columns], wanted[other, :, rows, columns])
         torch.testing.assert_close(taught[number][:, outside], wanted[number][:, outside])
     torch.testing.assert_close(studied, model.student(mixed))
+
+
+def test_what_comes_from_beyond_the_border_is_background(images):
+    shift = RandWarp(prob=1.0, rotate=0, scale=0, shear=0, translate=0.5, deform=0)
+    model, (x, weak, strong) = taught_otherwise(SelfTraining(unet(), transform=[shift])), images
+    torch.manual_seed(0)
+    _, _, taught = model(x, weak, strong)
+    outside = shift(torch.ones(3, 1, 32, 32))[:, 0] == 0
+    assert outside.any()
+    assert torch.equal(taught.movedim(1, -1)[outside].unique(dim=0), torch.tensor([[1.0, 0.0, 0.0]]))
+    torch.testing.assert_close(taught.sum(1), torch.ones(3, 32, 32))
+
+
+def test_several_transforms_follow_each_other(images):
+    mix = RandCutMix(prob=1.0, generator=torch.Generator().manual_seed(0))
+    warp = RandWarp(generator=torch.Generator().manual_seed(0))
+    model, (x, weak, strong) = taught_otherwise(SelfTraining(unet(), transform=[warp, mix])), images
+    _, studied, taught = model(x, weak, strong)
+    torch.testing.assert_close(studied, model.student(mix(warp(strong))))
+    torch.testing.assert_close(taught[:, 1:], mix(warp(probabilities(model.teacher(weak))))[:, 1:])
 
 
 def test_without_views_it_is_the_student(images):

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from semicl_monai.transforms import RandWarp
+from semicl_monai.utils import InputError
+
+NOTHING = {"rotate": 0.0, "scale": 0.0, "shear": 0.0, "translate": 0.0, "deform": 0.0, "prob": 1.0, "deform_prob": 1.0}
+
+
+def warp(images, seed=0, **options):
+    """A warp drawn for the images that does what the options say and nothing else."""
+    drawn = RandWarp(**{**NOTHING, **options}, generator=torch.Generator().manual_seed(seed))
+    drawn.randomize(images)
+    return drawn
+
+
+def ramps(*size):
+    """Images of which each channel is a coordinate in voxels, counted from the middle."""
+    axes = [torch.arange(float(edge)) - (edge - 1) / 2 for edge in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+
+def inner(maps, margin=0.3):
+    """The middle of maps, where nothing can come from beyond a border."""
+    cut = [slice(round(margin * edge), round((1 - margin) * edge)) for edge in maps.shape[2:]]
+    return maps[(slice(None), slice(None), *cut)]
+
+
+@pytest.mark.parametrize("size", [(12, 20), (10, 14, 18)])
+def test_nothing_drawn_changes_nothing(size):
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(warp(images)(images), images, atol=1e-5, rtol=0)
+    everything = RandWarp(prob=0.0, deform_prob=0.0)
+    everything.randomize(images)
+    torch.testing.assert_close(everything(images), images, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(30, 44), (24, 30, 36)])
+def test_rotations_keep_distances_in_voxels_whatever_the_edges(size):
+    images = ramps(*size)
+    turned = inner(warp(images, rotate=0.3)(images))
+    same = inner(images)
+    torch.testing.assert_close(turned.square().sum(1), same.square().sum(1), atol=2e-2, rtol=0)
+    assert (turned - same).abs().max() > 1
+
+
+@pytest.mark.parametrize(("option", "most"), [("scale", 0.2), ("shear", 0.15)])
+def test_the_middle_stays_and_all_else_moves_by_its_distance_from_it(option, most):
+    images = ramps(25, 31)
+    for seed in range(10):
+        warped = warp(images, seed, **{option: most})(images)
+        moved = inner(warped) - inner(images)
+        reach = inner(images).abs().amax(1, keepdim=True)
+        assert (moved.abs() <= most * reach + 1e-3).all()
+        assert warped[0, :, 12, 15].abs().max() < 1e-3
+    assert moved.abs().max() > 0.1
+
+
+def test_shifts_are_whole_maps_moved_by_their_share():
+    images, seen = ramps(40, 20), []
+    for seed in range(200):
+        moved = inner(warp(images, seed, translate=0.1)(images) - images)
+        assert (moved - moved.mean((2, 3), keepdim=True)).abs().max() < 1e-3
+        seen.append(moved.mean((2, 3))[0])
+    largest = torch.stack(seen).abs().amax(0)
+    assert (largest <= torch.tensor([4.0, 2.0]) + 1e-3).all()
+    assert (largest > torch.tensor([3.7, 1.85])).all()
+
+
+def test_a_deformation_is_interpolated_between_four_points_an_axis():
+    images = ramps(31, 31)
+    drawn = warp(images, deform=0.1)
+    moved = (drawn(images) - images)[0] / 15.5  # in half edges
+    assert 0.02 < inner(moved[None]).abs().max() <= 0.1
+    for channel, row, column in product(range(2), (11, 14, 17), (11, 14, 17)):  # between the two middle points
+        middle = moved[channel, row - 1 : row + 2, column - 1 : column + 2]
+        assert (middle[0] + middle[2] - 2 * middle[1]).abs().max() < 1e-3
+        assert (middle[:, 0] + middle[:, 2] - 2 * middle[:, 1]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(("option", "amount"), [("prob", "rotate"), ("deform_prob", "deform")])
+def test_so_many_images_are_changed_as_the_probability_says(option, amount):
+    images = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)).expand(400, 1, 8, 8)
+    changed = (warp(images, **{option: 0.25, amount: 0.2})(images) - images).abs().flatten(1).amax(1) > 1e-3
+    assert abs(int(changed.sum()) - 100) < 35  # four standard deviations
+
+
+def test_other_maps_of_the_images_are_warped_alike_and_from_beyond_the_border_comes_zero():
+    images = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    drawn = RandWarp(prob=1.0, deform_prob=1.0, generator=torch.Generator().manual_seed(0))
+    drawn.randomize(images)
+    both = drawn(torch.cat([images, 2 * images], dim=1))
+    torch.testing.assert_close(both[:, :1], drawn(images))
+    torch.testing.assert_close(both[:, 1:], 2 * drawn(images))
+    ones = drawn(torch.ones(2, 1, 16, 16))
+    assert ones.min() == 0
+    assert ones.max() == pytest.approx(1)
+    assert not torch.equal(drawn(images)[0], drawn(images[:1].expand(2, 1, 16, 16))[1])  # each image has its own
+
+
+def test_positions_are_exact_under_bfloat16_autocast():
+    images = ramps(40, 40)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = warp(images, rotate=0.3)(images)
+    assert torch.equal(half, warp(images, rotate=0.3)(images))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rotate": -0.1}, "rotate must not be negative, got -0.1"),
+        ({"deform": -1}, "deform must not be negative, got -1"),
+        ({"prob": 1.5}, "prob must be between 0 and 1, got 1.5"),
+        ({"deform_prob": -0.5}, "deform_prob must be between 0 and 1, got -0.5"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        RandWarp(**options)
+
+
+def test_it_builds_from_a_config():
+    config = {"warp": {"_target_": "semicl_monai.transforms.RandWarp", "rotate": 0.5}}
+    assert ConfigParser(config).get_parsed_content("warp").rotate == 0.5
