@@ -56,7 +56,7 @@ def test_the_middle_stays_and_all_else_moves_by_its_distance_from_it(option, mos
         warped = warp(images, seed, **{option: most})(images)
         moved = inner(warped) - inner(images)
         reach = inner(images).abs().amax(1, keepdim=True)
-        assert (moved.abs() <= most * reach + 1e-3).all()
+        assert (moved.abs() <= most * (1 + most) * reach + 1e-3).all()  # one shear after the other
         assert warped[0, :, 12, 15].abs().max() < 1e-3
     assert moved.abs().max() > 0.1
 
