@@ -197,11 +197,11 @@ def test_the_readme_has_the_sections_of_the_template(bundle):
     assert README_SECTIONS - {heading.strip("* ").lower() for heading in headings} == set()
 
 
-def test_the_weights_training_leaves_in_a_bundle_export_from_that_bundle_alone(run_stage, config, monkeypatch):
+def test_the_weights_training_leaves_in_a_bundle_export_from_that_bundle_alone(run_stage, config, size, monkeypatch):
     copy = config("train").parents[1]
-    features = json.loads(config("inference").read_text())["network_def"]["features"]
-    options = {"network_def::features": features, "pretrained": "none", "validation": "none"}
-    run_stage("train", output_dir=str(copy), **options)
+    (width,) = (option for option in size("train") if option.startswith("network_def::"))
+    as_shipped = {width: json.loads(config("inference").read_text())["network_def"][width.partition("::")[2]]}
+    run_stage("train", output_dir=str(copy), pretrained="none", validation="none", **as_shipped)
 
     # As in the zoo: nothing is overridden, and no --key_in_ckpt tells where in the file the weights are.
     monkeypatch.chdir(copy)
