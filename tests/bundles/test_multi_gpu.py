@@ -177,6 +177,18 @@ def test_pixels_of_other_samplers_are_contrasted_across_the_processes(dataset_di
         torch.testing.assert_close(weights[1][key], weights[0][key], rtol=1e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("method", ["self_training", "local_pseudo"])
+def test_a_teacher_labels_in_both_processes_after_the_warm_up(dataset_dir, tmp_path, method):
+    options = {**TRAINING, "warm_up_epochs": 1, "method": method, "pretrained": "none", "validation": "none"}
+    run(tmp_path, "train", 2, dataset_dir=dataset_dir, output_dir=tmp_path, pseudo_threshold=0.0, **options)
+    teacher, student = (
+        torch.load(tmp_path / f"models/{name}.pt", weights_only=True) for name in ("model", "model_student")
+    )
+    assert all(value.isfinite().all() for value in teacher.values())
+    assert not all(torch.equal(teacher[key], student[key]) for key in teacher)
+    assert len(scalars(tmp_path / "eval/train", "agreement")) == 2
+
+
 def test_a_run_of_two_processes_is_resumed(dataset_dir, tmp_path, runs):
     options = {"dataset_dir": dataset_dir, "output_dir": tmp_path, **TRAINING, "pretrained": "none"}
     run(tmp_path, "train", 2, **options)
