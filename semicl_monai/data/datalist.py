@@ -99,6 +99,13 @@ class SegmentationDatalist:
         self._read()
         return vars(self)[name]
 
+    def has_unlabelled(self) -> bool:
+        """Whether there is an unlabelled training volume; a data set that cannot be read has none."""
+        try:
+            return bool(self.unlabelled)
+        except InputError:
+            return False
+
     def _read(self) -> None:
         file, sections = self._read_sections()
         given = self.split_file

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from semicl_monai.data import SegmentationDatalist
 from semicl_monai.networks import from_scratch, record_of
 from semicl_monai.utils import InputError, Registry
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Method:
 METHODS = Registry("method", "Pre-training and semi-supervised methods under one trainer.")
 
 
+SEMI_SUPERVISED = ("mean_teacher", "tcsm", "self_training", "local_pseudo")
 IMAGES, LABELS, BOTH = "all training images", "labelled images and labels", "all training images; labels"
 HU = "Hu et al. 2021, arXiv:2109.07407"
 SIMCLR = "Chen et al. 2020, arXiv:2002.05709"
@@ -114,8 +119,13 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
     return method
 
 
-def fine_tuning(method: str) -> str:
+def fine_tuning(method: str, datalist: SegmentationDatalist | None = None) -> str:
     """Return how ``method`` is fine-tuned: ``"supervised"``, or by a method of that name, such as ``"mean_teacher"``.
+
+    Args:
+        method: the method.
+        datalist: where the unlabelled volumes would be found, when the method was not asked for but is that of the
+            weights: without any, as in MONAI Label, which has no data list, fine-tuning is supervised.
 
     Raises:
         InputError: When the method is unknown.
@@ -124,4 +134,8 @@ def fine_tuning(method: str) -> str:
         >>> fine_tuning("global_local")
         'supervised'
     """
-    return METHODS[method].fine_tuning
+    how = METHODS[method].fine_tuning
+    if datalist is None or how not in SEMI_SUPERVISED or datalist.has_unlabelled():
+        return how
+    logger.warning(f"There is no unlabelled volume for {how}: fine-tuning is supervised.")
+    return "supervised"

@@ -91,6 +91,18 @@ def test_a_client_that_brings_its_own_lists_needs_no_data_set(parser, records, t
     assert (tmp_path / "models/model.pt").is_file()
 
 
+def test_a_client_without_a_data_set_learns_by_labels_whatever_made_the_weights(
+    run_stage, parser, size, records, tmp_path
+):
+    run_stage("pretrain", method="self_training")
+    read = parser("train", output_dir=str(tmp_path), dataset_dir="nowhere", device="$torch.device('cpu')")
+    read["train::dataset::data"], read["validate::dataset::data"] = records[:1], records[1:2]
+    read["train::trainer::max_epochs"], read["iterations_per_epoch"] = 1, 1
+    read.get_parsed_content("train::trainer").run()
+    assert read.get_parsed_content("fine_tuning") == "supervised"
+    assert (tmp_path / "models/model.pt").is_file()
+
+
 def test_monai_label_segments_by_the_ids_it_reads_alone(
     run_stage, parser, size, weights, images_dir, tmp_path, monkeypatch
 ):

@@ -156,6 +156,14 @@ def test_without_an_unlabelled_case_semi_supervised_training_is_refused(run_stag
     assert "needs unlabelled training volumes, got none: lower labelled_fraction" in str(find_input_error(caught.value))
 
 
+@pytest.mark.parametrize("method", SEMI_SUPERVISED)
+def test_without_an_unlabelled_case_the_method_of_the_weights_gives_way_to_supervision(run_stage, tmp_path, method):
+    run_stage("pretrain", method=method, labelled_fraction=1.0)
+    run_stage("train", validation="none", labelled_fraction=1.0)
+    options = json.loads((tmp_path / "eval/train/options.json").read_text())
+    assert (options["method"], options["fine_tuning"]) == (method, "supervised")
+
+
 @pytest.mark.parametrize("method", PRETRAINED)
 def test_one_labelled_volume_and_no_unlabelled_one_are_enough_for_pretraining(run_stage, tmp_path, dataset_dir, method):
     datalist = json.loads((dataset_dir / "dataset.json").read_text())
