@@ -14,7 +14,6 @@ import nibabel as nib
 import numpy as np
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
-from monai.inferers import sliding_window_inference
 from monai.transforms import LoadImage
 
 from semicl_monai.apps.demo import BUNDLE
@@ -28,12 +27,12 @@ def benchmark_inference(
     """Print time and peak memory of the bundle's inference, and of MONAI's sliding window of the bare network.
 
     The inference is that of the bundle's ``inference.json`` from the image file to the mask file. The bare network is
-    run over the loaded image by :func:`monai.inferers.sliding_window_inference` with the same windows in the same
-    precision, and nothing else. Each runs in a process of its own; its peak memory is the largest resident size of the
-    process on a CPU, and what torch has allocated at most on a GPU. The weights are untrained, the image is noise.
+    run over the loaded image by the same inferer of MONAI in the same precision, and nothing else. Each runs in a
+    process of its own; its peak memory is the largest resident size of the process on a CPU, and what torch has
+    allocated at most on a GPU. The weights are untrained, the image is noise.
 
     Args:
-        bundle: folder of a bundle of 3-D patches, by default ``bundles/hippocampus_mri_3d_segmentation``.
+        bundle: folder of the bundle, by default ``bundles/hippocampus_mri_3d_segmentation``.
         spatial_size: size of the image in voxels.
         overrides: other options of the config, such as ``bfloat16``.
     """
@@ -86,9 +85,7 @@ def _run_bare(config: str, image: Path, options: dict[str, Any]) -> tuple[float,
         # what the bundle computes in: float16 of MONAI's engines on CUDA, bfloat16 elsewhere, or float32
         dtype = torch.bfloat16 if half[0] else torch.float16
         with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=any(half)):
-            sliding_window_inference(
-                volume, window.roi_size, window.sw_batch_size, network, window.overlap, mode=window.mode
-            )
+            window(volume, network)
 
     return _measure(run)
 

@@ -44,17 +44,17 @@ class LocalPseudo(SelfTraining):
         tapped = ContrastiveNetwork(student, head, tap="decoder", layout=layout)
         self.tap, self.head = tapped.tap, tapped.head
 
-    def forward(self, x: torch.Tensor, weak: torch.Tensor | None = None, strong: torch.Tensor | None = None) -> Any:
-        """Return what :class:`SelfTraining` does, and embeddings ``(B + U, E, H, W[, D])`` of ``x`` and ``strong``.
+    def forward(self, x: torch.Tensor, *views: torch.Tensor) -> Any:  # type: ignore[override]
+        """Return what :class:`SelfTraining` does, and embeddings ``(B + U, E, H, W[, D])`` of what the student saw.
 
         Without views the logits of ``x`` alone.
         """
-        if weak is None or strong is None:
+        if not views:
             return self.student(x)
         maps: list[torch.Tensor] = []
         hook = self.student.get_submodule(self.tap).register_forward_hook(lambda *call: maps.append(call[-1]))
         try:
-            outputs = super().forward(x, weak, strong)
+            outputs = super().forward(x, *views)
         finally:
             hook.remove()
         return *outputs, self.head(maps[0])

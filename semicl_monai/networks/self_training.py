@@ -34,13 +34,20 @@ class SelfTraining(MeanTeacher):
     def __init__(self, student: nn.Module, transform: Any = None) -> None:
         super().__init__(student, transform=transform)
 
-    def forward(self, x: torch.Tensor, weak: torch.Tensor | None = None, strong: torch.Tensor | None = None) -> Any:
-        """Return logits of ``x`` ``(B, C, H, W[, D])`` and of ``strong``, and the teacher's probabilities of ``weak``.
+    def forward(self, x: torch.Tensor, *views: torch.Tensor) -> Any:  # type: ignore[override]
+        """Return the student's logits of labelled images, and with views of others what it is to learn of them.
 
-        Without views the logits of ``x`` alone.
+        Args:
+            x: labelled images ``(B, C, H, W[, D])``.
+            views: the weak and the strong view of unlabelled images, ``(U, C, H, W[, D])`` each; or none.
+
+        Returns:
+            Logits of ``x``, logits of the strong view and the teacher's probabilities of the weak one, both
+            transformed; without views the logits of ``x`` alone.
         """
-        if weak is None or strong is None:
+        if not views:
             return self.student(x)
+        weak, strong = views
         taught = self.teach(weak)
         for transform in ensure_tuple(self.transform or ()):
             transform.randomize(strong)
