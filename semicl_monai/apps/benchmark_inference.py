@@ -46,7 +46,7 @@ def benchmark_inference(
         _write_weights(config, Path(folder) / "models" / "model.pt", overrides)
         found = {name: _in_own_process(run, given) for name, run in (("bare", _run_bare), ("bundle", _run_bundle))}
     for name, (seconds, memory) in found.items():
-        print(f"{name:8}{seconds:10.2f} s{memory:10.0f} MiB")
+        print(f"{name:8}{seconds:10.3f} s{memory:10.0f} MiB")
     seconds, memory = (ours / bare for ours, bare in zip(found["bundle"], found["bare"], strict=True))
     print(f"ratio   {seconds:10.2f}  {memory:10.2f}")
 
