@@ -14,6 +14,8 @@ from semicl_monai.apps.methods import methods
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.apps.nnunet_rival import nnunet
+from semicl_monai.apps.report import report
+from semicl_monai.apps.study import study
 from semicl_monai.utils import show_input_errors
 
 COMMANDS = {
@@ -24,6 +26,8 @@ COMMANDS = {
     "new_bundle": new_bundle,
     "monailabel_app": monailabel_app,
     "nnunet": nnunet,
+    "study": study,
+    "report": report,
 }
 
 

@@ -82,17 +82,26 @@ _fine_tune("self_training", "Learn a teacher's confident labels.", BOTH, "Sohn e
 _fine_tune("local_pseudo", "Contrast pixels by all labels.", BOTH, "Chaitanya et al. 2023, arXiv:2112.09645")
 
 
-def objectives(method: str) -> list[str]:
+def objectives(method: str, pretrained: str | Path | None = None) -> list[str]:
     """Return the objectives that ``method`` pre-trains for, in order; none for a method without pre-training.
 
+    Args:
+        method: the method.
+        pretrained: file of weights to go on from: what they were pre-trained for is left out.
+
     Raises:
-        InputError: When the method is unknown.
+        InputError: When the method is unknown, or does not go on from what the weights were pre-trained for.
 
     Example:
         >>> objectives("global_local")
         ['global', 'local']
     """
-    return list(METHODS[method].objectives)
+    wanted = list(METHODS[method].objectives)
+    known = None if from_scratch(pretrained) else record_of(str(pretrained)).get("method")
+    done = list(METHODS[known].objectives) if known else []
+    if wanted[: len(done)] != done:
+        raise InputError(f"method {method} does not go on from {pretrained}, which method {known} has pre-trained.")
+    return wanted[len(done) :]
 
 
 def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
@@ -119,13 +128,14 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
     return method
 
 
-def fine_tuning(method: str, datalist: SegmentationDatalist | None = None) -> str:
+def fine_tuning(method: str, datalist: SegmentationDatalist | None = None, default: str = "supervised") -> str:
     """Return how ``method`` is fine-tuned: ``"supervised"``, or by a method of that name, such as ``"mean_teacher"``.
 
     Args:
         method: the method.
         datalist: where the unlabelled volumes would be found, when the method was not asked for but is that of the
             weights: without any, as in MONAI Label, which has no data list, fine-tuning is supervised.
+        default: how weights that were pre-trained, or none, are fine-tuned when no method was asked for.
 
     Raises:
         InputError: When the method is unknown.
@@ -135,7 +145,10 @@ def fine_tuning(method: str, datalist: SegmentationDatalist | None = None) -> st
         'supervised'
     """
     how = METHODS[method].fine_tuning
-    if datalist is None or how not in SEMI_SUPERVISED or datalist.has_unlabelled():
+    if datalist is None:
+        return how
+    how = default if how == "supervised" else how
+    if how not in SEMI_SUPERVISED or datalist.has_unlabelled():
         return how
     logger.warning(f"There is no unlabelled volume for {how}: fine-tuning is supervised.")
     return "supervised"

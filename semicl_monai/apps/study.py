@@ -1,0 +1,92 @@
+"""The label-efficiency study: every method, at several amounts of labels, over several splits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semicl_monai.apps.demo import BUNDLE
+from semicl_monai.study import STAGES, Progress, Runner, locked, make_cells, read_variants, write_results
+from semicl_monai.utils import InputError, one_of
+
+
+def study(
+    dataset_dir: str,
+    output_dir: str,
+    bundle: str | None = None,
+    methods: str | Sequence[str] = ("random", "global_local"),
+    fractions: float | Sequence[float] = (0.05, 0.1, 0.2, 1.0),
+    split_seeds: int | Sequence[int] = (0, 1, 2, 3),
+    workers: int | None = None,
+    settings: str | None = None,
+    validation: str = "none",
+    retry_failed: bool = False,
+    **options: Any,
+) -> None:
+    """Run a grid of methods, amounts of labels and splits through the workflows of a bundle.
+
+    A cell is pre-trained, fine-tuned and evaluated by the commands of the bundle in a folder of its own, which gets
+    logs, configs, split, weights and the table of cases. What two cells have in common is run once: the global
+    pre-training of a split serves all methods that begin with it, at every amount of labels. Run again after a stop,
+    the study goes on where it was. A step that fails is recorded with its error, and the others go on. ``cases.csv``
+    and ``cells.csv`` in ``output_dir`` hold what is done so far, for ``report``.
+
+    Args:
+        dataset_dir: folder of the data set.
+        output_dir: folder of the study.
+        bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
+        methods: methods, each with a sampler where it is not the bundle's (``random,local/block``), or of ``settings``.
+        fractions: fractions (``0.05``), or numbers (``6``), of labelled training volumes.
+        split_seeds: seeds of the splits.
+        workers: steps to run at a time, by default one a GPU, or one.
+        settings: a JSON file with options of the stages, and methods of your own: ``{"stages": {"train": {"epochs":
+            20}}, "methods": {"long": {"method": "local", "sampler": "full", "train": {"epochs": 80}}}}``.
+        validation: ``none``, so that no label is used beyond the stated amount, or ``best``.
+        retry_failed: whether to try again what has failed before.
+        options: options of all stages, such as ``--device cpu``.
+
+    Raises:
+        InputError: When there is no bundle, a method or a setting is unknown, ``output_dir`` holds other runs, or
+            another run is at work there.
+    """
+    configs = _find_bundle(bundle)
+    output, data = (Path(path).expanduser().absolute() for path in (output_dir, dataset_dir))
+    variants, stages = read_variants(_listed(methods), settings)
+    every = {"dataset_dir": str(data), **options}
+    chosen_by = {"validation": one_of(validation, ("none", "best"), "validation")}
+    common = {
+        stage: {**every, **(chosen_by if stage != "evaluate" else {}), **stages.get(stage, {})} for stage in STAGES
+    }
+    cells = make_cells(variants, _listed(fractions), _listed(split_seeds), common)
+    devices = _devices(options.get("device"))
+    with locked(output):
+        runner = Runner(configs, output, int(workers or max(1, len(devices))), devices, retry_failed)
+        write_results(output, cells, runner)
+        runner.run([step for cell in cells for step in cell.last.chain()], Progress(output, cells, runner))
+    print(f"All cases and what each cell has cost: {output / 'cases.csv'}, {output / 'cells.csv'}")
+
+
+def _find_bundle(bundle: str | None) -> Path:
+    configs = Path(bundle or BUNDLE).expanduser().absolute() / "configs"
+    if not (configs / "train.json").is_file():
+        raise InputError(f"no bundle at {configs.parent}: run from a clone of the repository, or give --bundle.")
+    return configs
+
+
+def _listed(values: Any) -> list[Any]:
+    """Several values as the command line gives them: a tuple, a text with commas, or a single one."""
+    if isinstance(values, str):
+        return [value.strip() for value in values.split(",")]
+    return list(values) if isinstance(values, Sequence) else [values]
+
+
+def _devices(device: str | None) -> tuple[str, ...]:
+    """The GPUs that workers take turns on; none where the runs are on the processors or on a device that is named."""
+    if device is not None or not torch.cuda.is_available():
+        return ()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return tuple(visible.split(",") if visible else map(str, range(torch.cuda.device_count())))

@@ -1,0 +1,164 @@
+"""What a study runs: methods at several amounts of labels, over several splits, as steps that cells share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from semicl_monai.data.sections import read_json
+from semicl_monai.engines import METHODS, objectives
+from semicl_monai.engines.methods import IMAGES
+from semicl_monai.samplers import SAMPLERS
+from semicl_monai.utils import InputError
+
+STAGES = ("pretrain", "train", "evaluate")
+OF_A_METHOD = ("method", "sampler", *STAGES)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method as it takes part in a study.
+
+    Args:
+        name: a method, a method and its sampler (``local/block``), or any name that the settings explain.
+        method: what it pre-trains by; also how it is fine-tuned, unless its options of ``train`` say otherwise.
+        sampler: of the pixels that are contrasted, if not the bundle's.
+        options: its own options of each stage.
+    """
+
+    name: str
+    method: str
+    sampler: str | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of(self, stage: str) -> dict[str, Any]:
+        """Return its options of a stage."""
+        sampler = {} if self.sampler is None or stage == "evaluate" else {"sampler": self.sampler}
+        return {**sampler, **self.options.get(stage, {})}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command: a stage of the bundle, on the weights of the step before.
+
+    Args:
+        stage: of the bundle.
+        folder: where it writes to, relative to that of the study.
+        options: all that it is given, but for the folder and the weights.
+        needs: the step whose weights it starts from.
+    """
+
+    stage: str
+    folder: str
+    options: Mapping[str, Any]
+    needs: Step | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """What tells it from any other: equal steps of two cells are one."""
+        content = [self.stage, dict(self.options), self.needs and self.needs.key]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def chain(self) -> list[Step]:
+        """Return the steps up to this one, first to last."""
+        return [*(self.needs.chain() if self.needs else []), self]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method at an amount of labels on a split, and the step its result comes from."""
+
+    variant: str
+    fraction: float | int
+    split_seed: int
+    last: Step
+
+    @property
+    def folder(self) -> str:
+        """Its folder, relative to that of the study."""
+        return self.last.folder
+
+
+def read_variants(names: Sequence[str], settings: str | Path | None = None) -> tuple[list[Variant], dict[str, Any]]:
+    """Return the methods of a study, and the options of all of its steps, by stage.
+
+    Args:
+        names: methods, such as ``random``, ``local/block``, or of ``settings``.
+        settings: a JSON file ``{"stages": {"train": {option: value}}, "methods": {name: {"method": ...,
+            "sampler": ..., "pretrain": {option: value}, "train": ..., "evaluate": ...}}}``, all of it optional.
+
+    Raises:
+        InputError: When a name is neither a method nor in ``settings``, a sampler is unknown, or ``settings`` holds
+            anything else.
+    """
+    content = read_json(Path(settings), "settings") if settings else {}
+    _refuse_others(content, ("stages", "methods"), f"{settings}")
+    stages, own = content.get("stages", {}), content.get("methods", {})
+    _refuse_others(stages, STAGES, f"{settings}: stages")
+    return [_variant(name, own.get(name), settings) for name in dict.fromkeys(names)], stages
+
+
+def _refuse_others(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for name in content:
+        if name not in known:
+            raise InputError(f"{where} may have {', '.join(known)}, got '{name}'.")
+
+
+def _variant(name: str, settings: Mapping[str, Any] | None, file: str | Path | None) -> Variant:
+    if settings is None:
+        settings = dict(zip(("method", "sampler"), name.split("/", 1), strict=False))
+    _refuse_others(settings, OF_A_METHOD, f"{file}: method {name}")
+    method, sampler = settings.get("method", "random"), settings.get("sampler")
+    if sampler is not None:
+        SAMPLERS[sampler]
+    objectives(method)
+    return Variant(name, method, sampler, {stage: settings[stage] for stage in STAGES if stage in settings})
+
+
+def make_cells(
+    variants: Sequence[Variant],
+    fractions: Sequence[float | int],
+    split_seeds: Sequence[int],
+    common: Mapping[str, Mapping[str, Any]],
+) -> list[Cell]:
+    """Return the cells of a study, the splits outermost, so that the first of them is whole first.
+
+    Args:
+        variants: the methods.
+        fractions: fractions, or numbers, of labelled volumes.
+        split_seeds: of the splits.
+        common: options that all steps of a stage have, by stage.
+    """
+    cells = product(split_seeds, fractions, variants)
+    return [
+        Cell(variant.name, fraction, seed, _steps(variant, fraction, seed, common)) for seed, fraction, variant in cells
+    ]
+
+
+def _steps(variant: Variant, fraction: float | int, seed: int, common: Mapping[str, Mapping[str, Any]]) -> Step:
+    """The last of the steps of a cell, from which the others follow."""
+    split, amount = {"split_seed": seed}, {"labelled_fraction": fraction}
+    folder = f"{variant.name.replace('/', '_').replace(' ', '_')}/{fraction}/split_{seed}"
+    step = None
+    for method in _prefixes(variant.method):
+        # what sees no label is the same at any amount of labels, and for all methods that begin with it
+        shared = METHODS[method].sees == IMAGES
+        own = {**variant.options.get("pretrain", {})} if shared else {**variant.of("pretrain"), **amount}
+        where = f"pretrained/{method}/split_{seed}" if shared and not own else f"{folder}/{method}"
+        step = Step("pretrain", where, {**common["pretrain"], **split, **own, "method": method}, step)
+    own = {"method": variant.method, **variant.of("train"), **amount}
+    step = Step("train", folder, {**common["train"], **split, **own}, step)
+    return Step("evaluate", folder, {**common["evaluate"], **split, **variant.of("evaluate"), **amount}, step)
+
+
+def _prefixes(method: str) -> Iterator[str]:
+    """The methods that pre-train for the first of its objectives, for the first two, and so on, to all of them."""
+    wanted = objectives(method)
+    for count in range(1, len(wanted) + 1):
+        yield next(name for name in METHODS.names if objectives(name) == wanted[:count])

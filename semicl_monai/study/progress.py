@@ -1,0 +1,65 @@
+"""What a study tells while it runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from statistics import mean
+
+from semicl_monai.data.sections import read_json
+from semicl_monai.study.grid import Cell, Step
+from semicl_monai.study.results import write_results
+from semicl_monai.study.runner import Record, Runner
+
+
+class Progress:
+    """After each step: print what it was and how long the rest may take, and bring the tables up to date.
+
+    Args:
+        output_dir: folder of the study.
+        cells: of the study.
+        runner: that runs them.
+    """
+
+    def __init__(self, output_dir: Path, cells: Sequence[Cell], runner: Runner) -> None:
+        self.output_dir, self.cells, self.runner = output_dir, cells, runner
+        self.steps = {step.key: step for cell in cells for step in cell.last.chain()}
+
+    def __call__(self, step: Step, record: Record) -> None:
+        finished = sum(key in self.runner.records for key in self.steps)
+        what = f"{step.folder}, {step.stage}: {self._outcome(step, record)} in {_time(record.seconds)}"
+        left = f"; about {_time(self.seconds_left())} left" if finished < len(self.steps) else ""
+        print(f"[{finished}/{len(self.steps)}] {what}{left}", flush=True)
+        if step.stage == "evaluate" or record.state == "failed":
+            write_results(self.output_dir, self.cells, self.runner)
+
+    def _outcome(self, step: Step, record: Record) -> str:
+        if record.state == "failed":
+            return f"FAILED, {record.error}"
+        if step.stage != "evaluate":
+            return "done"
+        summary = read_json(self.runner.place(step) / "eval" / "evaluate" / "summary.json", "summary")
+        return f"mean Dice {summary['classes']['mean']['dice']['mean']:.3f}"
+
+    def seconds_left(self) -> float:
+        """Expect of each step that is left what those like it have taken, else those of its stage, else all."""
+        seconds: dict[object, list[float]] = defaultdict(list)
+        for key, step in self.steps.items():
+            record = self.runner.records.get(key)
+            if record is not None and record.state == "done":
+                for kind in _kinds(step):
+                    seconds[kind].append(record.seconds)
+        left = [step for key, step in self.steps.items() if key not in self.runner.records]
+        expected = (next((mean(seconds[kind]) for kind in _kinds(step) if seconds[kind]), 0.0) for step in left)
+        return sum(expected) / self.runner.workers
+
+
+def _kinds(step: Step) -> list[object]:
+    """What a step is like, the closest first."""
+    return [(step.stage, step.options.get("method"), step.options.get("sampler")), step.stage, "any"]
+
+
+def _time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,78 @@
+"""The results of a study as two tables: every case, and every cell."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from semicl_monai.data.sections import read_json
+from semicl_monai.handlers.case_metrics import METRICS
+from semicl_monai.study.grid import Cell
+from semicl_monai.study.runner import Runner
+from semicl_monai.utils import InputError
+
+OF_A_CELL = ("method", "labelled_fraction", "split_seed")
+CASES = (*OF_A_CELL, "case", "class", *METRICS)
+CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "peak_mib", "error")
+
+
+def write_results(output_dir: Path, cells: Iterable[Cell], runner: Runner) -> None:
+    """Write ``cases.csv`` (a line a case and class of each cell that is done) and ``cells.csv`` (what each has cost).
+
+    The cost of a cell is that of all its steps, those it shares with others too: what it would take to run it alone.
+    """
+    reached = [cell for cell in cells if cell.last.key in runner.records]
+    done = [cell for cell in reached if runner.records[cell.last.key].state == "done"]
+    write_table(output_dir / "cases.csv", CASES, (row for cell in done for row in _cases(cell, runner)))
+    write_table(output_dir / "cells.csv", CELLS, (_cell(cell, runner) for cell in reached))
+
+
+def _about(cell: Cell) -> dict[str, Any]:
+    return dict(zip(OF_A_CELL, (cell.variant, cell.fraction, cell.split_seed), strict=True))
+
+
+def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
+    file = runner.place(cell.last) / "eval" / "evaluate" / "cases.csv"
+    for row in read_table(file):
+        # more digits than an image has voxels for are no use to anyone, and fill the table
+        yield {**_about(cell), **row, **{metric: f"{float(row[metric]):.4f}" for metric in METRICS}}
+
+
+def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:
+    records = [runner.records[step.key] for step in cell.last.chain()]
+    split = runner.place(cell.last) / "eval" / "evaluate" / "split.json"
+    return {
+        **_about(cell),
+        "labelled_volumes": len(read_json(split, "split")["labelled"]) if split.is_file() else None,
+        "state": records[-1].state,
+        "seconds": round(sum(record.seconds for record in records)),
+        "cpu_seconds": round(sum(record.cpu_seconds for record in records)),
+        "peak_mib": round(max(record.peak_mib for record in records)),
+        "error": records[-1].error,
+    }
+
+
+def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV file, whole or not at all."""
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    draft = file.with_suffix(".draft")
+    draft.write_text(text.getvalue())
+    draft.replace(file)
+
+
+def read_table(file: Path) -> list[dict[str, str]]:
+    """Read a CSV file.
+
+    Raises:
+        InputError: When it is not there.
+    """
+    if not file.is_file():
+        raise InputError(f"there is no table {file}: wanted the folder of a study.")
+    with open(file, newline="") as lines:
+        return list(csv.DictReader(lines))

@@ -1,0 +1,217 @@
+"""Run the steps of a study, several at a time; continue where an earlier run was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from time import perf_counter
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from semicl_monai.study.grid import Step
+from semicl_monai.utils import InputError, save_json
+
+RUN_IDS = {"pretrain": "pretrain", "train": "run", "evaluate": "evaluate"}
+WEIGHTS = {"pretrain": "model_pretrained.pt", "train": "model.pt"}
+STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "weights"}
+# glibc gives memory back and fetches it anew in every step, which costs more than the step of a small network
+MALLOC = {
+    "MALLOC_TOP_PAD_": "268435456",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+}
+
+
+@dataclass
+class Record:
+    """What became of a step, as it is kept beside its log.
+
+    Args:
+        key: of the step.
+        state: ``"done"`` or ``"failed"``.
+        seconds: how long it took.
+        cpu_seconds: how long the processors were at work for it.
+        peak_mib: the most memory it has held.
+        error: why it has failed, in a line.
+    """
+
+    key: str
+    state: str
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mib: float = 0.0
+    error: str | None = None
+
+
+class Runner:
+    """Run steps of a bundle, each once: what an earlier run has done is not done again.
+
+    Args:
+        configs: folder of the configs of the bundle.
+        output_dir: folder of the study.
+        workers: steps to run at a time.
+        devices: values of ``CUDA_VISIBLE_DEVICES`` that the workers share; none where they share the processors.
+        retry_failed: whether steps that have failed before are tried again.
+    """
+
+    def __init__(
+        self, configs: Path, output_dir: Path, workers: int, devices: tuple[str, ...] = (), retry_failed: bool = False
+    ) -> None:
+        self.configs, self.output_dir, self.workers = configs, output_dir, workers
+        self.slots: SimpleQueue[dict[str, str]] = SimpleQueue()
+        for number in range(workers):
+            self.slots.put(_environment(number, workers, devices))
+        self.places: dict[str, Path] = {}
+        self.records: dict[str, Record] = {}
+        for file in sorted(output_dir.rglob("steps/*.json")):
+            record = Record(**json.loads(file.read_text()))
+            if record.state == "done" or not retry_failed:
+                self.records[record.key], self.places[record.key] = record, file.parents[1]
+
+    def run(self, steps: Iterable[Step], done: Callable[[Step, Record], None]) -> None:
+        """Run ``steps``, each after those it needs, and call ``done`` after each; earlier ones are not run again.
+
+        Raises:
+            InputError: When a folder holds another step than the one that belongs there.
+        """
+        first = {step.key: step for step in reversed(list(steps))}
+        waiting = [step for step in reversed(first.values()) if step.key not in self.records]
+        self._refuse_other_runs(waiting)
+        running: dict[Future[Record], Step] = {}
+        with ThreadPoolExecutor(self.workers) as pool:
+            while waiting or running:
+                for step in [step for step in waiting if self._is_ready(step)][: self.workers - len(running)]:
+                    waiting.remove(step)
+                    running[pool.submit(self._run, step)] = step
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    step = running.pop(future)
+                    self.records[step.key] = future.result()
+                    done(step, self.records[step.key])
+
+    def _is_ready(self, step: Step) -> bool:
+        return step.needs is None or step.needs.key in self.records
+
+    def place(self, step: Step) -> Path:
+        """Return the folder a step has written, or will write, to."""
+        return self.places.get(step.key, self.output_dir / step.folder)
+
+    def _refuse_other_runs(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            file = self.output_dir / step.folder / "steps" / f"{step.stage}.json"
+            if file.is_file() and json.loads(file.read_text())["key"] != step.key:
+                raise InputError(
+                    f"{file.parents[1]} holds {step.stage} with other options than those of this study: give another "
+                    f"output_dir, or another name to the method."
+                )
+
+    def _run(self, step: Step) -> Record:
+        folder = self.output_dir / step.folder
+        needed = self.records[step.needs.key] if step.needs else None
+        if step.needs and needed and needed.state == "failed":
+            record = Record(step.key, "failed", error=f"{step.needs.stage} before it has failed: {needed.error}")
+        else:
+            environment = self.slots.get()
+            record = self._command(step, folder, environment)
+            self.slots.put(environment)
+        save_json(vars(record), folder / "steps" / f"{step.stage}.json")
+        self.places[step.key] = folder
+        return record
+
+    def _command(self, step: Step, folder: Path, environment: dict[str, str]) -> Record:
+        words = self.words(step, folder)
+        log = folder / "logs" / f"{step.stage}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        start = perf_counter()
+        with open(log, "a") as file:
+            file.write(f"\n$ {shlex.join(['python', *words[1:]])}\n")
+            file.flush()
+            process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=environment, close_fds=False)
+            code, cpu_seconds, peak_mib = _wait(process)
+        cost = perf_counter() - start, cpu_seconds, peak_mib
+        if code:
+            return Record(step.key, "failed", *cost, error=_reason(log, code))
+        shutil.rmtree(folder / "models" / "checkpoints" / step.stage, ignore_errors=True)
+        return Record(step.key, "done", *cost)
+
+    def words(self, step: Step, folder: Path) -> list[str]:
+        """Return the command of a step, and leave the config it comes to in the folder."""
+        config, options = self.configs / f"{step.stage}.json", self._options(step, folder)
+        _save_config(config, options, folder / "configs" / f"{step.stage}.json")
+        words = [sys.executable, "-m", "monai.bundle", "run", RUN_IDS[step.stage], "--config_file", str(config)]
+        return [*words, *(f"--{name}={value}" for name, value in options.items())]
+
+    def _options(self, step: Step, folder: Path) -> dict[str, Any]:
+        options = {**step.options, "output_dir": str(folder)}
+        if step.needs:
+            options[STARTS_FROM[step.stage]] = str(self.place(step.needs) / "models" / WEIGHTS[step.needs.stage])
+        elif step.stage == "train":
+            options["pretrained"] = "none"
+        if any((folder / "models" / "checkpoints" / step.stage).rglob("checkpoint_*.pt")):
+            options["resume"] = True
+        return options
+
+
+def _environment(number: int, workers: int, devices: tuple[str, ...]) -> dict[str, str]:
+    """The environment of a worker: a device of its own, or its part of the processors."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
+    return {"OMP_NUM_THREADS": str(threads), **MALLOC, **os.environ, **own}
+
+
+def _save_config(config: Path, options: Mapping[str, Any], file: Path) -> None:
+    parser = ConfigParser()
+    parser.read_config(str(config))
+    parser.update(dict(options))
+    save_json(parser.get(), file)
+
+
+def _wait(process: subprocess.Popen) -> tuple[int, float, float]:
+    """Return exit code, seconds of processor time and peak memory in MiB (the last two nan on Windows)."""
+    if not hasattr(os, "wait4"):
+        return process.wait(), float("nan"), float("nan")
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def _reason(log: Path, code: int) -> str:
+    """The line in which a program says why it has ended: ``error: ...``, or the first exception of its traceback."""
+    lines = log.read_text(errors="replace").rpartition("\n$ ")[2].splitlines()
+    reasons = [line for line in lines if re.match(r"error: |[\w.]+(Error|Exception|Interrupt)\b", line)]
+    return f"{(reasons or lines[-1:] or [''])[0].removeprefix('error: ')} (exit code {code}, see {log})"
+
+
+@contextmanager
+def locked(output_dir: Path) -> Iterator[None]:
+    """Hold the folder of a study; the lock lives on in the steps, so that none of them is run twice at a time.
+
+    Raises:
+        InputError: When another run holds it.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows, where nothing is locked
+    except ImportError:
+        yield
+        return
+    with open(output_dir / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"another run is at work in {output_dir}: wait for it, or end it and its steps."
+            ) from error
+        os.set_inheritable(file.fileno(), True)
+        yield
