@@ -67,6 +67,9 @@ def study(
         runner = Runner(configs, output, int(workers or max(1, len(devices))), devices, retry_failed)
         write_results(output, cells, runner)
         runner.run([step for cell in cells for step in cell.last.chain()], Progress(output, cells, runner))
+    failed = sum(runner.records[cell.last.key].state != "done" for cell in cells)
+    if failed:
+        print(f"{failed} of {len(cells)} cells have failed, see cells.csv; to try them again: --retry_failed true")
     print(f"All cases and what each cell has cost: {output / 'cases.csv'}, {output / 'cells.csv'}")
 
 

@@ -32,12 +32,12 @@ class Progress:
         what = f"{step.folder}, {step.stage}: {self._outcome(step, record)} in {_time(record.seconds)}"
         left = f"; about {_time(self.seconds_left())} left" if finished < len(self.steps) else ""
         print(f"[{finished}/{len(self.steps)}] {what}{left}", flush=True)
-        if step.stage == "evaluate" or record.state == "failed":
+        if step.stage == "evaluate" or record.state != "done":
             write_results(self.output_dir, self.cells, self.runner)
 
     def _outcome(self, step: Step, record: Record) -> str:
-        if record.state == "failed":
-            return f"FAILED, {record.error}"
+        if record.state != "done":
+            return f"{record.state.upper()}, {record.error}"
         if step.stage != "evaluate":
             return "done"
         summary = read_json(self.runner.place(step) / "eval" / "evaluate" / "summary.json", "summary")

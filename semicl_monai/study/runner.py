@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from semicl_monai.utils import InputError, save_json
 RUN_IDS = {"pretrain": "pretrain", "train": "run", "evaluate": "evaluate"}
 WEIGHTS = {"pretrain": "model_pretrained.pt", "train": "model.pt"}
 STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "weights"}
+STOPPED = (-signal.SIGINT, -signal.SIGTERM)
 # glibc gives memory back and fetches it anew in every step, which costs more than the step of a small network
 MALLOC = {
     "MALLOC_TOP_PAD_": "268435456",
@@ -40,8 +42,8 @@ class Record:
 
     Args:
         key: of the step.
-        state: ``"done"`` or ``"failed"``.
-        seconds: how long it took.
+        state: ``"done"``, ``"failed"``, or ``"stopped"`` by a signal from outside, which is not kept.
+        seconds: how long it took, since it was last resumed.
         cpu_seconds: how long the processors were at work for it.
         peak_mib: the most memory it has held.
         error: why it has failed, in a line.
@@ -119,13 +121,16 @@ class Runner:
     def _run(self, step: Step) -> Record:
         folder = self.output_dir / step.folder
         needed = self.records[step.needs.key] if step.needs else None
-        if step.needs and needed and needed.state == "failed":
-            record = Record(step.key, "failed", error=f"{step.needs.stage} before it has failed: {needed.error}")
+        if step.needs and needed and needed.state != "done":
+            record = Record(
+                step.key, needed.state, error=f"{step.needs.stage} before it has {needed.state}: {needed.error}"
+            )
         else:
             environment = self.slots.get()
             record = self._command(step, folder, environment)
             self.slots.put(environment)
-        save_json(vars(record), folder / "steps" / f"{step.stage}.json")
+        if record.state != "stopped":
+            save_json(vars(record), folder / "steps" / f"{step.stage}.json")
         self.places[step.key] = folder
         return record
 
@@ -141,7 +146,8 @@ class Runner:
             code, cpu_seconds, peak_mib = _wait(process)
         cost = perf_counter() - start, cpu_seconds, peak_mib
         if code:
-            return Record(step.key, "failed", *cost, error=_reason(log, code))
+            state = "stopped" if code in STOPPED else "failed"
+            return Record(step.key, state, *cost, error=_reason(log, code))
         shutil.rmtree(folder / "models" / "checkpoints" / step.stage, ignore_errors=True)
         return Record(step.key, "done", *cost)
 

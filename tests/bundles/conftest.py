@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from semicl_monai.data import make_synthetic_hippocampus, make_synthetic_whole_heart, mmwhs_sections
+from semicl_monai.networks import layout_of
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 VOLUMES = "hippocampus_mri_3d_segmentation"
@@ -128,8 +129,9 @@ def weights(config, size, tmp_path):
         parser[option] = value
     torch.manual_seed(0)
     network = parser.get_parsed_content("network_def")
-    *_, classifier = network.parameters()  # its bias
-    torch.nn.init.zeros_(classifier)  # no class is ahead
+    for name, parameter in network.named_parameters():
+        if layout_of(network).is_classifier(name) and name.endswith("bias"):
+            torch.nn.init.zeros_(parameter)  # no class is ahead
     torch.save(network.state_dict(), tmp_path / "weights.pt")
     return tmp_path / "weights.pt"
 

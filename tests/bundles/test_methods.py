@@ -57,6 +57,23 @@ def test_its_pretraining_trains_exactly_what_it_should(run_stage, workflow, tmp_
     _assert_trained(before, after, trained(layout_of(network)))
 
 
+@BOTH
+def test_pretraining_goes_on_from_weights_that_have_had_its_first_objective(run_stage, workflow, tmp_path):
+    run_stage("pretrain", method="global")
+    first = tmp_path / "models/model_pretrained.pt"
+    built = workflow("pretrain", method="global_local", pretrained=str(first), output_dir=str(tmp_path / "then"))
+    built.initialize()
+    (trainer,) = built.parser.get_parsed_content("trainers")
+    start, network = _weights(first), built.parser.get_parsed_content("network")
+    is_classifier = layout_of(network).is_classifier
+    assert all(torch.equal(start[k], v.cpu()) for k, v in network.state_dict().items() if not is_classifier(k))
+    assert built.parser.get_parsed_content("train::objective") == "local"
+    built.run()
+    record = json.loads((tmp_path / "then/models/model_pretrained.json").read_text())
+    assert (record["method"], bool(record["labelled"]), bool(record["pretrained"])) == ("global_local", True, True)
+    assert trainer.state.epoch == 1
+
+
 @pytest.mark.parametrize("method", ["random", "mixup", *SEMI_SUPERVISED])
 def test_without_pretraining_the_initial_network_is_kept_and_has_seen_nothing(run_stage, workflow, tmp_path, method):
     before = _initial_state(workflow("pretrain", method=method))

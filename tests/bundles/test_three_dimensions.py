@@ -67,14 +67,27 @@ def test_masks_of_volumes_smaller_and_larger_than_a_patch_have_the_grid_of_their
         assert np.allclose(mask.affine, image.affine, atol=1e-5)
 
 
-def test_deep_supervision_trains_its_heads_and_is_not_needed_to_segment(run_stage, tmp_path):
-    deep = {"deep_supervision": True}
-    run_stage("pretrain", method="global_local", **deep)
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [({}, "self_training"), ({"method": "local"}, "supervised"), ({"labelled_fraction": 1.0}, "supervised")],
+)
+def test_the_recipe_learns_from_the_unlabelled_volumes_unless_there_are_none_or_a_method_is_asked_for(
+    run_stage, tmp_path, options, wanted
+):
+    run_stage("pretrain")
+    run_stage("train", validation="none", **options)
+    chosen = json.loads((tmp_path / "eval/train/options.json").read_text())
+    assert (chosen["method"], chosen["fine_tuning"]) == ("local", wanted)
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_deep_supervision_trains_its_heads_and_can_be_left_out(run_stage, tmp_path, deep):
+    run_stage("pretrain", method="global_local", deep_supervision=deep)
     for method in ("global_local", "self_training", "local_pseudo", "mixup"):
-        run_stage("train", method=method, validation="none", **deep)
+        run_stage("train", method=method, validation="none", deep_supervision=deep)
     state = torch.load(tmp_path / "models/model.pt", weights_only=True)
-    assert any(key.startswith("deep_supervision_heads") for key in state)
-    run_stage("evaluate", num_overlays=0, **deep)
+    assert any(key.startswith("deep_supervision_heads") for key in state) == deep
+    run_stage("evaluate", num_overlays=0, deep_supervision=deep)
 
 
 @pytest.mark.parametrize("method", ["global_local", "self_training", "local_pseudo", "tcsm"])

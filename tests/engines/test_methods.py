@@ -45,11 +45,60 @@ def test_all_methods_are_fine_tuned_alike_but_those_that_are_a_fine_tuning(metho
     assert fine_tuning(method) == (method if method in FINE_TUNINGS else "supervised")
 
 
+class Volumes:
+    """A data list with, or without, an unlabelled volume."""
+
+    def __init__(self, unlabelled):
+        self.has_unlabelled = lambda: unlabelled
+
+
+@pytest.mark.parametrize(
+    ("method", "unlabelled", "wanted"),
+    [
+        ("random", True, "self_training"),
+        ("global_local", True, "self_training"),
+        ("global_local", False, "supervised"),
+        ("mixup", True, "mixup"),
+        ("tcsm", True, "tcsm"),
+        ("tcsm", False, "supervised"),
+    ],
+)
+def test_what_is_pretrained_is_fine_tuned_by_the_default_if_no_method_was_asked_for(method, unlabelled, wanted):
+    assert fine_tuning(method, Volumes(unlabelled), default="self_training") == wanted
+
+
+def test_a_method_that_was_asked_for_is_fine_tuned_as_it_says():
+    assert fine_tuning("global_local", None, default="self_training") == "supervised"
+
+
 def test_there_are_parts_for_every_objective_and_every_fine_tuning_and_no_others():
     parts, train = (json.loads((CONFIGS / f"{name}.json").read_text()) for name in ("objectives", "train"))
     assert set(parts) == {objective for stages in OBJECTIVES.values() for objective in stages}
     wanted = {fine_tuning(method) for method in OBJECTIVES}
     assert set(train["losses"]) == set(train["prepare_batches"]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("method", "made_by", "left"),
+    [
+        ("global_local", "simclr", ["local"]),
+        ("chaitanya_global_local", "chaitanya_global", ["region"]),
+        ("global_local", "global_local", []),
+        ("global_local", "random", ["global", "local"]),
+        ("local", None, ["local"]),
+    ],
+)
+def test_pretraining_goes_on_from_what_the_weights_were_pretrained_for(tmp_path, method, made_by, left):
+    if made_by:
+        (tmp_path / "weights.json").write_text(json.dumps({"method": made_by}))
+    assert objectives(method, tmp_path / "weights.pt") == left
+
+
+@pytest.mark.parametrize("made_by", ["local", "rotation", "global_local"])
+def test_pretraining_does_not_go_on_from_another_method(tmp_path, made_by):
+    (tmp_path / "weights.json").write_text(json.dumps({"method": made_by}))
+    with pytest.raises(InputError, match=rf"method simclr does not go on from .*\.pt, which method {made_by} has"):
+        objectives("simclr", tmp_path / "weights.pt")
 
 
 def test_a_list_of_objectives_belongs_to_the_caller():

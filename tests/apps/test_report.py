@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from semicl_monai.apps.report import report
+from semicl_monai.handlers.case_metrics import METRICS
+from semicl_monai.study import read_table, write_table
+from semicl_monai.study.results import CASES, CELLS
+from semicl_monai.utils import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    about = [
+        {"method": m, "labelled_fraction": f, "split_seed": 0} for m in ("random", "local/block") for f in (0.05, 1.0)
+    ]
+    cells = [
+        {**cell, "labelled_volumes": 120 * cell["labelled_fraction"], "state": "done", "seconds": 9, "cpu_seconds": 9}
+        for cell in about
+    ]
+    cases = [
+        {**cell, "case": case, "class": "Front", **{metric: rng.random() for metric in METRICS}}
+        for cell in about
+        for case in "abcd"
+    ]
+    write_table(tmp_path / "cases.csv", CASES, cases)
+    write_table(tmp_path / "cells.csv", CELLS, cells)
+    return tmp_path
+
+
+def test_it_writes_text_table_curves_and_one_page(folder, capsys):
+    report(str(folder))
+    text = (folder / "report/report.md").read_text()
+    assert "## 0.05: 6 labelled volumes, 1 split" in text
+    assert "## Labels saved, and the cost of a run" in capsys.readouterr().out
+    assert len(read_table(folder / "report/scores.csv")) == 4 * len(METRICS) * 2
+    page = (folder / "report/report.html").read_text()
+    assert page.count("data:image/png;base64,") == 1
+    assert "http" not in page
+
+
+def test_the_embeddings_of_one_run_of_each_pretraining_are_in_the_page(folder, capsys):
+    for run in ("pretrained/simclr/split_0", "pretrained/simclr/split_1", "local_block/0.05/split_0/local"):
+        (folder / run / "eval/pretrain").mkdir(parents=True)
+        (folder / run / "eval/pretrain/embedding_global.png").write_bytes(b"\x89PNG")
+    report(str(folder), output_dir=str(folder / "elsewhere"))
+    page = (folder / "elsewhere/report.html").read_text()
+    assert page.count("<h2>Embeddings: ") == 2
+    assert "<h2>Embeddings: pretrained simclr</h2>" in page
+    assert "<h2>Embeddings: local_block 0.05</h2>" in page
+
+
+def test_the_two_tables_are_all_it_needs(folder, tmp_path_factory):
+    bare = tmp_path_factory.mktemp("bare")
+    for name in ("cases.csv", "cells.csv"):
+        shutil.copy(folder / name, bare)
+    report(str(folder))
+    report(str(bare))
+    assert (bare / "report/report.md").read_text() == (folder / "report/report.md").read_text()
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(folder):
+    (folder / "file").touch()
+    with pytest.raises(InputError, match=r"the report cannot be written to .*/file: "):
+        report(str(folder), output_dir=str(folder / "file"))

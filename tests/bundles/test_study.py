@@ -1,0 +1,62 @@
+"""A study of the bundle, tiny: every step is a command of MONAI's runner."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from semicl_monai.apps.report import report
+from semicl_monai.apps.study import study
+from semicl_monai.study import read_table
+from semicl_monai.utils import InputError
+
+FEW = {"epochs": 1, "iterations_per_epoch": 1, "batch_size": 2, "samples_per_volume": 2}
+TINY = {"network_def::features": [4, 4, 8, 8, 8, 4], "roi_size": [32, 32], "device": "cpu"}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    methods = {"broken": {"method": "random", "train": {"no_such_option": 1}}}
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"stages": {"pretrain": FEW, "train": FEW}, "methods": methods}))
+    return str(file)
+
+
+def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset_dir, tmp_path, settings, capsys):
+    folder = tmp_path / "study"
+    options = {"bundle": str(bundle), "methods": ("global_local", "broken"), "fractions": 2, "split_seeds": 3}
+    options |= {"settings": settings, **TINY}
+    study(str(dataset_dir), str(folder), **options)
+    shown = capsys.readouterr().out
+    assert "[6/6]" in shown
+    assert "1 of 2 cells have failed" in shown
+
+    done, failed = read_table(folder / "cells.csv")
+    assert (done["method"], done["state"], done["labelled_volumes"]) == ("global_local", "done", "2")
+    assert (failed["method"], failed["state"]) == ("broken", "failed")
+    assert "no_such_option" in failed["error"]
+    cell = folder / "global_local/2/split_3"
+    cases = json.loads((cell / "eval/evaluate/split.json").read_text())["test"]
+    assert {row["case"] for row in read_table(folder / "cases.csv")} == set(cases)
+    for stage in ("train", "evaluate"):
+        config = json.loads((cell / f"configs/{stage}.json").read_text())
+        assert (config["split_seed"], config["labelled_fraction"]) == (3, 2)
+        assert (cell / f"logs/{stage}.log").is_file()
+    record = json.loads((cell / "models/model.json").read_text())
+    assert (record["method"], len(record["labelled"]), record["validation"]) == ("global_local", 2, [])
+
+    study(str(dataset_dir), str(folder), **options)
+    assert "[" not in capsys.readouterr().out
+    report(str(folder), scratch="broken")
+    assert (folder / "report/report.html").read_text().count("<h2>Embeddings: ") == 1
+
+
+def test_a_bundle_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no bundle at .*nowhere: run from a clone of the repository"):
+        study("data", str(tmp_path), bundle=str(tmp_path / "nowhere"))
+
+
+def test_another_way_to_choose_the_network_is_refused(tmp_path):
+    with pytest.raises(InputError, match="validation must be one of none, best, got 'test'"):
+        study("data", str(tmp_path), validation="test")

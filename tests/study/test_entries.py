@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from semicl_monai.study import read_entries
+from semicl_monai.utils import InputError
+
+
+def test_they_hold_what_a_recount_of_the_table_gives(tables):
+    rng = np.random.default_rng(0)
+    folder = tables({(m, v): {s: rng.random((4, 2)) for s in (0, 1)} for m in ("b", "a") for v in (12, 6)})
+    entries = read_entries(folder)
+    assert [(entry.method, entry.fraction) for entry in entries] == [("b", "6"), ("a", "6"), ("b", "12"), ("a", "12")]
+    count = defaultdict(list)
+    with open(folder / "cases.csv") as file:
+        for row in csv.DictReader(file):
+            count[row["method"], row["labelled_fraction"], row["split_seed"], row["case"]].append(float(row["dice"]))
+    for entry in entries:
+        assert entry.classes == ["Front", "Back"]
+        assert (entry.splits, entry.minutes, entry.cpu_minutes, entry.volumes) == (2, 1.0, 1.5, float(entry.fraction))
+        for (split, case), value in entry.dice.items():
+            assert value == pytest.approx(sum(count[entry.method, entry.fraction, split, case]) / 2)
+
+
+def test_a_class_that_a_case_does_not_have_takes_no_part_in_its_mean(tables):
+    nan = math.nan
+    (entry,) = read_entries(tables({("a", 6): {0: [[0.4, nan], [nan, nan], [0.2, 0.4]]}}))
+    assert list(entry.dice.values()) == pytest.approx([0.4, nan, 0.3], nan_ok=True)
+
+
+def test_a_study_without_a_result_is_refused(tables):
+    with pytest.raises(InputError, match=r"cases\.csv holds no case: no cell of the study is done"):
+        read_entries(tables({}))
+
+
+def test_a_folder_without_tables_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"there is no table .*cases\.csv: wanted the folder of a study"):
+        read_entries(tmp_path)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from semicl_monai.study import read_entries, save_label_efficiency
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The axes of the figure that was saved."""
+    figures = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kw: (figures.append(self), save(self, *args, **kw)))
+    return figures
+
+
+def test_a_line_a_method_with_its_band_and_the_level_of_all_labels(tables, tmp_path, drawn):
+    rng = np.random.default_rng(0)
+    about = [(method, count) for method in ("random", "local") for count in (6, 12, 120)]
+    save_label_efficiency(
+        read_entries(tables({key: {0: rng.random((5, 2))} for key in about})), "random", tmp_path / "a.png"
+    )
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    axes = drawn[0].axes[0]
+    names = {line.get_label(): line for line in axes.get_lines()}
+    assert set(names) == {"random", "local", "random, 120 labels"}
+    assert list(names["local"].get_xdata()) == [6, 12, 120]
+    assert set(names["random, 120 labels"].get_ydata()) == {names["random"].get_ydata()[-1]}
+    assert len(axes.collections) == 2
+
+
+def test_without_a_network_from_scratch_there_is_no_level(tables, tmp_path, drawn):
+    save_label_efficiency(read_entries(tables({("local", 6): {0: [[0.5, 0.6]] * 3}})), "random", tmp_path / "a.png")
+    assert [line.get_label() for line in drawn[0].axes[0].get_lines()] == ["local"]

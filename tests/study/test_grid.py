@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from semicl_monai.engines import METHODS, objectives
+from semicl_monai.study import make_cells, read_variants
+from semicl_monai.utils import InputError
+
+COMMON = {
+    "pretrain": {"dataset_dir": "data", "validation": "none"},
+    "train": {"dataset_dir": "data", "validation": "none"},
+    "evaluate": {"dataset_dir": "data"},
+}
+
+
+def cells_of(*names, fractions=(0.05, 0.2), seeds=(0, 1), settings=None):
+    variants, _ = read_variants(names, settings)
+    return make_cells(variants, fractions, seeds, COMMON)
+
+
+def chains(cells):
+    return [[(step.stage, step.options.get("method")) for step in cell.last.chain()] for cell in cells]
+
+
+def write(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_every_method_at_every_amount_on_every_split_once_and_the_first_split_first():
+    cells = cells_of("random", "local", "random")
+    about = [(cell.split_seed, cell.fraction, cell.variant) for cell in cells]
+    assert about == [(s, f, m) for s in (0, 1) for f in (0.05, 0.2) for m in ("random", "local")]
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_a_method_is_pretrained_for_its_objectives_one_after_the_other(method):
+    (chain,) = chains(cells_of(method, fractions=[6], seeds=[0]))
+    stages = [stage for stage, _ in chain]
+    assert stages == ["pretrain"] * len(objectives(method)) + ["train", "evaluate"]
+    assert chain[-2] == ("train", method)
+    done = [objectives(by) for stage, by in chain if stage == "pretrain"]
+    assert done == [objectives(method)[: count + 1] for count in range(len(done))]
+
+
+def test_a_pretraining_that_sees_no_label_is_shared_by_methods_and_amounts_but_not_by_splits():
+    cells = cells_of("simclr", "global", "global_local/block", "global_local/full")
+    first = {(cell.split_seed, cell.last.chain()[0].key) for cell in cells}
+    assert len(first) == 2
+    assert {cell.last.chain()[0].folder for cell in cells} == {f"pretrained/simclr/split_{seed}" for seed in (0, 1)}
+    assert all("labelled_fraction" not in cell.last.chain()[0].options for cell in cells)
+
+
+def test_a_pretraining_that_sees_labels_is_shared_by_none():
+    cells = cells_of("local", "local/block", "global_local")
+    last = [cell.last.chain()[-3] for cell in cells]
+    assert len({step.key for step in last}) == len({step.folder for step in last}) == len(cells)
+    assert all(step.options["labelled_fraction"] == cell.fraction for step, cell in zip(last, cells, strict=True))
+
+
+def test_folders_of_different_steps_of_a_stage_are_different():
+    steps = {step.key: step for cell in cells_of(*METHODS.names, "local/block") for step in cell.last.chain()}
+    assert len({(step.stage, step.folder) for step in steps.values()}) == len(steps)
+
+
+def test_a_sampler_is_told_to_the_stages_that_contrast_pixels_and_to_fine_tuning():
+    (cell,) = cells_of("global_local/block", fractions=[2], seeds=[0])
+    assert [step.options.get("sampler") for step in cell.last.chain()] == [None, "block", "block", None]
+
+
+def test_the_settings_explain_names_and_change_all_steps_of_a_stage(tmp_path):
+    own = {"method": "local", "sampler": "full", "pretrain": {"epochs": 3}, "train": {"method": "self_training"}}
+    mirrored = {"method": "random", "evaluate": {"mirror_axes": [0]}}
+    content = {"stages": {"train": {"epochs": 7}}, "methods": {"ours, long": own, "mirrored": mirrored}}
+    variants, stages = read_variants(["ours, long", "random", "mirrored"], write(tmp_path / "s.json", content))
+    assert stages == {"train": {"epochs": 7}}
+    ours, plain, tta = make_cells(variants, [6], [0], COMMON)
+    pretrain, train, _ = ours.last.chain()
+    assert (pretrain.options["epochs"], pretrain.options["sampler"]) == (3, "full")
+    assert (train.options["method"], train.options["sampler"]) == ("self_training", "full")
+    assert ours.folder == "ours,_long/6/split_0"
+    assert plain.last.needs.key == tta.last.needs.key  # one training, evaluated twice
+    assert plain.last.key != tta.last.key
+
+
+def test_options_of_its_own_keep_a_pretraining_from_being_shared(tmp_path):
+    settings = write(tmp_path / "s.json", {"methods": {"longer": {"method": "simclr", "pretrain": {"epochs": 9}}}})
+    longer, plain = cells_of("longer", "simclr", fractions=[2], seeds=[0], settings=settings)
+    assert longer.last.chain()[0].folder == "longer/2/split_0/simclr"
+    assert longer.last.chain()[0].key != plain.last.chain()[0].key
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"epochs": 3}, r"s\.json may have stages, methods, got 'epochs'"),
+        ({"stages": {"trian": {}}}, r"s\.json: stages may have pretrain, train, evaluate, got 'trian'"),
+        (
+            {"methods": {"a": {"epochs": 3}}},
+            r"method a may have method, sampler, pretrain, train, evaluate, got 'epochs'",
+        ),
+        ({"methods": {"a": {"method": "locl"}}}, "unknown method 'locl', did you mean 'local'"),
+        ({"methods": {"a": {"method": "local", "sampler": "blok"}}}, "unknown sampler 'blok', did you mean 'block'"),
+    ],
+)
+def test_what_the_settings_cannot_say_is_refused(tmp_path, content, message):
+    with pytest.raises(InputError, match=message):
+        read_variants(["a"], write(tmp_path / "s.json", content))
+
+
+@pytest.mark.parametrize(("name", "message"), [("locl", "unknown method 'locl'"), ("local/blok", "unknown sampler")])
+def test_an_unknown_name_is_refused(name, message):
+    with pytest.raises(InputError, match=message):
+        read_variants([name])

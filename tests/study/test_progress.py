@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from semicl_monai.study import Progress, Record, make_cells, read_table, read_variants
+
+COMMON = {"pretrain": {}, "train": {}, "evaluate": {}}
+
+
+@pytest.fixture
+def study(runner, tmp_path):
+    """Two methods on two splits, and a progress that nothing has been told yet."""
+    cells = make_cells(read_variants(["random", "local"])[0], [6], [0, 1], COMMON)
+    short = runner(workers=2)
+    return Progress(tmp_path, cells, short), cells, short
+
+
+def finish(progress, runner, step, seconds=10.0, state="done", error=None):
+    """Do what the runner does when a step is over."""
+    if step.stage == "evaluate" and state == "done":
+        folder = runner.place(step) / "eval/evaluate"
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text(json.dumps({"classes": {"mean": {"dice": {"mean": 0.8125}}}}))
+        (folder / "split.json").write_text(json.dumps({"labelled": ["x", "y"]}))
+        (folder / "cases.csv").write_text("case,class,dice,hd95,asd\nc,Front,0.81254,1.5,nan\n")
+    record = runner.records[step.key] = Record(step.key, state, seconds, 2 * seconds, 100.0, error)
+    progress(step, record)
+
+
+def test_it_tells_what_was_done_and_how_long_the_rest_may_take(study, capsys):
+    progress, cells, runner = study
+    train, evaluate = cells[0].last.chain()
+    finish(progress, runner, train, 100)
+    finish(progress, runner, evaluate, 10)
+    first, second = capsys.readouterr().out.splitlines()
+    # 2 cells of 2 steps, 2 of 3; two at a time; a stage not seen yet is taken for the mean of all
+    assert first == "[1/10] random/6/split_0, train: done in 0:01:40; about 0:07:30 left"
+    assert second == "[2/10] random/6/split_0, evaluate: mean Dice 0.812 in 0:00:10; about 0:03:40 left"
+
+
+def test_the_last_step_leaves_nothing_to_wait_for(study, capsys):
+    progress, cells, runner = study
+    for cell in cells:
+        for step in cell.last.chain():
+            finish(progress, runner, step)
+    assert capsys.readouterr().out.splitlines()[-1] == "[10/10] local/6/split_1, evaluate: mean Dice 0.812 in 0:00:10"
+
+
+def test_the_tables_hold_what_is_done_and_what_each_cell_has_cost(study, tmp_path):
+    progress, cells, runner = study
+    for step in cells[1].last.chain():
+        finish(progress, runner, step)
+    (case,) = read_table(tmp_path / "cases.csv")
+    assert case == {
+        **{"method": "local", "labelled_fraction": "6", "split_seed": "0", "case": "c", "class": "Front"},
+        **{"dice": "0.8125", "hd95": "1.5000", "asd": "nan"},
+    }
+    (cell,) = read_table(tmp_path / "cells.csv")
+    assert (cell["labelled_volumes"], cell["state"], cell["seconds"], cell["cpu_seconds"]) == ("2", "done", "30", "60")
+
+
+def test_a_failure_is_told_and_in_the_table_of_cells_alone(study, tmp_path, capsys):
+    progress, cells, runner = study
+    for step in cells[0].last.chain():
+        finish(progress, runner, step, state="failed", error="no memory")
+    assert "random/6/split_0, train: FAILED, no memory in 0:00:10" in capsys.readouterr().out
+    assert read_table(tmp_path / "cases.csv") == []
+    (cell,) = read_table(tmp_path / "cells.csv")
+    assert (cell["state"], cell["error"], cell["labelled_volumes"]) == ("failed", "no memory", "")

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import csv
+import re
+from html.parser import HTMLParser
+from statistics import mean
+
+import numpy as np
+import pytest
+
+from semicl_monai.study import Table, page, read_entries, saving_table, score_rows, score_tables
+
+
+@pytest.fixture
+def folder(tables):
+    rng = np.random.default_rng(0)
+    level = {("random", 6): 0.6, ("random", 12): 0.7, ("local", 6): 0.65, ("local", 12): 0.95}
+    return tables(
+        {
+            about: {s: (mid + 0.02 * rng.standard_normal((30, 2))).round(4) for s in (0, 1, 2)}
+            for about, mid in level.items()
+        }
+    )
+
+
+def recount(folder, **wanted):
+    """Means of a column of the cases, in plain Python."""
+    with open(folder / "cases.csv") as file:
+        rows = [row for row in csv.DictReader(file) if all(row[key] == value for key, value in wanted.items())]
+    return mean(float(row["dice"]) for row in rows)
+
+
+def test_the_numbers_equal_an_independent_recount_of_the_cases(folder):
+    entries = read_entries(folder)
+    for table, count in zip(score_tables(entries), ("6", "12"), strict=True):
+        assert table.title == f"{count}: {count} labelled volumes, 3 splits"
+        assert table.columns[:4] == ["method", "Dice Front", "Dice Back", "Dice mean (95 % interval)"]
+        for row in table.rows:
+            name, *numbers = (text.strip("*") for text in row)
+            about = {"method": name, "labelled_fraction": count}
+            found = [float(text.split()[0]) for text in numbers[:3]]
+            wanted = [recount(folder, **about, **{"class": c}) for c in ("Front", "Back")] + [recount(folder, **about)]
+            assert found == pytest.approx(wanted, abs=5e-4)
+    for row in score_rows(entries):
+        if row["metric"] == "dice" and row["class"] != "mean":
+            about = {key: row[key] for key in ("method", "labelled_fraction", "class")}
+            assert float(row["mean"]) == pytest.approx(recount(folder, **about), abs=5e-5)
+            assert float(row["low"]) < float(row["mean"]) < float(row["high"])
+
+
+def test_the_best_of_an_amount_is_bold_and_the_others_are_tested_against_it(folder):
+    for table in score_tables(read_entries(folder)):
+        bold = [row for row in table.rows if row[0].startswith("**")]
+        assert [row[0] for row in bold] == ["**local**"]
+        assert bold[0][-1] == ""
+        (rival,) = (row for row in table.rows if row not in bold)
+        assert float(rival[-1]) < 1e-6
+
+
+def test_labels_saved_are_those_that_scratch_needs_less_those_that_were_used(folder):
+    table = saving_table(read_entries(folder), "random")
+    rows = {(row[0], row[1]): row[2:4] for row in table.rows}
+    needed = 6 + 6 * (
+        recount(folder, method="local", labelled_fraction="6") - recount(folder, method="random", labelled_fraction="6")
+    ) / (
+        recount(folder, method="random", labelled_fraction="12")
+        - recount(folder, method="random", labelled_fraction="6")
+    )
+    assert [float(text) for text in rows["local", "6"]] == pytest.approx([needed, needed - 6], abs=0.06)
+    assert rows["local", "12"] == ["more than 12", "more than 0"]
+    assert rows["random", "6"] == ["6.0", "0.0"]
+    assert table.rows[0][4:] == ["1.0", "1.5"]
+
+
+def test_without_a_network_from_scratch_nothing_is_said_of_labels_saved(folder):
+    assert {tuple(row[2:4]) for row in saving_table(read_entries(folder), "none").rows} == {("", "")}
+
+
+def test_a_method_below_the_fewest_labels_saves_none(tables):
+    low, high = np.full((3, 2), 0.5), np.full((3, 2), 0.6)
+    (_, local) = saving_table(read_entries(tables({("random", 6): {0: high}, ("local", 6): {0: low}})), "random").rows
+    assert local[2:4] == ["fewer than 6", "none"]
+
+
+def test_a_table_as_markdown():
+    table = Table("Title", ["a", "b"], [["1", "**2**"]])
+    assert table.markdown() == "## Title\n\n| a | b |\n| --- | --- |\n| 1 | **2** |\n"
+
+
+def test_a_page_holds_all_it_shows_and_is_well_formed(tmp_path):
+    picture = tmp_path / "p.png"
+    picture.write_bytes(b"\x89PNG")
+    text = page("A & B", [Table("T <1>", ["a"], [["**<b>**"]])], {"curve": picture})
+
+    class Stack(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.open = []
+
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta", "img"):
+                self.open.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+    parser = Stack()
+    parser.feed(text)
+    assert parser.open == []
+    assert "<td><b>&lt;b&gt;</b></td>" in text
+    assert re.findall(r'src="([^"]*)"', text) == ["data:image/png;base64,iVBORw=="]

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from semicl_monai.study import Runner, Step, locked
+from semicl_monai.utils import InputError
+
+SLEEP = "import time; time.sleep(0.5)"
+
+
+def chain(name="a", **options):
+    pretrain = Step("pretrain", f"{name}/first", {"method": "local", **options})
+    return [pretrain, Step("train", name, options, pretrain)]
+
+
+def ran(folder):
+    file = folder / "ran.txt"
+    return file.read_text().splitlines() if file.is_file() else []
+
+
+def run(runner, steps):
+    told = []
+    runner.run(steps, lambda step, record: told.append((step.folder, step.stage, record.state)))
+    return told
+
+
+def test_each_step_runs_once_after_the_one_it_needs_and_is_recorded_with_its_cost(runner, tmp_path):
+    first, second = chain()
+    told = run(runner(), [second, first, second])
+    assert told == [("a/first", "pretrain", "done"), ("a", "train", "done")]
+    assert ran(tmp_path) == ["pretrain a/first", "train a"]
+    record = json.loads((tmp_path / "a/steps/train.json").read_text())
+    assert (record["key"], record["state"]) == (second.key, "done")
+    assert record["seconds"] > 0
+    assert record["cpu_seconds"] > 0
+    assert record["peak_mib"] > 1
+    assert "$ python -c" in (tmp_path / "a/logs/train.log").read_text()
+
+
+def test_what_an_earlier_run_has_done_is_not_done_again(runner, tmp_path):
+    run(runner(), chain())
+    assert run(runner(), [*chain(), *chain("b", seed=1)]) == [("b/first", "pretrain", "done"), ("b", "train", "done")]
+    assert len(ran(tmp_path)) == 4
+
+
+def test_a_step_that_another_cell_has_done_is_taken_from_there(runner, tmp_path):
+    run(runner(), chain())
+    again = runner()
+    pretrain = Step("pretrain", "elsewhere", {"method": "local"})
+    assert run(again, [pretrain]) == []
+    assert again.place(pretrain) == tmp_path / "a/first"
+
+
+def test_a_failure_is_recorded_with_its_reason_and_stops_only_what_needs_it(runner, tmp_path):
+    broken = "raise ValueError('no such thing') from KeyError('x')"
+    told = run(runner(local=broken), [*chain(), Step("train", "b", {})])
+    assert sorted(told) == [("a", "train", "failed"), ("a/first", "pretrain", "failed"), ("b", "train", "done")]
+    reasons = [
+        json.loads((tmp_path / name).read_text())["error"]
+        for name in ("a/first/steps/pretrain.json", "a/steps/train.json")
+    ]
+    assert reasons[0].startswith("KeyError: 'x' (exit code 1, see ")
+    assert reasons[1].startswith("pretrain before it has failed: KeyError")
+
+
+def test_an_input_error_is_the_reason(runner, tmp_path):
+    run(runner(local="import sys; print('error: no folder x.'); print('bye'); sys.exit(1)"), chain())
+    assert json.loads((tmp_path / "a/first/steps/pretrain.json").read_text())["error"].startswith("no folder x. (exit")
+
+
+def test_a_failure_is_tried_again_when_asked_for_alone(runner):
+    run(runner(local="1 / 0"), chain())
+    assert run(runner(), chain()) == []
+    assert run(runner(retry_failed=True), chain()) == [("a/first", "pretrain", "done"), ("a", "train", "done")]
+
+
+def test_a_step_that_was_stopped_from_outside_is_run_again(runner):
+    stop = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    assert [state for *_, state in run(runner(local=stop), chain())] == ["stopped", "stopped"]
+    assert [state for *_, state in run(runner(), chain())] == ["done", "done"]
+
+
+def test_a_step_that_was_killed_for_memory_has_failed(runner):
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert run(runner(local=kill), chain())[0] == ("a/first", "pretrain", "failed")
+
+
+def test_workers_run_steps_side_by_side(runner):
+    steps = [Step("train", f"s{number}", {"number": number}) for number in range(4)]
+    start = time.perf_counter()
+    run(runner(workers=4, train=SLEEP), steps)
+    assert time.perf_counter() - start < 4 * 0.5
+
+
+def test_each_worker_has_its_share_of_the_processors_or_a_device_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    shared = Runner(tmp_path, tmp_path, 2).slots
+    assert [shared.get()["OMP_NUM_THREADS"] for _ in range(2)] == ["4", "4"]
+    devices = Runner(tmp_path, tmp_path, 4, ("3", "5")).slots
+    assert [devices.get()["CUDA_VISIBLE_DEVICES"] for _ in range(4)] == ["3", "5", "3", "5"]
+
+
+def test_threads_that_the_user_has_set_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert Runner(tmp_path, tmp_path, 2).slots.get()["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_folder_with_a_step_of_other_options_is_refused_before_anything_runs(runner, tmp_path):
+    run(runner(), chain())
+    with pytest.raises(InputError, match="a/first holds pretrain with other options than those of this study"):
+        run(runner(), [*chain("b"), *chain(epochs=9)])
+    assert len(ran(tmp_path)) == 2
+
+
+def test_a_command_is_given_the_weights_before_it_and_goes_on_from_its_checkpoint(tmp_path, bundle_configs):
+    runner = Runner(bundle_configs, tmp_path, 1)
+    first, second = chain()
+    last = Step("evaluate", "a", {"num_overlays": 0}, second)
+    words = runner.words(last, tmp_path / "a")
+    assert words[1:5] == ["-m", "monai.bundle", "run", "evaluate"]
+    assert f"--weights={tmp_path}/a/models/model.pt" in words
+    assert f"--pretrained={tmp_path}/a/first/models/model_pretrained.pt" in runner.words(second, tmp_path / "a")
+    assert "--pretrained=none" in runner.words(Step("train", "b", {}), tmp_path / "b")
+    assert not any("pretrained" in word or "resume" in word for word in runner.words(first, tmp_path / "a/first"))
+    checkpoint = tmp_path / "a/models/checkpoints/train/checkpoint_3.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    assert "--resume=True" in runner.words(second, tmp_path / "a")
+    assert json.loads((tmp_path / "a/configs/evaluate.json").read_text())["num_overlays"] == 0
+
+
+@pytest.fixture
+def bundle_configs(tmp_path):
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    for stage in ("pretrain", "train", "evaluate"):
+        (folder / f"{stage}.json").write_text('{"num_overlays": 4}')
+    return folder
+
+
+def test_a_folder_is_run_by_one_study_at_a_time_and_by_its_steps(tmp_path):
+    with locked(tmp_path):
+        step = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+        with pytest.raises(InputError, match="another run is at work in"), locked(tmp_path):
+            pass
+    try:
+        with pytest.raises(InputError, match="another run is at work in"), locked(tmp_path):
+            pass
+    finally:
+        step.kill()
+        step.wait()
+    with locked(tmp_path):
+        pass

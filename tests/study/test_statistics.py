@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+
+from semicl_monai.study import holm, interval_of, labels_needed, mean_of, p_values, read_entries
+
+
+def values_of(table):
+    """``{split: [values]}`` as a study keeps them."""
+    return {(split, f"case {n}"): value for split, column in table.items() for n, value in enumerate(column)}
+
+
+def test_the_mean_is_over_all_cases_of_all_splits_that_have_a_value():
+    assert mean_of(values_of({"0": [0.1, 0.4, math.nan], "1": [0.7]})) == pytest.approx((0.1 + 0.4 + 0.7) / 3)
+
+
+def test_the_interval_is_that_of_a_bootstrap_over_splits_and_over_their_cases_in_plain_loops():
+    table = {"0": [0.5, 0.6, 0.7], "1": [0.8, 0.9, 0.85], "2": [0.2, 0.3, 0.4]}
+    draw = random.Random(1)
+    means = []
+    for _ in range(20000):
+        splits = [draw.choice(list(table.values())) for _ in table]
+        cases = [draw.choice(split) for split in splits for _ in split]
+        means.append(sum(cases) / len(cases))
+    means.sort()
+    low, high = interval_of(values_of(table))
+    assert low == pytest.approx(means[500], abs=0.01)
+    assert high == pytest.approx(means[19500], abs=0.01)
+    # over the cases alone it would be about half as wide
+    assert high - low > 0.35
+
+
+def test_with_one_split_the_interval_is_that_over_its_cases():
+    rng = np.random.default_rng(0)
+    column = rng.normal(0.8, 0.05, 400)
+    low, high = interval_of(values_of({"0": column}))
+    half = 1.96 * column.std() / math.sqrt(len(column))
+    assert (low, high) == pytest.approx((column.mean() - half, column.mean() + half), abs=3e-4)
+
+
+def test_cases_without_a_value_do_not_count():
+    assert interval_of(values_of({"0": [0.5, 0.5, math.nan]})) == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_rejects_exactly_what_his_procedure_rejects(seed):
+    rng = random.Random(seed)
+    values = [rng.random() ** 3 for _ in range(6)]
+    corrected = holm(values)
+    for alpha in (0.01, 0.05, 0.2, 0.5):
+        rejected = set()
+        for rank, index in enumerate(sorted(range(6), key=values.__getitem__)):
+            if values[index] > alpha / (6 - rank):
+                break
+            rejected.add(index)
+        assert {index for index in range(6) if corrected[index] <= alpha} == rejected
+
+
+def test_no_rival_needs_no_correction():
+    assert holm([]) == []
+
+
+def test_the_test_is_wilcoxons_signed_rank_on_the_pairs(tables):
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random((8, 2)), rng.random((8, 2))
+    best, rival = read_entries(tables({("a", 6): {0: ours}, ("b", 6): {0: theirs}}))
+    differences = (ours - theirs).mean(1)
+    ranks = np.abs(differences).argsort().argsort() + 1
+    observed = min(ranks[differences > 0].sum(), ranks[differences < 0].sum())
+    # exact: of all 2 ** 8 signs, how many have a rank sum as small
+    sums = [
+        sum(r for r, keep in zip(ranks, signs, strict=True) if keep) for signs in itertools.product((0, 1), repeat=8)
+    ]
+    exact = min(1, 2 * sum(total <= observed for total in sums) / 2**8)
+    assert p_values(best, [rival]) == pytest.approx([exact])
+
+
+def test_equal_results_are_not_different(tables):
+    same = np.full((5, 2), 0.5)
+    best, rival = read_entries(tables({("a", 6): {0: same}, ("b", 6): {0: same}}))
+    assert p_values(best, [rival]) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("dice", "wanted"),
+    [(0.6, 6), (0.65, 9), (0.7, 12), (0.75, 66), (0.8, 120), (0.81, math.inf), (0.5, math.nan)],
+)
+def test_the_labels_that_a_network_from_scratch_needs_are_interpolated(tables, dice, wanted):
+    scores = {("random", count): {0: np.full((3, 2), value)} for count, value in ((6, 0.6), (12, 0.7), (120, 0.8))}
+    assert labels_needed(dice, read_entries(tables(scores))) == pytest.approx(wanted, nan_ok=True)
+
+
+def test_where_more_labels_made_it_worse_the_fewer_count(tables):
+    scores = {("random", count): {0: np.full((3, 2), value)} for count, value in ((6, 0.75), (12, 0.5), (24, 1.0))}
+    assert labels_needed(0.75, read_entries(tables(scores))) == pytest.approx(6)
+    assert labels_needed(0.875, read_entries(tables(scores))) == pytest.approx(18)
