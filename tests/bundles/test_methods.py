@@ -66,7 +66,7 @@ def test_pretraining_goes_on_from_weights_that_have_had_its_first_objective(run_
     (trainer,) = built.parser.get_parsed_content("trainers")
     start, network = _weights(first), built.parser.get_parsed_content("network")
     is_classifier = layout_of(network).is_classifier
-    assert all(torch.equal(start[k], v.cpu()) for k, v in network.state_dict().items() if not is_classifier(k))
+    assert all(torch.equal(start[k], v.cpu()) for k, v in network.named_parameters() if not is_classifier(k))
     assert built.parser.get_parsed_content("train::objective") == "local"
     built.run()
     record = json.loads((tmp_path / "then/models/model_pretrained.json").read_text())
