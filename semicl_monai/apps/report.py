@@ -15,6 +15,14 @@ from semicl_monai.study import (
 )
 from semicl_monai.utils import InputError
 
+TITLE = "Label efficiency"
+NOTES = (
+    "Intervals: 95 %, of a bootstrap over splits and over the volumes of each. p: paired Wilcoxon signed-rank test of the "
+    "best method (bold; it was chosen on the same volumes) against each other that has run on all splits, over volumes, "
+    "corrected by Holm within the table; volumes of one split share a network, which the test does not know. Minutes: of "
+    "all steps of a run, also those that were shared, beside whatever else ran."
+)
+
 
 def report(study_dir: str, output_dir: str | None = None, scratch: str = "random") -> None:
     """Write what a study has found, from its ``cases.csv`` and ``cells.csv``.
@@ -34,27 +42,36 @@ def report(study_dir: str, output_dir: str | None = None, scratch: str = "random
     """
     folder = Path(study_dir).expanduser()
     entries = read_entries(folder)
+    if scratch not in (methods := list(dict.fromkeys(entry.method for entry in entries))):
+        print(
+            f"No labels saved are counted: {scratch} is none of {', '.join(methods)}; --scratch names another method."
+        )
     tables = [*score_tables(entries), saving_table(entries, scratch)]
     output = Path(output_dir).expanduser() if output_dir else folder / "report"
+    text = "\n".join(table.markdown() for table in tables)
     try:
         output.mkdir(parents=True, exist_ok=True)
         curves = output / "label_efficiency.png"
         save_label_efficiency(entries, scratch, curves)
         rows = score_rows(entries)
         write_table(output / "scores.csv", list(rows[0]), rows)
-        text = "\n".join(table.markdown() for table in tables)
-        (output / "report.md").write_text(f"# Label efficiency\n\n![Dice against labels]({curves.name})\n\n{text}")
+        _write(output / "report.md", f"# {TITLE}\n\n![Dice against labels]({curves.name})\n\n{text}\n{NOTES}\n")
         pictures = {"Dice against labels": curves, **_embeddings(folder)}
-        (output / "report.html").write_text(page("Label efficiency", tables, pictures))
+        _write(output / "report.html", page(TITLE, tables, pictures, NOTES))
     except OSError as error:
         raise InputError(f"the report cannot be written to {output}: {error.strerror}.") from error
-    print(f"{text}\nAs one page: {output / 'report.html'}")
+    print(f"{text}\n{NOTES}\n\nAs one page: {output / 'report.html'}")
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
 
 
 def _embeddings(folder: Path) -> dict[str, Path]:
     """The embedding spaces of one run of each pre-training."""
     found: dict[str, Path] = {}
     for file in sorted(folder.glob("**/eval/pretrain/embedding_*.png")):
-        parts = file.relative_to(folder).parts
-        found.setdefault(f"{' '.join(parts[:-3])}".partition(" split")[0], file)
-    return {f"Embeddings: {name}": file for name, file in found.items()}
+        *run, _, _, _ = file.relative_to(folder).parts
+        name = " ".join(part for part in (*run, file.stem) if not part.startswith("split_"))
+        found.setdefault(name, file)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,20 @@ from typing import Any
 import torch
 
 from semicl_monai.apps.demo import BUNDLE
-from semicl_monai.study import STAGES, Progress, Runner, locked, make_cells, read_variants, write_results
-from semicl_monai.utils import InputError, one_of
+from semicl_monai.study import (
+    STAGES,
+    Cell,
+    Progress,
+    Runner,
+    locked,
+    make_cells,
+    read_variants,
+    refuse_other_configs,
+    refuse_own,
+    refuse_unknown_options,
+    write_results,
+)
+from semicl_monai.utils import InputError, is_true, one_of
 
 
 def study(
@@ -33,7 +46,7 @@ def study(
     logs, configs, split, weights and the table of cases. What two cells have in common is run once: the global
     pre-training of a split serves all methods that begin with it, at every amount of labels. Run again after a stop,
     the study goes on where it was. A step that fails is recorded with its error, and the others go on. ``cases.csv``
-    and ``cells.csv`` in ``output_dir`` hold what is done so far, for ``report``.
+    and ``cells.csv`` in ``output_dir`` hold what is done so far of the grid, for ``report``.
 
     Args:
         dataset_dir: folder of the data set.
@@ -50,27 +63,43 @@ def study(
         options: options of all stages, such as ``--device cpu``.
 
     Raises:
-        InputError: When there is no bundle, a method or a setting is unknown, ``output_dir`` holds other runs, or
-            another run is at work there.
+        InputError: When there is no bundle, a method, a setting or an option is unknown, ``output_dir`` holds runs of
+            other configs or options, or another run is at work there.
     """
     configs = _find_bundle(bundle)
     output, data = (Path(path).expanduser().absolute() for path in (output_dir, dataset_dir))
     variants, stages = read_variants(_listed(methods), settings)
+    refuse_own(options, "a study")
     every = {"dataset_dir": str(data), **options}
     chosen_by = {"validation": one_of(validation, ("none", "best"), "validation")}
     common = {
         stage: {**every, **(chosen_by if stage != "evaluate" else {}), **stages.get(stage, {})} for stage in STAGES
     }
     cells = make_cells(variants, _listed(fractions), _listed(split_seeds), common)
+    refuse_unknown_options(cells, configs)
     devices = _devices(options.get("device"))
     with locked(output):
-        runner = Runner(configs, output, int(workers or max(1, len(devices))), devices, retry_failed)
+        refuse_other_configs(output, configs)
+        count = _positive(workers or max(1, len(devices)))
+        runner = Runner(configs, output, count, devices, is_true(retry_failed, "retry_failed"))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the steps end with the study, however it is stopped
+        runner.run([cell.last for cell in cells], Progress(output, cells, runner))
         write_results(output, cells, runner)
-        runner.run([step for cell in cells for step in cell.last.chain()], Progress(output, cells, runner))
-    failed = sum(runner.records[cell.last.key].state != "done" for cell in cells)
-    if failed:
-        print(f"{failed} of {len(cells)} cells have failed, see cells.csv; to try them again: --retry_failed true")
+    _tell_the_end(cells, runner, output)
+
+
+def _tell_the_end(cells: Sequence[Cell], runner: Runner, output: Path) -> None:
+    for state, advice in {"failed": "--retry_failed true tries them again", "stopped": "run this again"}.items():
+        count = sum(runner.records[cell.last.key].state == state for cell in cells)
+        if count:
+            print(f"{count} of {len(cells)} cells have {state}, see cells.csv; {advice}.")
     print(f"All cases and what each cell has cost: {output / 'cases.csv'}, {output / 'cells.csv'}")
+
+
+def _positive(workers: Any) -> int:
+    if not isinstance(workers, int) or workers < 1:
+        raise InputError(f"workers must be a whole number from 1, got {workers!r}.")
+    return workers
 
 
 def _find_bundle(bundle: str | None) -> Path:

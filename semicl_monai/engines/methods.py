@@ -128,14 +128,13 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
     return method
 
 
-def fine_tuning(method: str, datalist: SegmentationDatalist | None = None, default: str = "supervised") -> str:
+def fine_tuning(method: str, datalist: SegmentationDatalist | None = None) -> str:
     """Return how ``method`` is fine-tuned: ``"supervised"``, or by a method of that name, such as ``"mean_teacher"``.
 
     Args:
         method: the method.
         datalist: where the unlabelled volumes would be found, when the method was not asked for but is that of the
             weights: without any, as in MONAI Label, which has no data list, fine-tuning is supervised.
-        default: how weights that were pre-trained, or none, are fine-tuned when no method was asked for.
 
     Raises:
         InputError: When the method is unknown.
@@ -145,10 +144,7 @@ def fine_tuning(method: str, datalist: SegmentationDatalist | None = None, defau
         'supervised'
     """
     how = METHODS[method].fine_tuning
-    if datalist is None:
-        return how
-    how = default if how == "supervised" else how
-    if how not in SEMI_SUPERVISED or datalist.has_unlabelled():
+    if datalist is None or how not in SEMI_SUPERVISED or datalist.has_unlabelled():
         return how
     logger.warning(f"There is no unlabelled volume for {how}: fine-tuning is supervised.")
     return "supervised"

@@ -26,7 +26,7 @@ class Entry:
         method: its name in the study.
         fraction: labelled fraction, or number, as it was asked for.
         volumes: labelled volumes, the mean over the splits.
-        minutes: of all its steps, the mean over the splits.
+        minutes: of all its steps, the mean over the splits of which it is known; else nan.
         cpu_minutes: of the processors, likewise.
         splits: how many it has been run on.
         values: by metric and class (and ``"mean"``, of the classes of a case): the value of each split and case.
@@ -52,28 +52,40 @@ class Entry:
 
 
 def read_entries(folder: str | Path) -> list[Entry]:
-    """Read ``cases.csv`` and ``cells.csv`` of a study, in the order of its methods and by amount of labels.
+    """Read ``cases.csv`` and ``cells.csv`` of a study, by amount of labels and in the order of its methods.
 
     Raises:
-        InputError: When a table is not there, holds nothing, or has a value that is no number.
+        InputError: When a table is not there, holds no case of a cell that is done, or cannot be read.
     """
     folder = Path(folder)
-    rows: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    for row in read_table(folder / "cases.csv"):
-        rows[row["method"], row["labelled_fraction"]].append(row)
-    if not rows:
-        raise InputError(f"{folder / 'cases.csv'} holds no case: no cell of the study is done.")
-    cells = [cell for cell in read_table(folder / "cells.csv") if cell["state"] == "done"]
-    entries = [_entry(*about, own, [cell for cell in cells if _about(cell) == about]) for about, own in rows.items()]
+    cases, cells = (read_table(folder / name) for name in ("cases.csv", "cells.csv"))
+    try:
+        entries = _entries(cases, [cell for cell in cells if cell["state"] == "done"])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"the tables of {folder} are not those of a study: {error!r}.") from error
+    if not entries:
+        raise InputError(f"{folder / 'cases.csv'} holds no case of a cell that is done.")
+    return entries
+
+
+def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[Entry]:
+    rows: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
+    for row in cases:
+        rows[_about(row)].append(row)
+    done: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for cell in cells:
+        if _about(cell) in rows:
+            done[cell["method"], cell["labelled_fraction"]].append(cell)
+    entries = [_entry(*about, own, [row for cell in own for row in rows[_about(cell)]]) for about, own in done.items()]
     names = list(dict.fromkeys(entry.method for entry in entries))
     return sorted(entries, key=lambda entry: (entry.volumes, names.index(entry.method)))
 
 
-def _about(row: Mapping[str, str]) -> tuple[str, str]:
-    return row["method"], row["labelled_fraction"]
+def _about(row: Mapping[str, str]) -> tuple[str, ...]:
+    return row["method"], row["labelled_fraction"], row["split_seed"]
 
 
-def _entry(method: str, fraction: str, rows: Iterable[Mapping[str, str]], cells: list[dict[str, str]]) -> Entry:
+def _entry(method: str, fraction: str, cells: list[dict[str, str]], rows: Iterable[Mapping[str, str]]) -> Entry:
     values: dict[str, dict[str, dict]] = {metric: defaultdict(dict) for metric in METRICS}
     for row in rows:
         for metric in METRICS:
@@ -81,9 +93,14 @@ def _entry(method: str, fraction: str, rows: Iterable[Mapping[str, str]], cells:
     for of_metric in values.values():
         of_metric[ALL_CLASSES] = _mean_of_classes(list(of_metric.values()))
     volumes, seconds, cpu = (
-        mean(float(cell[column]) for cell in cells) for column in ("labelled_volumes", "seconds", "cpu_seconds")
+        [float(cell[column]) for cell in cells if cell[column]]
+        for column in ("labelled_volumes", "seconds", "cpu_seconds")
     )
-    return Entry(method, fraction, volumes, seconds / 60, cpu / 60, len(cells), values)
+    return Entry(method, fraction, mean(volumes), _minutes(seconds), _minutes(cpu), len(cells), values)
+
+
+def _minutes(seconds: list[float]) -> float:
+    return mean(seconds) / 60 if seconds else float("nan")
 
 
 def _mean_of_classes(of_classes: list[dict[tuple[str, str], float]]) -> dict[tuple[str, str], float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.data.sections import read_json
+from semicl_monai.data.split import parse_labelled_fraction
 from semicl_monai.engines import METHODS, objectives
 from semicl_monai.engines.methods import IMAGES
 from semicl_monai.samplers import SAMPLERS
@@ -19,6 +21,10 @@ from semicl_monai.utils import InputError
 
 STAGES = ("pretrain", "train", "evaluate")
 OF_A_METHOD = ("method", "sampler", *STAGES)
+SET_BY_STUDY = (
+    *("method", "labelled_fraction", "split_seed", "pretrained", "weights"),
+    *("output_dir", "ckpt_dir", "log_dir", "resume"),
+)
 
 
 @dataclass(frozen=True)
@@ -91,17 +97,31 @@ def read_variants(names: Sequence[str], settings: str | Path | None = None) -> t
     Args:
         names: methods, such as ``random``, ``local/block``, or of ``settings``.
         settings: a JSON file ``{"stages": {"train": {option: value}}, "methods": {name: {"method": ...,
-            "sampler": ..., "pretrain": {option: value}, "train": ..., "evaluate": ...}}}``, all of it optional.
+            "sampler": ..., "pretrain": {option: value}, "train": ..., "evaluate": ...}}}``. A name that is a method, or
+            a method and its sampler, need not say so again. An option that is null is not given.
 
     Raises:
-        InputError: When a name is neither a method nor in ``settings``, a sampler is unknown, or ``settings`` holds
-            anything else.
+        InputError: When a name is neither a method nor in ``settings``, cannot name a folder, or ``settings`` holds
+            anything else, or an option that the study gives itself.
     """
     content = read_json(Path(settings), "settings") if settings else {}
     _refuse_others(content, ("stages", "methods"), f"{settings}")
     stages, own = content.get("stages", {}), content.get("methods", {})
     _refuse_others(stages, STAGES, f"{settings}: stages")
-    return [_variant(name, own.get(name), settings) for name in dict.fromkeys(names)], stages
+    for stage, options in stages.items():
+        refuse_own(options, f"{settings}: {stage}", stage)
+    return [_variant(name, own.get(name, {}), settings) for name in dict.fromkeys(names)], stages
+
+
+def refuse_own(options: Mapping[str, Any], where: str, stage: str | None = None) -> None:
+    """Refuse options that a study gives to each step itself.
+
+    Raises:
+        InputError: When one is among ``options``.
+    """
+    for name in options:
+        if name in SET_BY_STUDY and (name, stage) != ("method", "train"):
+            raise InputError(f"{where} may not have {name}, which the study gives to each run itself.")
 
 
 def _refuse_others(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -110,20 +130,24 @@ def _refuse_others(content: Mapping[str, Any], known: Sequence[str], where: str)
             raise InputError(f"{where} may have {', '.join(known)}, got '{name}'.")
 
 
-def _variant(name: str, settings: Mapping[str, Any] | None, file: str | Path | None) -> Variant:
-    if settings is None:
-        settings = dict(zip(("method", "sampler"), name.split("/", 1), strict=False))
+def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) -> Variant:
+    if not re.fullmatch(r"[\w+-][\w+. /-]*", name):
+        raise InputError(f"the name of a method has letters, digits, spaces and any of _+-./, got '{name}'.")
     _refuse_others(settings, OF_A_METHOD, f"{file}: method {name}")
-    method, sampler = settings.get("method", "random"), settings.get("sampler")
+    method, _, sampler = name.partition("/")
+    method, sampler = settings.get("method", method), settings.get("sampler", sampler) or None
+    objectives(method)
     if sampler is not None:
         SAMPLERS[sampler]
-    objectives(method)
-    return Variant(name, method, sampler, {stage: settings[stage] for stage in STAGES if stage in settings})
+    options = {stage: settings[stage] for stage in STAGES if stage in settings}
+    for stage, own in options.items():
+        refuse_own(own, f"{file}: method {name}: {stage}", stage)
+    return Variant(name, method, sampler, options)
 
 
 def make_cells(
     variants: Sequence[Variant],
-    fractions: Sequence[float | int],
+    fractions: Sequence[float | int | str],
     split_seeds: Sequence[int],
     common: Mapping[str, Mapping[str, Any]],
 ) -> list[Cell]:
@@ -134,17 +158,33 @@ def make_cells(
         fractions: fractions, or numbers, of labelled volumes.
         split_seeds: of the splits.
         common: options that all steps of a stage have, by stage.
+
+    Raises:
+        InputError: When an amount of labels is none, or two methods would share a folder.
     """
-    cells = product(split_seeds, fractions, variants)
-    return [
-        Cell(variant.name, fraction, seed, _steps(variant, fraction, seed, common)) for seed, fraction, variant in cells
+    amounts = {repr(amount): amount for amount in map(parse_labelled_fraction, fractions)}.values()
+    cells = [
+        Cell(variant.name, amount, seed, _steps(variant, amount, seed, common))
+        for seed, amount, variant in product(dict.fromkeys(split_seeds), amounts, variants)
     ]
+    _refuse_shared_folders(cells)
+    return cells
+
+
+def _refuse_shared_folders(cells: Sequence[Cell]) -> None:
+    owners: dict[str, str] = {}
+    for cell in cells:
+        other = owners.setdefault(cell.folder.casefold(), cell.variant)
+        if other != cell.variant:
+            raise InputError(
+                f"methods '{other}' and '{cell.variant}' would share the folder {cell.folder}: rename one."
+            )
 
 
 def _steps(variant: Variant, fraction: float | int, seed: int, common: Mapping[str, Mapping[str, Any]]) -> Step:
     """The last of the steps of a cell, from which the others follow."""
     split, amount = {"split_seed": seed}, {"labelled_fraction": fraction}
-    folder = f"{variant.name.replace('/', '_').replace(' ', '_')}/{fraction}/split_{seed}"
+    folder = f"{re.sub('[ /]', '_', variant.name)}/{fraction}/split_{seed}"
     step = None
     for method in _prefixes(variant.method):
         # what sees no label is the same at any amount of labels, and for all methods that begin with it

@@ -28,10 +28,13 @@ class Progress:
         self.steps = {step.key: step for cell in cells for step in cell.last.chain()}
 
     def __call__(self, step: Step, record: Record) -> None:
-        finished = sum(key in self.runner.records for key in self.steps)
-        what = f"{step.folder}, {step.stage}: {self._outcome(step, record)} in {_time(record.seconds)}"
-        left = f"; about {_time(self.seconds_left())} left" if finished < len(self.steps) else ""
-        print(f"[{finished}/{len(self.steps)}] {what}{left}", flush=True)
+        finished, left = sum(key in self.runner.records for key in self.steps), self.seconds_left()
+        took = "" if record.seconds is None else f" in {_time(record.seconds)}"
+        rest = f"; about {_time(left)} left" if left else ""
+        print(
+            f"[{finished}/{len(self.steps)}] {step.folder}, {step.stage}: {self._outcome(step, record)}{took}{rest}",
+            flush=True,
+        )
         if step.stage == "evaluate" or record.state != "done":
             write_results(self.output_dir, self.cells, self.runner)
 
@@ -48,7 +51,7 @@ class Progress:
         seconds: dict[object, list[float]] = defaultdict(list)
         for key, step in self.steps.items():
             record = self.runner.records.get(key)
-            if record is not None and record.state == "done":
+            if record is not None and record.state == "done" and record.seconds is not None:
                 for kind in _kinds(step):
                     seconds[kind].append(record.seconds)
         left = [step for key, step in self.steps.items() if key not in self.runner.records]

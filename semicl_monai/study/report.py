@@ -13,6 +13,7 @@ from semicl_monai.handlers.case_metrics import METRICS
 from semicl_monai.study.entries import ALL_CLASSES, Entry
 from semicl_monai.study.statistics import interval_of, labels_needed, mean_of, p_values
 
+MEAN_DICE = "Dice mean (95 % interval)"
 STYLE = "body{font-family:sans-serif;max-width:70em;margin:auto}td,th{padding:.2em .6em}img{max-width:100%}"
 
 
@@ -43,31 +44,30 @@ class Table:
 def score_tables(entries: Sequence[Entry]) -> list[Table]:
     """Return a table for each amount of labels: Dice of each class and of their mean, HD95, and whether it is the best.
 
-    The highest mean Dice is in bold; ``p`` is that of its difference from each other, see
-    :func:`semicl_monai.study.statistics.p_values`.
+    The highest mean Dice of the methods that have run on all splits is in bold; ``p`` is that of its difference from
+    each other of them, see :func:`semicl_monai.study.p_values`.
     """
     fractions = dict.fromkeys(entry.fraction for entry in entries)
     return [_score_table([entry for entry in entries if entry.fraction == fraction]) for fraction in fractions]
 
 
 def _score_table(entries: Sequence[Entry]) -> Table:
-    best = max(entries, key=lambda entry: mean_of(entry.dice))
-    rivals = [entry for entry in entries if entry is not best]
+    most = max(len(entry.dice) for entry in entries)
+    whole = [entry for entry in entries if len(entry.dice) == most]
+    best = max(whole, key=lambda entry: mean_of(entry.dice))
+    rivals = [entry for entry in whole if entry is not best]
     p = dict(zip([entry.method for entry in rivals], p_values(best, rivals), strict=True))
-    columns = ["method", *(f"Dice {name}" for name in best.classes), "Dice mean (95 % interval)", "HD95, mm", "p"]
-    rows = [_scores(entry, p.get(entry.method)) for entry in entries]
-    splits = f"{best.splits} split{'s' if best.splits > 1 else ''}"
-    return Table(f"{best.fraction}: {best.volumes:g} labelled volumes, {splits}", columns, rows)
+    columns = ["method", "splits", *(f"Dice {name}" for name in best.classes), MEAN_DICE, "HD95, mm", "p"]
+    rows = [_scores(entry, p.get(entry.method), entry is best) for entry in entries]
+    return Table(f"{best.fraction}: {best.volumes:g} labelled volumes", columns, rows)
 
 
-def _scores(entry: Entry, p: float | None) -> list[str]:
+def _scores(entry: Entry, p: float | None, best: bool) -> list[str]:
     low, high = interval_of(entry.dice)
-    texts = [f"{mean_of(entry.values['dice'][name]):.3f}" for name in entry.classes]
+    texts = [entry.method, f"{entry.splits}", *(f"{mean_of(entry.values['dice'][name]):.3f}" for name in entry.classes)]
     texts.append(f"{mean_of(entry.dice):.3f} ({low:.3f} to {high:.3f})")
     texts.append(f"{mean_of(entry.values['hd95'][ALL_CLASSES]):.2f}")
-    if p is None:
-        return [*(f"**{text}**" for text in (entry.method, *texts)), ""]
-    return [entry.method, *texts, f"{p:.2g}"]
+    return [*(f"**{text}**" if best else text for text in texts), "" if p is None else f"{p:.2g}"]
 
 
 def saving_table(entries: Sequence[Entry], scratch: str) -> Table:
@@ -78,46 +78,52 @@ def saving_table(entries: Sequence[Entry], scratch: str) -> Table:
 
 
 def _saving(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
-    cost = [f"{entry.minutes:.1f}", f"{entry.cpu_minutes:.1f}"]
+    cost = ["" if math.isnan(minutes) else f"{minutes:.1f}" for minutes in (entry.minutes, entry.cpu_minutes)]
+    return [entry.method, f"{entry.volumes:g}", *_labels(entry, scratch), *cost]
+
+
+def _labels(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
+    """How many labels the network from scratch needs, and how many are saved."""
     if not scratch:
-        return [entry.method, f"{entry.volumes:g}", "", "", *cost]
-    least, most = min(other.volumes for other in scratch), max(other.volumes for other in scratch)
+        return ["", ""]
     needed = labels_needed(mean_of(entry.dice), scratch)
-    if math.isnan(needed):
-        counts = [f"fewer than {least:g}", "none"]
-    elif math.isinf(needed):
-        counts = [f"more than {most:g}", f"more than {most - entry.volumes:g}"]
-    else:
-        counts = [f"{needed:.1f}", f"{needed - entry.volumes:.1f}"]
-    return [entry.method, f"{entry.volumes:g}", *counts, *cost]
+    if math.isfinite(needed):
+        return [f"{needed:.1f}", f"{needed - entry.volumes:.1f}"]
+    if math.isinf(needed):
+        most = max(other.volumes for other in scratch)
+        return [f"more than {most:g}", f"more than {most - entry.volumes:g}"]
+    least = min(other.volumes for other in scratch)
+    return [f"fewer than {least:g}", "none" if entry.volumes >= least else f"fewer than {least - entry.volumes:g}"]
 
 
 def score_rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
     """Return every mean with its interval, a row for each method, amount of labels, class and metric."""
-    return [
-        {
-            "method": entry.method,
-            "labelled_fraction": entry.fraction,
-            "labelled_volumes": f"{entry.volumes:g}",
-            "splits": entry.splits,
-            "class": name,
-            "metric": metric,
-            "mean": f"{mean_of(values):.4f}",
-            "low": f"{interval_of(values)[0]:.4f}",
-            "high": f"{interval_of(values)[1]:.4f}",
-        }
-        for entry in entries
-        for metric in METRICS
-        for name, values in entry.values[metric].items()
-    ]
+    return [_score_row(entry, metric, name) for entry in entries for metric in METRICS for name in entry.values[metric]]
 
 
-def page(title: str, tables: Sequence[Table], pictures: Mapping[str, Path]) -> str:
-    """Return one HTML page that holds the tables and the pictures themselves."""
+def _score_row(entry: Entry, metric: str, name: str) -> dict[str, object]:
+    values = entry.values[metric][name]
+    low, high = interval_of(values)
+    return {
+        "method": entry.method,
+        "labelled_fraction": entry.fraction,
+        "labelled_volumes": f"{entry.volumes:g}",
+        "splits": entry.splits,
+        "class": name,
+        "metric": metric,
+        "mean": f"{mean_of(values):.4f}",
+        "low": f"{low:.4f}",
+        "high": f"{high:.4f}",
+    }
+
+
+def page(title: str, tables: Sequence[Table], pictures: Mapping[str, Path], notes: str) -> str:
+    """Return one HTML page that holds the tables, notes on them, and the pictures themselves."""
     head = (
         f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     )
-    parts = [table.html() for table in tables] + [_picture(name, file) for name, file in pictures.items()]
+    parts = [table.html() for table in tables] + [f"<p>{escape(notes)}</p>"]
+    parts += [_picture(name, file) for name, file in pictures.items()]
     return "\n".join([head, f"<h1>{escape(title)}</h1>", *parts, "</html>", ""])
 
 

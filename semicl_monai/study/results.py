@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "pea
 
 
 def write_results(output_dir: Path, cells: Iterable[Cell], runner: Runner) -> None:
-    """Write ``cases.csv`` (a line a case and class of each cell that is done) and ``cells.csv`` (what each has cost).
+    """Write ``cells.csv``, what became of each cell, and ``cases.csv``, a line a case and class of those that are done.
 
     The cost of a cell is that of all its steps, those it shares with others too: what it would take to run it alone.
+    Where one of them was resumed it is not known.
     """
     reached = [cell for cell in cells if cell.last.key in runner.records]
     done = [cell for cell in reached if runner.records[cell.last.key].state == "done"]
-    write_table(output_dir / "cases.csv", CASES, (row for cell in done for row in _cases(cell, runner)))
     write_table(output_dir / "cells.csv", CELLS, (_cell(cell, runner) for cell in reached))
+    write_table(output_dir / "cases.csv", CASES, (row for cell in done for row in _cases(cell, runner)))
 
 
 def _about(cell: Cell) -> dict[str, Any]:
@@ -43,16 +44,21 @@ def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
 
 def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:
     records = [runner.records[step.key] for step in cell.last.chain()]
-    split = runner.place(cell.last) / "eval" / "evaluate" / "split.json"
-    return {
-        **_about(cell),
-        "labelled_volumes": len(read_json(split, "split")["labelled"]) if split.is_file() else None,
-        "state": records[-1].state,
-        "seconds": round(sum(record.seconds for record in records)),
-        "cpu_seconds": round(sum(record.cpu_seconds for record in records)),
-        "peak_mib": round(max(record.peak_mib for record in records)),
-        "error": records[-1].error,
+    row = {**_about(cell), "state": records[-1].state, "error": records[-1].error}
+    if records[-1].state != "done":
+        return row
+    split = read_json(runner.place(cell.last) / "eval" / "evaluate" / "split.json", "split")
+    cost = {
+        "seconds": _total(sum, [record.seconds for record in records]),
+        "cpu_seconds": _total(sum, [record.cpu_seconds for record in records]),
+        "peak_mib": _total(max, [record.peak_mib for record in records]),
     }
+    return {**row, "labelled_volumes": len(split["labelled"]), **cost}
+
+
+def _total(over: Callable[[Iterable[float]], float], values: Sequence[float | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return round(over(known)) if len(known) == len(values) else None
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -62,7 +68,7 @@ def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
     writer.writeheader()
     writer.writerows(rows)
     draft = file.with_suffix(".draft")
-    draft.write_text(text.getvalue())
+    draft.write_text(text.getvalue(), encoding="utf-8")
     draft.replace(file)
 
 
@@ -74,5 +80,5 @@ def read_table(file: Path) -> list[dict[str, str]]:
     """
     if not file.is_file():
         raise InputError(f"there is no table {file}: wanted the folder of a study.")
-    with open(file, newline="") as lines:
+    with open(file, newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))

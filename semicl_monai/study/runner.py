@@ -21,13 +21,13 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from semicl_monai.study.grid import Step
+from semicl_monai.study.grid import STAGES, Step
 from semicl_monai.utils import InputError, save_json
 
 RUN_IDS = {"pretrain": "pretrain", "train": "run", "evaluate": "evaluate"}
 WEIGHTS = {"pretrain": "model_pretrained.pt", "train": "model.pt"}
 STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "weights"}
-STOPPED = (-signal.SIGINT, -signal.SIGTERM)
+STOPPED = [-getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # glibc gives memory back and fetches it anew in every step, which costs more than the step of a small network
 MALLOC = {
     "MALLOC_TOP_PAD_": "268435456",
@@ -43,17 +43,17 @@ class Record:
     Args:
         key: of the step.
         state: ``"done"``, ``"failed"``, or ``"stopped"`` by a signal from outside, which is not kept.
-        seconds: how long it took, since it was last resumed.
-        cpu_seconds: how long the processors were at work for it.
-        peak_mib: the most memory it has held.
+        seconds: how long it took; ``None`` where it was resumed, and so took longer than was seen.
+        cpu_seconds: how long the processors were at work for it; ``None`` too where the system does not tell.
+        peak_mib: the most memory it has held, likewise.
         error: why it has failed, in a line.
     """
 
     key: str
     state: str
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_mib: float = 0.0
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_mib: float | None = None
     error: str | None = None
 
 
@@ -72,29 +72,35 @@ class Runner:
         self, configs: Path, output_dir: Path, workers: int, devices: tuple[str, ...] = (), retry_failed: bool = False
     ) -> None:
         self.configs, self.output_dir, self.workers = configs, output_dir, workers
-        self.slots: SimpleQueue[dict[str, str]] = SimpleQueue()
+        self.environments: SimpleQueue[dict[str, str]] = SimpleQueue()
         for number in range(workers):
-            self.slots.put(_environment(number, workers, devices))
+            self.environments.put(_environment(number, workers, devices))
+        self.processes: set[subprocess.Popen] = set()
         self.places: dict[str, Path] = {}
         self.records: dict[str, Record] = {}
-        for file in sorted(output_dir.rglob("steps/*.json")):
+        for file in (file for stage in STAGES for file in sorted(output_dir.rglob(f"steps/{stage}.json"))):
             record = Record(**json.loads(file.read_text()))
             if record.state == "done" or not retry_failed:
                 self.records[record.key], self.places[record.key] = record, file.parents[1]
 
-    def run(self, steps: Iterable[Step], done: Callable[[Step, Record], None]) -> None:
-        """Run ``steps``, each after those it needs, and call ``done`` after each; earlier ones are not run again.
+    def run(self, last: Iterable[Step], done: Callable[[Step, Record], None]) -> None:
+        """Run steps and all that they need, and call ``done`` after each; what was run before is not run again.
 
         Raises:
             InputError: When a folder holds another step than the one that belongs there.
         """
-        first = {step.key: step for step in reversed(list(steps))}
-        waiting = [step for step in reversed(first.values()) if step.key not in self.records]
+        steps: dict[str, Step] = {}
+        for step in (step for end in last for step in end.chain()):
+            steps.setdefault(step.key, step)
+        waiting = [step for key, step in steps.items() if key not in self.records]
         self._refuse_other_runs(waiting)
         running: dict[Future[Record], Step] = {}
-        with ThreadPoolExecutor(self.workers) as pool:
+        with ThreadPoolExecutor(self.workers) as pool, self._no_orphans():
             while waiting or running:
-                for step in [step for step in waiting if self._is_ready(step)][: self.workers - len(running)]:
+                ready = [step for step in waiting if step.needs is None or step.needs.key in self.records]
+                for step in ready[
+                    : self.workers - len(running)
+                ]:  # not all of them: a step of the first split goes first
                     waiting.remove(step)
                     running[pool.submit(self._run, step)] = step
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -102,8 +108,15 @@ class Runner:
                     self.records[step.key] = future.result()
                     done(step, self.records[step.key])
 
-    def _is_ready(self, step: Step) -> bool:
-        return step.needs is None or step.needs.key in self.records
+    @contextmanager
+    def _no_orphans(self) -> Iterator[None]:
+        """End the steps that are running when the study ends before them."""
+        try:
+            yield
+        except BaseException:
+            for process in list(self.processes):
+                process.terminate()
+            raise
 
     def place(self, step: Step) -> Path:
         """Return the folder a step has written, or will write, to."""
@@ -112,7 +125,8 @@ class Runner:
     def _refuse_other_runs(self, steps: Iterable[Step]) -> None:
         for step in steps:
             file = self.output_dir / step.folder / "steps" / f"{step.stage}.json"
-            if file.is_file() and json.loads(file.read_text())["key"] != step.key:
+            record = Record(**json.loads(file.read_text())) if file.is_file() else None
+            if record is not None and record.state == "done" and record.key != step.key:
                 raise InputError(
                     f"{file.parents[1]} holds {step.stage} with other options than those of this study: give another "
                     f"output_dir, or another name to the method."
@@ -122,20 +136,28 @@ class Runner:
         folder = self.output_dir / step.folder
         needed = self.records[step.needs.key] if step.needs else None
         if step.needs and needed and needed.state != "done":
-            record = Record(
-                step.key, needed.state, error=f"{step.needs.stage} before it has {needed.state}: {needed.error}"
-            )
+            error = f"{step.needs.stage} before it has {needed.state}: {needed.error}"
+            record = Record(step.key, needed.state, error=error)
         else:
-            environment = self.slots.get()
-            record = self._command(step, folder, environment)
-            self.slots.put(environment)
+            record = self._try(step, folder)
         if record.state != "stopped":
             save_json(vars(record), folder / "steps" / f"{step.stage}.json")
+        if record.state == "done":
+            shutil.rmtree(folder / "models" / "checkpoints" / step.stage, ignore_errors=True)
         self.places[step.key] = folder
         return record
 
+    def _try(self, step: Step, folder: Path) -> Record:
+        environment = self.environments.get()
+        try:
+            return self._command(step, folder, environment)
+        except Exception as error:  # one cell that cannot even be started must not end the others
+            return Record(step.key, "failed", error=f"{type(error).__name__}: {error}")
+        finally:
+            self.environments.put(environment)
+
     def _command(self, step: Step, folder: Path, environment: dict[str, str]) -> Record:
-        words = self.words(step, folder)
+        resumed, words = self._has_checkpoint(step, folder), self.words(step, folder)
         log = folder / "logs" / f"{step.stage}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         start = perf_counter()
@@ -143,13 +165,14 @@ class Runner:
             file.write(f"\n$ {shlex.join(['python', *words[1:]])}\n")
             file.flush()
             process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=environment, close_fds=False)
+            self.processes.add(process)
             code, cpu_seconds, peak_mib = _wait(process)
-        cost = perf_counter() - start, cpu_seconds, peak_mib
-        if code:
-            state = "stopped" if code in STOPPED else "failed"
-            return Record(step.key, state, *cost, error=_reason(log, code))
-        shutil.rmtree(folder / "models" / "checkpoints" / step.stage, ignore_errors=True)
-        return Record(step.key, "done", *cost)
+            self.processes.discard(process)
+        state = "done" if code == 0 else "stopped" if code in STOPPED else "failed"
+        record = Record(step.key, state, peak_mib=peak_mib, error=_reason(log, code) if code else None)
+        if not resumed:
+            record.seconds, record.cpu_seconds = perf_counter() - start, cpu_seconds
+        return record
 
     def words(self, step: Step, folder: Path) -> list[str]:
         """Return the command of a step, and leave the config it comes to in the folder."""
@@ -159,14 +182,19 @@ class Runner:
         return [*words, *(f"--{name}={value}" for name, value in options.items())]
 
     def _options(self, step: Step, folder: Path) -> dict[str, Any]:
-        options = {**step.options, "output_dir": str(folder)}
+        options = {name: value for name, value in step.options.items() if value is not None}
+        options["output_dir"] = str(folder)
         if step.needs:
             options[STARTS_FROM[step.stage]] = str(self.place(step.needs) / "models" / WEIGHTS[step.needs.stage])
         elif step.stage == "train":
             options["pretrained"] = "none"
-        if any((folder / "models" / "checkpoints" / step.stage).rglob("checkpoint_*.pt")):
+        if self._has_checkpoint(step, folder):
             options["resume"] = True
         return options
+
+    @staticmethod
+    def _has_checkpoint(step: Step, folder: Path) -> bool:
+        return any((folder / "models" / "checkpoints" / step.stage).rglob("checkpoint_*.pt"))
 
 
 def _environment(number: int, workers: int, devices: tuple[str, ...]) -> dict[str, str]:
@@ -183,13 +211,14 @@ def _save_config(config: Path, options: Mapping[str, Any], file: Path) -> None:
     save_json(parser.get(), file)
 
 
-def _wait(process: subprocess.Popen) -> tuple[int, float, float]:
-    """Return exit code, seconds of processor time and peak memory in MiB (the last two nan on Windows)."""
+def _wait(process: subprocess.Popen) -> tuple[int, float | None, float | None]:
+    """Return exit code, seconds of processor time and peak memory in MiB (the last two not on Windows)."""
     if not hasattr(os, "wait4"):
-        return process.wait(), float("nan"), float("nan")
+        return process.wait(), None, None
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit
 
 
 def _reason(log: Path, code: int) -> str:
@@ -216,8 +245,6 @@ def locked(output_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(
-                f"another run is at work in {output_dir}: wait for it, or end it and its steps."
-            ) from error
+            raise InputError(f"another run is at work in {output_dir}: wait for it, or end it.") from error
         os.set_inheritable(file.fileno(), True)
         yield

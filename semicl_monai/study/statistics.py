@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,14 +12,15 @@ from semicl_monai.study.entries import Entry, Values
 
 
 def mean_of(values: Values) -> float:
-    """Return the mean over all splits and cases that have a value."""
-    return float(np.nanmean(list(values.values())))
+    """Return the mean over the splits of the mean over the cases of each; what is nan is left out."""
+    return float(np.mean([split.mean() for split in _by_split(values)]))
 
 
 def interval_of(values: Values, resamples: int = 9999, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval of the mean by a hierarchical bootstrap: splits are drawn, then cases within each.
+    """Return the 95 % interval of that mean by a hierarchical bootstrap: splits are drawn, then cases within each.
 
-    With a single split it is that over its cases.
+    Both are drawn with replacement, which makes it rather too wide than too narrow. With a single split it is the
+    interval over its cases.
 
     Args:
         values: of each split and case.
@@ -26,22 +28,31 @@ def interval_of(values: Values, resamples: int = 9999, seed: int = 0) -> tuple[f
         seed: of the draws.
 
     References:
-        Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
+        Saravanan et al., Application of the hierarchical bootstrap to multi-level data in neuroscience, 2020.
+        https://arxiv.org/abs/2007.07797
     """
-    rng = np.random.default_rng(seed)
-    by_split = {split: np.array([v for (s, _), v in values.items() if s == split]) for split, _ in values}
-    # means of each split, every time anew, whether or not the split is drawn
-    cases = [split[np.isfinite(split)] for split in by_split.values()]
-    means = np.stack([rng.choice(split, (resamples, len(cases), len(split))).mean(2) for split in cases], 2)
-    drawn = rng.integers(len(cases), size=(resamples, len(cases), 1))
+    rng, splits = np.random.default_rng(seed), _by_split(values)
+    # a mean of every split for each place that it may be drawn to
+    means = np.stack([rng.choice(split, (resamples, len(splits), len(split))).mean(2) for split in splits], 2)
+    drawn = rng.integers(len(splits), size=(resamples, len(splits), 1))
     low, high = np.percentile(np.take_along_axis(means, drawn, 2).mean((1, 2)), [2.5, 97.5])
     return float(low), float(high)
+
+
+def _by_split(values: Values) -> list[np.ndarray]:
+    splits: dict[str, list[float]] = defaultdict(list)
+    for (split, _), value in values.items():
+        if np.isfinite(value):
+            splits[split].append(value)
+    return [np.array(split) for split in splits.values()] or [np.array([np.nan])]
 
 
 def p_values(best: Entry, rivals: Sequence[Entry]) -> list[float]:
     """Return the p-values of the paired Wilcoxon signed-rank test of ``best`` against each rival, corrected by Holm.
 
-    The test is two-sided; the pairs are the mean Dice, over the classes, of the cases and splits that both have.
+    The test is two-sided. A pair are the mean Dice, over classes and over the splits that test it, of a volume: volumes
+    of more than one split count once. Volumes of one split share a trained network all the same, which the test does
+    not know: it tells of these networks, not of those that other training volumes would give.
 
     References:
         Wilcoxon, Individual Comparisons by Ranking Methods, Biometrics Bulletin 1945. Holm, A Simple Sequentially
@@ -51,9 +62,13 @@ def p_values(best: Entry, rivals: Sequence[Entry]) -> list[float]:
 
 
 def _p_value(ours: Values, theirs: Values) -> float:
-    differences = np.array([ours[key] - theirs[key] for key in ours if key in theirs])
-    differences = differences[np.isfinite(differences)]
-    return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
+    of_volumes: dict[str, list[float]] = defaultdict(list)
+    for (split, case), value in ours.items():
+        difference = value - theirs[split, case]
+        if np.isfinite(difference):
+            of_volumes[case].append(difference)
+    differences = [np.mean(of_volume) for of_volume in of_volumes.values()]
+    return float(wilcoxon(differences).pvalue) if np.any(differences) else 1.0
 
 
 def holm(values: Sequence[float]) -> list[float]:

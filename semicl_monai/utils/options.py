@@ -77,7 +77,7 @@ def check_writable(folders: Sequence[str | Path]) -> None:
 
 
 def save_json(content: Any, path: str | Path) -> None:
-    """Write ``content`` to ``path``; its folder is made.
+    """Write ``content`` to ``path``, whole or not at all; its folder is made.
 
     Raises:
         InputError: When the folder cannot be written to.
@@ -85,7 +85,9 @@ def save_json(content: Any, path: str | Path) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=4, default=str) + "\n")
+        draft = path.with_name(f"{path.name}.draft")
+        draft.write_text(json.dumps(content, indent=4, default=str) + "\n")
+        draft.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give a writable --output_dir.") from error
 

@@ -45,32 +45,6 @@ def test_all_methods_are_fine_tuned_alike_but_those_that_are_a_fine_tuning(metho
     assert fine_tuning(method) == (method if method in FINE_TUNINGS else "supervised")
 
 
-class Volumes:
-    """A data list with, or without, an unlabelled volume."""
-
-    def __init__(self, unlabelled):
-        self.has_unlabelled = lambda: unlabelled
-
-
-@pytest.mark.parametrize(
-    ("method", "unlabelled", "wanted"),
-    [
-        ("random", True, "self_training"),
-        ("global_local", True, "self_training"),
-        ("global_local", False, "supervised"),
-        ("mixup", True, "mixup"),
-        ("tcsm", True, "tcsm"),
-        ("tcsm", False, "supervised"),
-    ],
-)
-def test_what_is_pretrained_is_fine_tuned_by_the_default_if_no_method_was_asked_for(method, unlabelled, wanted):
-    assert fine_tuning(method, Volumes(unlabelled), default="self_training") == wanted
-
-
-def test_a_method_that_was_asked_for_is_fine_tuned_as_it_says():
-    assert fine_tuning("global_local", None, default="self_training") == "supervised"
-
-
 def test_there_are_parts_for_every_objective_and_every_fine_tuning_and_no_others():
     parts, train = (json.loads((CONFIGS / f"{name}.json").read_text()) for name in ("objectives", "train"))
     assert set(parts) == {objective for stages in OBJECTIVES.values() for objective in stages}
