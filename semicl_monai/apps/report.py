@@ -17,10 +17,10 @@ from semicl_monai.utils import InputError
 
 TITLE = "Label efficiency"
 NOTES = (
-    "Intervals: 95 %, of a bootstrap over splits and over the volumes of each. p: paired Wilcoxon signed-rank test of the "
-    "best method (bold; it was chosen on the same volumes) against each other that has run on all splits, over volumes, "
-    "corrected by Holm within the table; volumes of one split share a network, which the test does not know. Minutes: of "
-    "all steps of a run, also those that were shared, beside whatever else ran."
+    "Intervals: 95 %, of a bootstrap over splits and over the volumes of each. p: paired Wilcoxon signed-rank test of "
+    "the best method (in bold; chosen on these volumes) against each other that has run on all splits, over volumes, "
+    "with Holm's correction within the table; volumes of one split share a network, which the test does not know. "
+    "Minutes: of all steps of a run, also those that were shared, beside whatever else ran."
 )
 
 

@@ -42,6 +42,6 @@ def refuse_other_configs(output_dir: Path, configs: Path) -> None:
         save_json(about, file)
     elif (before := read_json(file, "study")) != about:
         raise InputError(
-            f"{output_dir} holds runs of bundle {before.get('bundle')} by other configs than those that {configs.parent} "
-            f"has now: give another output_dir."
+            f"{output_dir} holds runs of bundle {before.get('bundle')} by other configs than those in "
+            f"{configs} now: give another output_dir."
         )

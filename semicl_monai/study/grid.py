@@ -134,8 +134,8 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
     if not re.fullmatch(r"[\w+-][\w+. /-]*", name):
         raise InputError(f"the name of a method has letters, digits, spaces and any of _+-./, got '{name}'.")
     _refuse_others(settings, OF_A_METHOD, f"{file}: method {name}")
-    method, _, sampler = name.partition("/")
-    method, sampler = settings.get("method", method), settings.get("sampler", sampler) or None
+    by_name, _, sampler_by_name = name.partition("/")
+    method, sampler = settings.get("method", by_name), settings.get("sampler", sampler_by_name or None)
     objectives(method)
     if sampler is not None:
         SAMPLERS[sampler]

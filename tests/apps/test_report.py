@@ -35,7 +35,7 @@ def folder(tmp_path):
 def test_it_writes_text_table_curves_and_one_page(folder, capsys):
     report(str(folder))
     text = (folder / "report/report.md").read_text()
-    assert "## 0.05: 6 labelled volumes, 1 split" in text
+    assert "## 0.05: 6 labelled volumes\n" in text
     assert "## Labels saved, and the cost of a run" in capsys.readouterr().out
     assert len(read_table(folder / "report/scores.csv")) == 4 * len(METRICS) * 2
     page = (folder / "report/report.html").read_text()
@@ -49,9 +49,9 @@ def test_the_embeddings_of_one_run_of_each_pretraining_are_in_the_page(folder, c
         (folder / run / "eval/pretrain/embedding_global.png").write_bytes(b"\x89PNG")
     report(str(folder), output_dir=str(folder / "elsewhere"))
     page = (folder / "elsewhere/report.html").read_text()
-    assert page.count("<h2>Embeddings: ") == 2
-    assert "<h2>Embeddings: pretrained simclr</h2>" in page
-    assert "<h2>Embeddings: local_block 0.05</h2>" in page
+    assert page.count("<h2>pretrained simclr embedding_global</h2>") == 1
+    assert page.count("<h2>local_block 0.05 local embedding_global</h2>") == 1
+    assert page.count("<img ") == 3
 
 
 def test_the_two_tables_are_all_it_needs(folder, tmp_path_factory):
@@ -61,6 +61,11 @@ def test_the_two_tables_are_all_it_needs(folder, tmp_path_factory):
     report(str(folder))
     report(str(bare))
     assert (bare / "report/report.md").read_text() == (folder / "report/report.md").read_text()
+
+
+def test_it_says_when_there_is_no_network_from_scratch_to_count_labels_by(folder, capsys):
+    report(str(folder), scratch="rnadom")
+    assert "No labels saved are counted: rnadom is none of random, local/block" in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(folder):

@@ -17,7 +17,7 @@ TINY = {"network_def::features": [4, 4, 8, 8, 8, 4], "roi_size": [32, 32], "devi
 
 @pytest.fixture
 def settings(tmp_path):
-    methods = {"broken": {"method": "random", "train": {"no_such_option": 1}}}
+    methods = {"broken": {"method": "random", "train": {"method": "pcl"}}}
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"stages": {"pretrain": FEW, "train": FEW}, "methods": methods}))
     return str(file)
@@ -35,7 +35,7 @@ def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset
     done, failed = read_table(folder / "cells.csv")
     assert (done["method"], done["state"], done["labelled_volumes"]) == ("global_local", "done", "2")
     assert (failed["method"], failed["state"]) == ("broken", "failed")
-    assert "no_such_option" in failed["error"]
+    assert "method pcl wants weights it has pre-trained" in failed["error"]
     cell = folder / "global_local/2/split_3"
     cases = json.loads((cell / "eval/evaluate/split.json").read_text())["test"]
     assert {row["case"] for row in read_table(folder / "cases.csv")} == set(cases)
@@ -49,7 +49,7 @@ def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset
     study(str(dataset_dir), str(folder), **options)
     assert "[" not in capsys.readouterr().out
     report(str(folder), scratch="broken")
-    assert (folder / "report/report.html").read_text().count("<h2>Embeddings: ") == 1
+    assert (folder / "report/report.html").read_text().count("<img ") == 2
 
 
 def test_a_bundle_that_is_not_there_is_refused(tmp_path):
@@ -60,3 +60,24 @@ def test_a_bundle_that_is_not_there_is_refused(tmp_path):
 def test_another_way_to_choose_the_network_is_refused(tmp_path):
     with pytest.raises(InputError, match="validation must be one of none, best, got 'test'"):
         study("data", str(tmp_path), validation="test")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 3}, "stage evaluate of the bundle has no option epochs"),
+        ({"labelled_fraction": 3}, "a study may not have labelled_fraction, which the study gives to each run itself"),
+        ({"workers": 0.5}, "workers must be a whole number from 1, got 0.5"),
+        ({"retry_failed": "maybe"}, "retry_failed must be true or false"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_runs(bundle, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        study("data", str(tmp_path), bundle=str(bundle), methods="random", **options)
+    assert not list(tmp_path.rglob("logs"))
+
+
+def test_a_study_of_other_configs_is_not_gone_on_with(bundle, tmp_path):
+    (tmp_path / "study.json").write_text('{"bundle": "another"}')
+    with pytest.raises(InputError, match="holds runs of bundle another by other configs than those in "):
+        study("data", str(tmp_path), bundle=str(bundle), methods="random")

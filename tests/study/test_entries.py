@@ -34,10 +34,35 @@ def test_a_class_that_a_case_does_not_have_takes_no_part_in_its_mean(tables):
 
 
 def test_a_study_without_a_result_is_refused(tables):
-    with pytest.raises(InputError, match=r"cases\.csv holds no case: no cell of the study is done"):
+    with pytest.raises(InputError, match=r"cases\.csv holds no case of a cell that is done"):
         read_entries(tables({}))
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"there is no table .*cases\.csv: wanted the folder of a study"):
         read_entries(tmp_path)
+
+
+def test_cases_of_a_cell_that_is_not_done_yet_are_left_out(tables):
+    folder = tables({("a", 6): {0: [[0.4, 0.6]], 1: [[0.2, 0.2]]}, ("b", 6): {0: [[0.1, 0.1]]}})
+    lines = (folder / "cells.csv").read_text().splitlines(keepends=True)
+    (folder / "cells.csv").write_text("".join(lines[:2]))  # the first cell alone
+    (entry,) = read_entries(folder)
+    assert (entry.method, entry.splits, list(entry.dice.values())) == ("a", 1, [0.5])
+
+
+def test_a_cost_that_is_not_known_is_left_out(tables):
+    folder = tables({("a", 6): {0: [[0.4, 0.6]], 1: [[0.2, 0.2]]}})
+    text = (folder / "cells.csv").read_text()
+    (folder / "cells.csv").write_text(text.replace("60,90", ",", 1))
+    assert [entry.minutes for entry in read_entries(folder)] == [1.0]
+    (folder / "cells.csv").write_text(text.replace("60,90", ","))
+    assert math.isnan(read_entries(folder)[0].cpu_minutes)
+
+
+@pytest.mark.parametrize("change", [("dice", "dyce"), ("0.4", "much")])
+def test_other_tables_are_refused(tables, change):
+    folder = tables({("a", 6): {0: [[0.4, 0.6]]}})
+    (folder / "cases.csv").write_text((folder / "cases.csv").read_text().replace(*change))
+    with pytest.raises(InputError, match=r"the tables of .* are not those of a study: "):
+        read_entries(folder)

@@ -73,14 +73,14 @@ def test_a_sampler_is_told_to_the_stages_that_contrast_pixels_and_to_fine_tuning
 def test_the_settings_explain_names_and_change_all_steps_of_a_stage(tmp_path):
     own = {"method": "local", "sampler": "full", "pretrain": {"epochs": 3}, "train": {"method": "self_training"}}
     mirrored = {"method": "random", "evaluate": {"mirror_axes": [0]}}
-    content = {"stages": {"train": {"epochs": 7}}, "methods": {"ours, long": own, "mirrored": mirrored}}
-    variants, stages = read_variants(["ours, long", "random", "mirrored"], write(tmp_path / "s.json", content))
+    content = {"stages": {"train": {"epochs": 7}}, "methods": {"ours + long": own, "mirrored": mirrored}}
+    variants, stages = read_variants(["ours + long", "random", "mirrored"], write(tmp_path / "s.json", content))
     assert stages == {"train": {"epochs": 7}}
     ours, plain, tta = make_cells(variants, [6], [0], COMMON)
     pretrain, train, _ = ours.last.chain()
     assert (pretrain.options["epochs"], pretrain.options["sampler"]) == (3, "full")
     assert (train.options["method"], train.options["sampler"]) == ("self_training", "full")
-    assert ours.folder == "ours,_long/6/split_0"
+    assert ours.folder == "ours_+_long/6/split_0"
     assert plain.last.needs.key == tta.last.needs.key  # one training, evaluated twice
     assert plain.last.key != tta.last.key
 
@@ -101,6 +101,15 @@ def test_options_of_its_own_keep_a_pretraining_from_being_shared(tmp_path):
             {"methods": {"a": {"epochs": 3}}},
             r"method a may have method, sampler, pretrain, train, evaluate, got 'epochs'",
         ),
+        ({"methods": {"a": {}}}, "unknown method 'a'"),
+        (
+            {"stages": {"evaluate": {"weights": "x.pt"}}},
+            r"s\.json: evaluate may not have weights, which the study gives",
+        ),
+        (
+            {"methods": {"a": {"method": "local", "pretrain": {"method": "pcl"}}}},
+            "a: pretrain may not have method, which",
+        ),
         ({"methods": {"a": {"method": "locl"}}}, "unknown method 'locl', did you mean 'local'"),
         ({"methods": {"a": {"method": "local", "sampler": "blok"}}}, "unknown sampler 'blok', did you mean 'block'"),
     ],
@@ -110,7 +119,40 @@ def test_what_the_settings_cannot_say_is_refused(tmp_path, content, message):
         read_variants(["a"], write(tmp_path / "s.json", content))
 
 
-@pytest.mark.parametrize(("name", "message"), [("locl", "unknown method 'locl'"), ("local/blok", "unknown sampler")])
+def test_a_name_that_is_a_method_need_not_say_so(tmp_path):
+    content = {"methods": {"local": {"train": {"epochs": 9}}, "local/block": {"train": {"epochs": 9}}}}
+    variants, _ = read_variants(["local", "local/block"], write(tmp_path / "s.json", content))
+    assert [(variant.method, variant.sampler) for variant in variants] == [("local", None), ("local", "block")]
+    assert variants[0].of("train") == {"epochs": 9}
+
+
+def test_two_methods_do_not_share_a_folder(tmp_path):
+    settings = write(tmp_path / "s.json", {"methods": {"local_block": {"method": "local", "sampler": "full"}}})
+    with pytest.raises(
+        InputError, match="'local/block' and 'local_block' would share the folder local_block/2/split_0"
+    ):
+        cells_of("local/block", "local_block", fractions=[2], seeds=[0], settings=settings)
+
+
+def test_equal_amounts_and_splits_are_one_but_one_volume_is_not_all():
+    cells = cells_of("random", fractions=[0.1, "0.10", 1, 1.0], seeds=[0, 0])
+    assert [cell.fraction for cell in cells] == [0.1, 1, 1.0]
+
+
+def test_an_amount_of_labels_that_is_none_is_refused():
+    with pytest.raises(InputError, match=r"labelled_fraction must be a fraction above 0\.0 and up to 1\.0"):
+        cells_of("random", fractions=[1.5])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("locl", "unknown method 'locl'"),
+        ("local/blok", "unknown sampler"),
+        ("../local", "the name of a method has letters"),
+        ("a, b", "the name of a method has letters"),
+    ],
+)
 def test_an_unknown_name_is_refused(name, message):
     with pytest.raises(InputError, match=message):
         read_variants([name])

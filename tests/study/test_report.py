@@ -33,14 +33,17 @@ def recount(folder, **wanted):
 def test_the_numbers_equal_an_independent_recount_of_the_cases(folder):
     entries = read_entries(folder)
     for table, count in zip(score_tables(entries), ("6", "12"), strict=True):
-        assert table.title == f"{count}: {count} labelled volumes, 3 splits"
-        assert table.columns[:4] == ["method", "Dice Front", "Dice Back", "Dice mean (95 % interval)"]
+        assert table.title == f"{count}: {count} labelled volumes"
+        names = ["method", "splits", "Dice Front", "Dice Back", "Dice mean (95 % interval)", "HD95, mm", "p"]
+        assert table.columns == names
         for row in table.rows:
-            name, *numbers = (text.strip("*") for text in row)
+            name, splits, *numbers = (text.strip("*") for text in row)
             about = {"method": name, "labelled_fraction": count}
             found = [float(text.split()[0]) for text in numbers[:3]]
             wanted = [recount(folder, **about, **{"class": c}) for c in ("Front", "Back")] + [recount(folder, **about)]
+            assert splits == "3"
             assert found == pytest.approx(wanted, abs=5e-4)
+            assert float(numbers[3]) == pytest.approx(10 * recount(folder, **about), abs=5e-3)
     for row in score_rows(entries):
         if row["metric"] == "dice" and row["class"] != "mean":
             about = {key: row[key] for key in ("method", "labelled_fraction", "class")}
@@ -55,6 +58,17 @@ def test_the_best_of_an_amount_is_bold_and_the_others_are_tested_against_it(fold
         assert bold[0][-1] == ""
         (rival,) = (row for row in table.rows if row not in bold)
         assert float(rival[-1]) < 1e-6
+
+
+def test_a_method_that_has_not_run_on_all_splits_is_shown_but_not_ranked(tables):
+    rng = np.random.default_rng(0)
+    half, other = (rng.uniform(0.4, 0.6, (9, 2)) for _ in range(2))
+    scores = {("a", 6): {0: half, 1: half}, ("b", 6): {0: other, 1: other}, ("c", 6): {1: half + 0.4}}
+    (table,) = score_tables(read_entries(tables(scores)))
+    assert [(row[0].strip("*"), row[1].strip("*")) for row in table.rows] == [("a", "2"), ("b", "2"), ("c", "1")]
+    (best,) = (row[0] for row in table.rows if row[0].startswith("**"))
+    assert best in ("**a**", "**b**")
+    assert table.rows[2][-1] == ""
 
 
 def test_labels_saved_are_those_that_scratch_needs_less_those_that_were_used(folder):
@@ -82,6 +96,12 @@ def test_a_method_below_the_fewest_labels_saves_none(tables):
     assert local[2:4] == ["fewer than 6", "none"]
 
 
+def test_where_scratch_was_not_tried_with_as_few_labels_no_more_is_said_than_is_known(tables):
+    low, high = np.full((3, 2), 0.5), np.full((3, 2), 0.6)
+    (local, _) = saving_table(read_entries(tables({("random", 120): {0: high}, ("local", 6): {0: low}})), "random").rows
+    assert local[2:4] == ["fewer than 120", "fewer than 114"]
+
+
 def test_a_table_as_markdown():
     table = Table("Title", ["a", "b"], [["1", "**2**"]])
     assert table.markdown() == "## Title\n\n| a | b |\n| --- | --- |\n| 1 | **2** |\n"
@@ -90,7 +110,7 @@ def test_a_table_as_markdown():
 def test_a_page_holds_all_it_shows_and_is_well_formed(tmp_path):
     picture = tmp_path / "p.png"
     picture.write_bytes(b"\x89PNG")
-    text = page("A & B", [Table("T <1>", ["a"], [["**<b>**"]])], {"curve": picture})
+    text = page("A & B", [Table("T <1>", ["a"], [["**<b>**"]])], {"curve": picture}, "so & so")
 
     class Stack(HTMLParser):
         def __init__(self):
@@ -108,4 +128,5 @@ def test_a_page_holds_all_it_shows_and_is_well_formed(tmp_path):
     parser.feed(text)
     assert parser.open == []
     assert "<td><b>&lt;b&gt;</b></td>" in text
+    assert "<p>so &amp; so</p>" in text
     assert re.findall(r'src="([^"]*)"', text) == ["data:image/png;base64,iVBORw=="]

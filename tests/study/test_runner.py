@@ -11,8 +11,6 @@ import pytest
 from semicl_monai.study import Runner, Step, locked
 from semicl_monai.utils import InputError
 
-SLEEP = "import time; time.sleep(0.5)"
-
 
 def chain(name="a", **options):
     pretrain = Step("pretrain", f"{name}/first", {"method": "local", **options})
@@ -91,25 +89,78 @@ def test_a_step_that_was_killed_for_memory_has_failed(runner):
     assert run(runner(local=kill), chain())[0] == ("a/first", "pretrain", "failed")
 
 
-def test_workers_run_steps_side_by_side(runner):
-    steps = [Step("train", f"s{number}", {"number": number}) for number in range(4)]
-    start = time.perf_counter()
-    run(runner(workers=4, train=SLEEP), steps)
-    assert time.perf_counter() - start < 4 * 0.5
+def test_workers_run_steps_side_by_side(runner, tmp_path):
+    wait = f"import pathlib, time; here = pathlib.Path({str(tmp_path)!r})"
+    meet = "while len(list(here.glob('here_*'))) < 3: time.sleep(0.01)"
+    scripts = {f"m{number}": f"{wait}; (here / 'here_{number}').touch()\n{meet}" for number in range(3)}
+    steps = [Step("train", method, {"method": method}) for method in scripts]
+    assert len(run(runner(workers=3, **scripts), steps)) == 3  # each waits for the others
+
+
+def test_no_more_steps_run_at_a_time_than_there_are_workers(runner, tmp_path):
+    busy = f"import pathlib, time; busy = pathlib.Path({str(tmp_path / 'busy')!r})"
+    alone = f"{busy}; busy.touch(exist_ok=False); time.sleep(0.1); busy.unlink()"
+    steps = [Step("train", f"s{number}", {"number": number}) for number in range(3)]
+    assert {state for *_, state in run(runner(train=alone), steps)} == {"done"}
+
+
+def test_the_steps_of_the_first_split_go_first(runner, tmp_path):
+    run(runner(), [chain("a")[-1], chain("b", seed=1)[-1], Step("train", "c", {}, chain("a")[0])])
+    assert ran(tmp_path) == ["pretrain a/first", "train a", "pretrain b/first", "train b"]
+
+
+def test_the_steps_end_with_the_study(runner, tmp_path):
+    def stop(step, record):
+        raise KeyboardInterrupt
+
+    short = runner(workers=2, train="import time; time.sleep(60)")
+    steps, start = [Step("train", "long", {}), Step("evaluate", "short", {})], time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        short.run(steps, stop)
+    assert time.perf_counter() - start < 30
+    assert not (tmp_path / "long/steps/train.json").exists()
+
+
+def test_a_step_that_cannot_be_started_has_failed_and_the_others_go_on(runner, tmp_path, monkeypatch):
+    short = runner()
+    words = short.words
+    monkeypatch.setattr(
+        short, "words", lambda step, folder: ["no such program"] if "a" in step.folder else words(step, folder)
+    )
+    told = run(short, [Step("train", "a", {}), Step("train", "b", {"seed": 1})])
+    assert told == [("a", "train", "failed"), ("b", "train", "done")]
+    assert json.loads((tmp_path / "a/steps/train.json").read_text())["error"].startswith("FileNotFoundError: ")
+
+
+def test_what_was_resumed_has_no_cost_and_its_checkpoints_go_when_it_is_done(runner, tmp_path):
+    checkpoint = tmp_path / "a/models/checkpoints/train/checkpoint_3.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    run(runner(train="1 / 0"), [Step("train", "a", {})])
+    assert checkpoint.exists()
+    run(runner(retry_failed=True), [Step("train", "a", {})])
+    record = json.loads((tmp_path / "a/steps/train.json").read_text())
+    assert (record["state"], record["seconds"], record["cpu_seconds"]) == ("done", None, None)
+    assert not checkpoint.exists()
 
 
 def test_each_worker_has_its_share_of_the_processors_or_a_device_of_its_own(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    shared = Runner(tmp_path, tmp_path, 2).slots
+    shared = Runner(tmp_path, tmp_path, 2).environments
     assert [shared.get()["OMP_NUM_THREADS"] for _ in range(2)] == ["4", "4"]
-    devices = Runner(tmp_path, tmp_path, 4, ("3", "5")).slots
+    devices = Runner(tmp_path, tmp_path, 4, ("3", "5")).environments
     assert [devices.get()["CUDA_VISIBLE_DEVICES"] for _ in range(4)] == ["3", "5", "3", "5"]
 
 
 def test_threads_that_the_user_has_set_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert Runner(tmp_path, tmp_path, 2).slots.get()["OMP_NUM_THREADS"] == "7"
+    assert Runner(tmp_path, tmp_path, 2).environments.get()["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_failure_of_other_options_is_in_nobodys_way(runner):
+    run(runner(local="1 / 0"), chain(epoch=9))
+    assert [state for *_, state in run(runner(), chain(epochs=9))] == ["done", "done"]
 
 
 def test_a_folder_with_a_step_of_other_options_is_refused_before_anything_runs(runner, tmp_path):

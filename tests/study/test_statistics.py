@@ -15,8 +15,11 @@ def values_of(table):
     return {(split, f"case {n}"): value for split, column in table.items() for n, value in enumerate(column)}
 
 
-def test_the_mean_is_over_all_cases_of_all_splits_that_have_a_value():
-    assert mean_of(values_of({"0": [0.1, 0.4, math.nan], "1": [0.7]})) == pytest.approx((0.1 + 0.4 + 0.7) / 3)
+def test_the_mean_is_over_splits_and_over_their_cases_that_have_a_value():
+    assert mean_of(values_of({"0": [0.1, 0.4, math.nan], "1": [0.7], "2": [math.nan]})) == pytest.approx(
+        (0.25 + 0.7) / 2
+    )
+    assert math.isnan(mean_of(values_of({"0": [math.nan]})))
 
 
 def test_the_interval_is_that_of_a_bootstrap_over_splits_and_over_their_cases_in_plain_loops():
@@ -44,7 +47,13 @@ def test_with_one_split_the_interval_is_that_over_its_cases():
 
 
 def test_cases_without_a_value_do_not_count():
-    assert interval_of(values_of({"0": [0.5, 0.5, math.nan]})) == pytest.approx((0.5, 0.5))
+    assert interval_of(values_of({"0": [0.5, 0.5, math.nan], "1": [math.nan]})) == pytest.approx((0.5, 0.5))
+
+
+def test_splits_of_other_sizes_count_alike_in_the_mean_and_in_the_interval():
+    values = values_of({"0": [0.1] * 9, "1": [0.9]})
+    assert mean_of(values) == pytest.approx(0.5)
+    assert interval_of(values) == pytest.approx((0.1, 0.9))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -78,6 +87,15 @@ def test_the_test_is_wilcoxons_signed_rank_on_the_pairs(tables):
     ]
     exact = min(1, 2 * sum(total <= observed for total in sums) / 2**8)
     assert p_values(best, [rival]) == pytest.approx([exact])
+
+
+def test_a_volume_of_several_splits_is_one_pair(tables):
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random((6, 2)), rng.random((6, 2))
+    splits = {"a": {0: ours, 1: ours}, "b": {0: theirs, 1: theirs}}
+    once = read_entries(tables({(method, 6): {0: of_it[0]} for method, of_it in splits.items()}))
+    twice = read_entries(tables({(method, 6): of_it for method, of_it in splits.items()}))
+    assert p_values(twice[0], twice[1:]) == p_values(once[0], once[1:])
 
 
 def test_equal_results_are_not_different(tables):
