@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import torch
 
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.study import (
-    STAGES,
     Cell,
     Progress,
     Runner,
@@ -66,23 +64,19 @@ def study(
         InputError: When there is no bundle, a method, a setting or an option is unknown, ``output_dir`` holds runs of
             other configs or options, or another run is at work there.
     """
-    configs = _find_bundle(bundle)
-    output, data = (Path(path).expanduser().absolute() for path in (output_dir, dataset_dir))
-    variants, stages = read_variants(_listed(methods), settings)
+    configs, output = _find_bundle(bundle), Path(output_dir).expanduser().absolute()
     refuse_own(options, "a study")
-    every = {"dataset_dir": str(data), **options}
+    every = {"dataset_dir": str(Path(dataset_dir).expanduser().absolute()), **options}
     chosen_by = {"validation": one_of(validation, ("none", "best"), "validation")}
-    common = {
-        stage: {**every, **(chosen_by if stage != "evaluate" else {}), **stages.get(stage, {})} for stage in STAGES
-    }
+    variants, stages = read_variants(_listed(methods), settings)
+    common = {"pretrain": every | chosen_by, "train": every | chosen_by, "evaluate": every}
+    common = {stage: {**given, **stages.get(stage, {})} for stage, given in common.items()}
     cells = make_cells(variants, _listed(fractions), _listed(split_seeds), common)
     refuse_unknown_options(cells, configs)
-    devices = _devices(options.get("device"))
+    devices, again = _devices(options.get("device")), is_true(retry_failed, "retry_failed")
     with locked(output):
         refuse_other_configs(output, configs)
-        count = _positive(workers or max(1, len(devices)))
-        runner = Runner(configs, output, count, devices, is_true(retry_failed, "retry_failed"))
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the steps end with the study, however it is stopped
+        runner = Runner(configs, output, _positive(workers or max(1, len(devices))), devices, again)
         runner.run([cell.last for cell in cells], Progress(output, cells, runner))
         write_results(output, cells, runner)
     _tell_the_end(cells, runner, output)

@@ -110,13 +110,16 @@ class Runner:
 
     @contextmanager
     def _no_orphans(self) -> Iterator[None]:
-        """End the steps that are running when the study ends before them."""
+        """End the steps that are running when the study is stopped before them, by SIGTERM too."""
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             yield
         except BaseException:
             for process in list(self.processes):
                 process.terminate()
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def place(self, step: Step) -> Path:
         """Return the folder a step has written, or will write, to."""
@@ -245,6 +248,8 @@ def locked(output_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"another run is at work in {output_dir}: wait for it, or end it.") from error
+            raise InputError(
+                f"another run, or a step of one, is at work in {output_dir}: wait for it, or end it."
+            ) from error
         os.set_inheritable(file.fileno(), True)
         yield

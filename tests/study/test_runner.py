@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -111,7 +112,7 @@ def test_the_steps_of_the_first_split_go_first(runner, tmp_path):
 
 def test_the_steps_end_with_the_study(runner, tmp_path):
     def stop(step, record):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGTERM)
 
     short = runner(workers=2, train="import time; time.sleep(60)")
     steps, start = [Step("train", "long", {}), Step("evaluate", "short", {})], time.perf_counter()
@@ -199,10 +200,10 @@ def bundle_configs(tmp_path):
 def test_a_folder_is_run_by_one_study_at_a_time_and_by_its_steps(tmp_path):
     with locked(tmp_path):
         step = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
-        with pytest.raises(InputError, match="another run is at work in"), locked(tmp_path):
+        with pytest.raises(InputError, match="another run, or a step of one, is at work in"), locked(tmp_path):
             pass
     try:
-        with pytest.raises(InputError, match="another run is at work in"), locked(tmp_path):
+        with pytest.raises(InputError, match="another run, or a step of one, is at work in"), locked(tmp_path):
             pass
     finally:
         step.kill()
