@@ -98,9 +98,8 @@ class Runner:
         with ThreadPoolExecutor(self.workers) as pool, self._no_orphans():
             while waiting or running:
                 ready = [step for step in waiting if step.needs is None or step.needs.key in self.records]
-                for step in ready[
-                    : self.workers - len(running)
-                ]:  # not all of them: a step of the first split goes first
+                free = self.workers - len(running)
+                for step in ready[:free]:  # no more of them: what comes to be ready in an earlier split goes first
                     waiting.remove(step)
                     running[pool.submit(self._run, step)] = step
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
