@@ -87,7 +87,9 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
     if name.endswith("pretrain"):
         config["parts"] = _read("objectives")
         config.update({stage: _stage(stage) for stage in STAGES})
-    config.update({**task, **of_stages.get(name.removeprefix("monailabel_"), {}), **of_stages.get(name, {})})
+    config.update(task)
+    for stage in dict.fromkeys((name.removeprefix("monailabel_"), name)):
+        _merge(config, of_stages.get(stage, {}))
     if name == "monailabel_pretrain":
         config["run"] = config.pop("pretrain")
     return _named_as_monai_does(config) if name == "pretrain" else config

@@ -12,7 +12,7 @@ from monai.engines import Evaluator
 from torch import nn
 
 from semicl_monai.data import case_name
-from semicl_monai.networks import checksum, from_scratch, record_of
+from semicl_monai.networks import checksum, from_scratch, record_of, without_deep_supervision
 from semicl_monai.utils import InputError, save_json
 
 PARTS = ("labelled", "unlabelled", "validation")
@@ -21,7 +21,8 @@ PARTS = ("labelled", "unlabelled", "validation")
 class ModelSaver:
     """Write the network's state dict: the best on validation where there was one, else the last.
 
-    The file is written beside the old one and renamed when it is whole. What was seen is written beside it
+    The file is written beside the old one and renamed when it is whole; heads of deep supervision, which predict in
+    training alone, are left out, since MONAI cannot export a network that has them. What was seen is written beside it
     (``model.json`` for ``model.pt``), so that a later stage can tell whether it holds out a case the weights know: the
     names of the cases that were ``labelled``, ``unlabelled`` or for ``validation``, the ``method``, and the checksum of
     the ``pretrained`` weights.
@@ -80,7 +81,8 @@ class ModelSaver:
     def write(self) -> None:
         """Write the network as it is, and what it has seen."""
         network = getattr(self.network, "module", self.network)
-        DiskSaver(str(self.path.parent), require_empty=False)(network.state_dict(), self.path.name)
+        state = without_deep_supervision(network.state_dict())
+        DiskSaver(str(self.path.parent), require_empty=False)(state, self.path.name)
         save_json(self.record(), self.path.with_suffix(".json"))
 
     def record(self) -> dict[str, Any]:

@@ -1,11 +1,20 @@
 from semicl_monai.utils import Registry
 
+from .channels_last import ChannelsLastInstanceNorm, channels_last
 from .contrastive import ContrastiveNetwork
 from .heads import DenseHead, GlobalHead, JigsawHead, LinearHead
 from .layout import NetworkLayout, layout_of
 from .local_pseudo import LocalPseudo
 from .mean_teacher import MeanTeacher
-from .pretrained import find_pretrained, from_scratch, initial_network, load_network, load_pretrained, read_state_dict
+from .pretrained import (
+    find_pretrained,
+    from_scratch,
+    initial_network,
+    load_network,
+    load_pretrained,
+    read_state_dict,
+    without_deep_supervision,
+)
 from .record import checksum, record_of
 from .self_training import SelfTraining
 
@@ -17,6 +26,7 @@ HEADS.add("dense", "Two 1x1 convolutions: one embedding a pixel.", DenseHead)
 
 __all__ = [
     "HEADS",
+    "ChannelsLastInstanceNorm",
     "ContrastiveNetwork",
     "DenseHead",
     "GlobalHead",
@@ -26,6 +36,7 @@ __all__ = [
     "MeanTeacher",
     "NetworkLayout",
     "SelfTraining",
+    "channels_last",
     "checksum",
     "find_pretrained",
     "from_scratch",
@@ -35,4 +46,5 @@ __all__ = [
     "load_pretrained",
     "read_state_dict",
     "record_of",
+    "without_deep_supervision",
 ]

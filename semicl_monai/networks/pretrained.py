@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from semicl_monai.networks.layout import NetworkLayout, layout_of
 from semicl_monai.utils import InputError, started_by_user
 
 logger = logging.getLogger(__name__)
+
+DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
 
 
 def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkLayout | None = None) -> list[str]:
@@ -84,17 +87,27 @@ def load_network(network: nn.Module, weights: str | Path) -> nn.Module:
 
     Args:
         network: the network; changed in place and returned.
-        weights: file with its state dict, flat or under the key ``"network"`` or ``"model"``.
+        weights: file with its state dict, flat or under the key ``"network"`` or ``"model"``, where heads of deep
+            supervision are passed over.
 
     Raises:
         InputError: When the file is missing, corrupt, holds code, or is of another architecture.
     """
     try:
-        network.load_state_dict(dict(read_state_dict(weights)))
+        network.load_state_dict(without_deep_supervision(read_state_dict(weights)))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise InputError(f"{weights} holds another architecture than {type(network).__name__}: {first}") from error
     return network
+
+
+def without_deep_supervision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the state dict of the same network without deep supervision, whose heads predict in training alone.
+
+    Args:
+        state: of any network; those of a :class:`monai.networks.nets.DynUNet` may have such heads.
+    """
+    return {key: value for key, value in state.items() if not DEEP_SUPERVISION.search(key)}
 
 
 def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:

@@ -20,7 +20,9 @@ from semicl_monai.samplers import SAMPLERS
 from semicl_monai.utils import InputError
 
 STAGES = ("pretrain", "train", "evaluate")
-OF_A_METHOD = ("method", "sampler", *STAGES)
+# "last_pretrain" are options of the last stage of pre-training alone, so that the one before it stays shared
+OPTIONS_OF_A_METHOD = ("pretrain", "last_pretrain", "train", "evaluate")
+OF_A_METHOD = ("method", "sampler", *OPTIONS_OF_A_METHOD)
 SET_BY_STUDY = (
     *("method", "labelled_fraction", "split_seed", "pretrained", "weights"),
     *("output_dir", "ckpt_dir", "log_dir", "resume"),
@@ -35,7 +37,7 @@ class Variant:
         name: a method, a method and its sampler (``local/block``), or any name that the settings explain.
         method: what it pre-trains by; also how it is fine-tuned, unless its options of ``train`` say otherwise.
         sampler: of the pixels that are contrasted, if not the bundle's.
-        options: its own options of each stage.
+        options: its own options of each stage, and of the last of its stages of pre-training (``"last_pretrain"``).
     """
 
     name: str
@@ -97,8 +99,10 @@ def read_variants(names: Sequence[str], settings: str | Path | None = None) -> t
     Args:
         names: methods, such as ``random``, ``local/block``, or of ``settings``.
         settings: a JSON file ``{"stages": {"train": {option: value}}, "methods": {name: {"method": ...,
-            "sampler": ..., "pretrain": {option: value}, "train": ..., "evaluate": ...}}}``. A name that is a method, or
-            a method and its sampler, need not say so again. An option that is null is not given.
+            "sampler": ..., "pretrain": {option: value}, "last_pretrain": ..., "train": ..., "evaluate": ...}}}``. A
+            name that is a method, or a method and its sampler, need not say so again. An option that is null is not
+            given. Options of ``"pretrain"`` are of all stages of pre-training, which then are not shared with other
+            methods; those of ``"last_pretrain"`` of the last one alone.
 
     Raises:
         InputError: When a name is neither a method nor in ``settings``, cannot name a folder, or ``settings`` holds
@@ -139,7 +143,7 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
     objectives(method)
     if sampler is not None:
         SAMPLERS[sampler]
-    options = {stage: settings[stage] for stage in STAGES if stage in settings}
+    options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}
     for stage, own in options.items():
         refuse_own(own, f"{file}: method {name}: {stage}", stage)
     return Variant(name, method, sampler, options)
@@ -186,10 +190,12 @@ def _steps(variant: Variant, fraction: float | int, seed: int, common: Mapping[s
     split, amount = {"split_seed": seed}, {"labelled_fraction": fraction}
     folder = f"{re.sub('[ /]', '_', variant.name)}/{fraction}/split_{seed}"
     step = None
-    for method in _prefixes(variant.method):
+    prefixes = list(_prefixes(variant.method))
+    for method in prefixes:
         # what sees no label is the same at any amount of labels, and for all methods that begin with it
         shared = METHODS[method].sees == IMAGES
         own = {**variant.options.get("pretrain", {})} if shared else {**variant.of("pretrain"), **amount}
+        own.update(variant.options.get("last_pretrain", {}) if method == prefixes[-1] else {})
         where = f"pretrained/{method}/split_{seed}" if shared and not own else f"{folder}/{method}"
         step = Step("pretrain", where, {**common["pretrain"], **split, **own, "method": method}, step)
     own = {"method": variant.method, **variant.of("train"), **amount}

@@ -75,13 +75,27 @@ def test_the_recipe_learns_from_the_unlabelled_volumes_unless_there_are_none(run
 
 
 @pytest.mark.parametrize("deep", [True, False])
-def test_deep_supervision_trains_its_heads_and_can_be_left_out(run_stage, tmp_path, deep):
-    run_stage("pretrain", method="global_local", deep_supervision=deep)
+def test_deep_supervision_trains_heads_that_inference_does_not_have_and_can_be_left_out(run_stage, tmp_path, deep):
+    run_stage("pretrain", method="global_local")
     for method in ("global_local", "self_training", "local_pseudo", "mixup"):
-        run_stage("train", method=method, validation="none", deep_supervision=deep)
-    state = torch.load(tmp_path / "models/model.pt", weights_only=True)
-    assert any(key.startswith("deep_supervision_heads") for key in state) == deep
-    run_stage("evaluate", num_overlays=0, deep_supervision=deep)
+        built = run_stage("train", method=method, validation="none", deep_supervision=deep)
+        network = built.parser.get_parsed_content("kept_network")
+        heads = {key for key in network.state_dict() if "deep_supervision_heads" in key or "super_head" in key}
+        saved = torch.load(tmp_path / "models/model.pt", weights_only=True)
+        assert bool(heads) == deep
+        assert saved.keys() == network.state_dict().keys() - heads
+    run_stage("evaluate", num_overlays=0)
+
+
+def test_the_default_is_deep_supervision(config):
+    assert ConfigParser.load_config_file(config("train"))["deep_supervision"] is True
+
+
+def test_training_goes_on_from_weights_without_the_heads_of_deep_supervision(run_stage, tmp_path):
+    run_stage("train", pretrained="none", validation="none")
+    first = tmp_path / "models/model.pt"
+    run_stage("train", pretrained=str(first), validation="none", output_dir=str(tmp_path / "on"))
+    assert torch.load(tmp_path / "on/models/model.pt", weights_only=True).keys() == torch.load(first).keys()
 
 
 @pytest.mark.parametrize("method", ["global_local", "self_training", "local_pseudo", "tcsm"])

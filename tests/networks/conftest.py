@@ -33,14 +33,14 @@ def build() -> Callable[..., nn.Module]:
 
 
 @pytest.fixture
-def deeply_supervised() -> Callable[[int], nn.Module]:
+def deeply_supervised() -> Callable[..., nn.Module]:
     """A function to a network that gives three levels in training: its logits and those of two earlier maps."""
 
-    def network(spatial_dims: int) -> nn.Module:
+    def network(spatial_dims: int, deep_supervision: bool = True) -> nn.Module:
         options = {"kernel_size": [3] * 4, "strides": [1, 2, 2, 2], "upsample_kernel_size": [2] * 3, "filters": [4] * 4}
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            return DynUNet(spatial_dims, 1, 3, **options, deep_supervision=True, deep_supr_num=2)
+            return DynUNet(spatial_dims, 1, 3, **options, deep_supervision=deep_supervision, deep_supr_num=2)
 
     return network
 

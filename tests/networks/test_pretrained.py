@@ -17,6 +17,7 @@ from semicl_monai.networks import (
     load_network,
     load_pretrained,
     read_state_dict,
+    without_deep_supervision,
 )
 from semicl_monai.utils import InputError
 
@@ -177,6 +178,16 @@ def test_load_network_is_strict_and_says_so_in_one_line(build, tmp_path, change,
     with pytest.raises(InputError, match=rf"model\.pt holds another architecture than BasicUNet: {message}") as raised:
         load_network(build(), path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_network_without_deep_supervision_takes_what_one_with_it_has_learnt(deeply_supervised, tmp_path):
+    trained = deeply_supervised(3).eval()
+    plain = deeply_supervised(3, deep_supervision=False).eval()
+    state = without_deep_supervision(trained.state_dict())
+    assert state.keys() == plain.state_dict().keys() < trained.state_dict().keys()
+    load_network(plain, save(trained.state_dict(), tmp_path / "model.pt"))
+    image = torch.rand(1, 1, 16, 16, 16)
+    assert torch.equal(plain(image), trained(image))
 
 
 def test_load_network_refuses_a_missing_file(build, tmp_path):

@@ -92,6 +92,18 @@ def test_options_of_its_own_keep_a_pretraining_from_being_shared(tmp_path):
     assert longer.last.chain()[0].key != plain.last.chain()[0].key
 
 
+def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
+    own = {"method": "global_local", "sampler": "full", "last_pretrain": {"batch_size": 1}}
+    settings = write(tmp_path / "s.json", {"methods": {"every pixel": own}})
+    every, plain = (
+        cell.last.chain()
+        for cell in cells_of("every pixel", "global_local", fractions=[2], seeds=[0], settings=settings)
+    )
+    assert every[0].key == plain[0].key
+    assert [step.options.get("batch_size") for step in every] == [None, 1, None, None]
+    assert every[1].folder == "every_pixel/2/split_0/global_local"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -99,7 +111,7 @@ def test_options_of_its_own_keep_a_pretraining_from_being_shared(tmp_path):
         ({"stages": {"trian": {}}}, r"s\.json: stages may have pretrain, train, evaluate, got 'trian'"),
         (
             {"methods": {"a": {"epochs": 3}}},
-            r"method a may have method, sampler, pretrain, train, evaluate, got 'epochs'",
+            r"method a may have method, sampler, pretrain, last_pretrain, train, evaluate, got 'epochs'",
         ),
         ({"methods": {"a": {}}}, "unknown method 'a'"),
         (
@@ -109,6 +121,10 @@ def test_options_of_its_own_keep_a_pretraining_from_being_shared(tmp_path):
         (
             {"methods": {"a": {"method": "local", "pretrain": {"method": "pcl"}}}},
             "a: pretrain may not have method, which",
+        ),
+        (
+            {"methods": {"a": {"method": "local", "last_pretrain": {"method": "pcl"}}}},
+            "a: last_pretrain may not have method, which",
         ),
         ({"methods": {"a": {"method": "locl"}}}, "unknown method 'locl', did you mean 'local'"),
         ({"methods": {"a": {"method": "local", "sampler": "blok"}}}, "unknown sampler 'blok', did you mean 'block'"),
