@@ -142,6 +142,21 @@ def test_a_bad_option_is_named_in_one_line(run_stage, stage, options, message):
     assert "\n" not in _cause(caught.value)
 
 
+def test_the_validation_volumes_can_be_evaluated_in_place_of_the_test_volumes(run_stage, tmp_path):
+    run_stage("train", pretrained="none", validation="none")
+    run_stage("evaluate", num_overlays=0, part="validation")
+    rows = list(csv.DictReader((tmp_path / "eval/evaluate/cases.csv").open()))
+    split = json.loads((tmp_path / "eval/evaluate/split.json").read_text())
+    assert {row["case"] for row in rows} == set(split["validation"])
+    assert json.loads((tmp_path / "eval/evaluate/summary.json").read_text())["part"] == "validation"
+
+
+def test_a_part_that_is_not_held_out_is_refused(run_stage, weights):
+    with pytest.raises((RuntimeError, InputError)) as caught:
+        run_stage("evaluate", weights=str(weights), part="labelled")
+    assert "part must be one of test, validation, got 'labelled'" in _cause(caught.value)
+
+
 @pytest.mark.parametrize("name", ["evaluate", "inference"])
 def test_missing_weights_stop_evaluation_and_inference(run_stage, name):
     with pytest.raises((RuntimeError, InputError)) as caught:
