@@ -76,7 +76,8 @@ def _run_bundle(config: str, image: Path, options: dict[str, Any]) -> tuple[floa
 
 def _run_bare(config: str, image: Path, options: dict[str, Any]) -> tuple[float, float]:
     parser = _parse(config, options)
-    device, network = torch.device(parser.get_parsed_content("device")), parser.get_parsed_content("network").eval()
+    device = torch.device(parser.get_parsed_content("device"))
+    network = parser.get_parsed_content("network_def").to(device).eval()
     half = parser.get_parsed_content("use_bfloat16"), parser.get_parsed_content("use_amp")
     window = parser.get_parsed_content("window_inferer")
     volume = LoadImage(ensure_channel_first=True)(image)[None].to(device)
