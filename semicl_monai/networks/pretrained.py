@@ -35,7 +35,7 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
             has another shape.
     """
     layout = layout_of(network) if layout is None else layout
-    weights = read_state_dict(pretrained)
+    weights = without_deep_supervision(read_state_dict(pretrained))
     own = network.state_dict()
     missing = [k for k in own if layout.is_encoder(k) and not _fits(own[k], weights.get(k))]
     if missing:

@@ -190,6 +190,16 @@ def test_a_network_without_deep_supervision_takes_what_one_with_it_has_learnt(de
     assert torch.equal(plain(image), trained(image))
 
 
+def test_the_heads_of_deep_supervision_start_anew_under_both_of_their_names(deeply_supervised, tmp_path):
+    source, target = deeply_supervised(3), deeply_supervised(3)
+    for parameter in source.parameters():
+        torch.nn.init.ones_(parameter)
+    heads = {key: value.clone() for key, value in target.state_dict().items() if "head" in key}
+    load_pretrained(target, save(source.state_dict(), tmp_path / "model.pt"))
+    assert len(heads) == 8
+    assert all(equal(target, heads, heads))
+
+
 def test_load_network_refuses_a_missing_file(build, tmp_path):
     with pytest.raises(InputError, match=r"no weights at .*nowhere\.pt"):
         load_network(build(), tmp_path / "nowhere.pt")
