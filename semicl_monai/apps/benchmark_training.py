@@ -137,7 +137,7 @@ def _bare_seconds(trainer: Trainer, batch: Any, repeats: int = 20) -> float:
 def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Pass images through the network as a training step does; return the mean of its output."""
     if isinstance(model, ContrastiveNetwork):
-        return torch.stack([model.features(image).mean() for image in images]).sum()
+        return torch.stack([features.mean() for features in model.maps(*images)]).sum()
     if isinstance(model, MeanTeacher):
         with torch.no_grad():
             model.teacher(images[1])

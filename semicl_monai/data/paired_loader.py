@@ -14,12 +14,12 @@ from semicl_monai.utils import InputError
 class PairedDataLoader:
     """Give every labelled batch the images of an unlabelled one, under ``unlabelled_image``.
 
-    Where the unlabelled samples have a weakly augmented view, it is ``unlabelled_weak_image``. During a warm-up batches
-    are labelled ones alone.
+    Where the unlabelled samples have several images, such as a weakly augmented one or two views, they come likewise
+    (``unlabelled_weak_image``, ``unlabelled_view1_image``). During a warm-up batches are labelled ones alone.
 
     Args:
         labelled: loader of batches with ``image`` and ``label``.
-        unlabelled: loader of as many batches with ``image``, and ``weak_image`` where there is one.
+        unlabelled: loader of as many batches, whose images are under keys that end with ``image``.
         warm_up_epochs: epochs of the warm-up.
 
     Attributes:
@@ -50,5 +50,5 @@ class PairedDataLoader:
             yield from islice(self.loaders[0], len(self))
             return
         for labelled, unlabelled in zip(*self.loaders, strict=False):
-            images = {f"unlabelled_{key}": unlabelled[key] for key in ("image", "weak_image") if key in unlabelled}
+            images = {f"unlabelled_{key}": image for key, image in unlabelled.items() if key.endswith("image")}
             yield {**labelled, **images}

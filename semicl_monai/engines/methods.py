@@ -75,6 +75,14 @@ _pretrain(
     trains="encoder; then encoder and decoder",
     paper=HU,
 )
+_pretrain(
+    "joint",
+    "joint",
+    does="Both of global_local at once.",
+    sees=BOTH,
+    trains="encoder and decoder",
+    paper=HU,
+)
 _fine_tune("mixup", "Fine-tune on mixed images.", LABELS, "Zhang et al. 2018, arXiv:1710.09412")
 _fine_tune("mean_teacher", "Agree with a teacher.", BOTH, "Tarvainen and Valpola 2017, arXiv:1703.01780")
 _fine_tune("tcsm", "Agree with a teacher under symmetries.", BOTH, "Li et al. 2020, arXiv:1903.00348")

@@ -18,7 +18,9 @@ class TwoViewPrepareBatch(PrepareBatch):
 
     Returns:
         Images ``(2B, C, H, W[, D])``, and the targets of both views ``(2B, ...)``: label maps ``(2B, 1, H, W[, D])``,
-        or ``None`` for batches without labels, when no other target was asked for.
+        or ``None`` for batches without labels, when no other target was asked for. For batches of a
+        :class:`semicl_monai.data.PairedDataLoader` also the other images, ``(2U, C, H, W[, D])``, which are the
+        network's second argument.
     """
 
     def __init__(self, target: Callable[[dict[str, Any]], torch.Tensor] | None = None) -> None:
@@ -30,14 +32,17 @@ class TwoViewPrepareBatch(PrepareBatch):
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[Any, ...]:
         """Stack the views of ``batchdata`` on ``device``."""
 
-        def stack(kind: str) -> torch.Tensor:
-            views = torch.cat([batchdata[f"view1_{kind}"], batchdata[f"view2_{kind}"]])
+        def stack(kind: str, of: str = "") -> torch.Tensor:
+            views = torch.cat([batchdata[f"{of}view1_{kind}"], batchdata[f"{of}view2_{kind}"]])
             return views.to(device=device, non_blocking=non_blocking, **kwargs)
 
         if self.target is not None:
             target = self.target(batchdata)
             return stack("image"), torch.cat([target, target]).to(device=device, non_blocking=non_blocking)
-        return stack("image"), stack("label") if "view1_label" in batchdata else None
+        images, labels = stack("image"), stack("label") if "view1_label" in batchdata else None
+        if "unlabelled_view1_image" not in batchdata:
+            return images, labels
+        return images, labels, (stack("image", of="unlabelled_"),), {}

@@ -3,6 +3,7 @@ from semicl_monai.utils import Registry
 from .consistency import ConsistencyLoss
 from .deep_supervision import StackedDeepSupervisionLoss
 from .global_batch import GlobalBatchLoss
+from .joint_contrast import JointContrastLoss
 from .local_pseudo import LocalPseudoLoss
 from .logsumexp import logsumexp_over_keys
 from .memory_bank import MemoryBank
@@ -26,6 +27,7 @@ __all__ = [
     "LOSSES",
     "ConsistencyLoss",
     "GlobalBatchLoss",
+    "JointContrastLoss",
     "LocalPseudoLoss",
     "MemoryBank",
     "MixupLoss",

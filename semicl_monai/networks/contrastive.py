@@ -32,6 +32,8 @@ class ContrastiveNetwork(nn.Module):
             blocks (the map behind so many of them).
         layout: where the network keeps its parts; looked up by the network's class by default.
         frozen_encoder: whether the encoder stays as it is: no gradient reaches it, and no running statistic moves.
+        global_head: what builds a second head, on the deepest encoder map of further images, for a contrast of both at
+            once; called like ``head``.
 
     Raises:
         InputError: When ``tap`` is unknown or more blocks than the decoder has, or the network has no known layout and
@@ -52,24 +54,44 @@ class ContrastiveNetwork(nn.Module):
         tap: str | int = "decoder",
         layout: NetworkLayout | None = None,
         frozen_encoder: bool = False,
+        global_head: Callable[..., nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.layout = layout_of(network) if layout is None else layout
         self.tap = _module_at(tap, self.layout)
         self.frozen_encoder = frozen_encoder
-        in_channels, spatial_dims = self._feature_shape()
-        self.head = head(in_channels=in_channels, spatial_dims=spatial_dims).to(next(network.parameters()).device)
+        self.head = self._on_map(head, self.tap)
+        self.global_head = None if global_head is None else self._on_map(global_head, self.layout.bottleneck)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the tapped map of ``x`` ``(B, C_in, H, W[, D])``: ``(B, C, H', W'[, D'])``."""
+        return self._map_at(self.tap, x)
+
+    def forward(self, x: torch.Tensor, *others: torch.Tensor) -> Any:
+        """Return what the head makes of the map of ``x`` ``(B, C_in, H, W[, D])``.
+
+        ``others``, images of any size, pass the network too. The head gets their maps after that of ``x``; where there
+        is a global head, it gets their deepest encoder maps instead, and what it makes of them comes second.
+        """
+        tapped, *further = self.maps(x, *others)
+        if self.global_head is None:
+            return self.head(tapped, *further)
+        return (self.head(tapped), self.global_head(*further)) if further else self.head(tapped)
+
+    def maps(self, x: torch.Tensor, *others: torch.Tensor) -> list[torch.Tensor]:
+        """Return the maps that the heads get in a forward pass."""
+        tap = self.tap if self.global_head is None else self.layout.bottleneck
+        return [self.features(x), *(self._map_at(tap, other) for other in others)]
+
+    def _map_at(self, tap: str, x: torch.Tensor) -> torch.Tensor:
         kept: list[torch.Tensor] = []
 
         def keep(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
             kept.append(output)
             raise _TapReached
 
-        hook = self.network.get_submodule(self.tap).register_forward_hook(keep)
+        hook = self.network.get_submodule(tap).register_forward_hook(keep)
         try:
             with self._encoder_as_configured():
                 self.network(x)
@@ -77,14 +99,7 @@ class ContrastiveNetwork(nn.Module):
             return kept[0]
         finally:
             hook.remove()
-        raise InputError(f"the forward pass of {type(self.network).__name__} does not call its module '{self.tap}'.")
-
-    def forward(self, x: torch.Tensor, *others: torch.Tensor) -> Any:
-        """Return what the head makes of the map of ``x`` ``(B, C_in, H, W[, D])``.
-
-        ``others``, images of any size, pass the network too, and the head gets their maps after that of ``x``.
-        """
-        return self.head(self.features(x), *(self.features(other) for other in others))
+        raise InputError(f"the forward pass of {type(self.network).__name__} does not call its module '{tap}'.")
 
     @contextmanager
     def _encoder_as_configured(self) -> Iterator[None]:
@@ -106,14 +121,15 @@ class ContrastiveNetwork(nn.Module):
             for parameter in parameters:
                 parameter.requires_grad_(True)
 
-    def _feature_shape(self) -> tuple[int, int]:
-        """Channels and spatial dimensions of the tapped map, seen by passing one blank image."""
+    def _on_map(self, head: Callable[..., nn.Module], tap: str) -> nn.Module:
+        """Build a head for the channels of a map, seen by passing one blank image."""
         weight = next(p for p in self.network.parameters() if p.ndim > 2)
         spatial_dims = weight.ndim - 2
         # Large enough for seven halvings in 2-D and five in 3-D: instance norm refuses a map of one pixel.
         blank = weight.new_zeros(1, weight.shape[1], *[256 if spatial_dims == 2 else 64] * spatial_dims)
         with eval_mode(self.network):
-            return self.features(blank).shape[1], spatial_dims
+            in_channels = self._map_at(tap, blank).shape[1]
+        return head(in_channels=in_channels, spatial_dims=spatial_dims).to(weight.device)
 
 
 def _module_at(tap: str | int, layout: NetworkLayout) -> str:

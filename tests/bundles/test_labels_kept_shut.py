@@ -26,9 +26,10 @@ def shut(dataset_dir, tmp_path):
     return copy
 
 
-def test_pretraining_without_validation_reads_no_label_but_the_labelled_ones(run_stage, shut):
+@pytest.mark.parametrize("method", ["global_local", "joint"])
+def test_pretraining_without_validation_reads_no_label_but_the_labelled_ones(run_stage, shut, method):
     data = shut("unlabelled", "validation", "test")
-    run_stage("pretrain", method="global_local", validation="none", dataset_dir=data)
+    run_stage("pretrain", method=method, validation="none", dataset_dir=data)
 
 
 def test_pretraining_with_validation_reads_no_unlabelled_or_test_label(run_stage, shut):

@@ -49,7 +49,7 @@ def test_its_pretraining_trains_exactly_what_it_should(run_stage, workflow, tmp_
     before = _initial_state(workflow("pretrain", method=method))
     network = run_stage("pretrain", method=method).parser.get_parsed_content("network")
     after = _weights(tmp_path / "models/model_pretrained.pt")
-    trained = _decoder_and_encoder if method in ("local", "global_local") else _encoder
+    trained = _decoder_and_encoder if method in ("local", "global_local", "joint") else _encoder
     if method == "chaitanya_global_local":
         first = _weights(tmp_path / "models/model_pretrained_first.pt")
         _assert_trained(before, first, _encoder(layout_of(network)))
@@ -81,6 +81,23 @@ def test_without_pretraining_the_initial_network_is_kept_and_has_seen_nothing(ru
     assert all(torch.equal(before[k], v) for k, v in _weights(tmp_path / "models/model_pretrained.pt").items())
     seen = json.loads((tmp_path / "models/model_pretrained.json").read_text())
     assert not any(seen[part] for part in ("labelled", "unlabelled", "validation"))
+
+
+def test_joint_pretraining_contrasts_pixels_of_labelled_and_views_of_all_training_images(workflow):
+    built = workflow("pretrain", method="joint")
+    built.initialize()
+    (trainer,) = built.parser.get_parsed_content("trainers")
+    drawn = []
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: drawn.append(trainer.state.batch))
+    before = [p.detach().clone() for p in built.parser.get_parsed_content("train::model").global_head.parameters()]
+    built.run()
+    built.finalize()
+    loss, datalist = (built.parser.get_parsed_content(name) for name in ("train::loss", "datalist"))
+    assert (loss.local_loss.loss.temperature, loss.global_loss.temperature) == (0.1, 0.5)
+    cases = {record["case"] for record in built.parser.get_parsed_content("train::images_dataset").data}
+    assert cases == {*datalist.split["labelled"], *datalist.split["unlabelled"]}
+    assert all(batch["unlabelled_view2_image"].shape == batch["view2_image"].shape for batch in drawn)
+    assert not any(torch.equal(a, b) for a, b in zip(before, trainer.network.global_head.parameters(), strict=True))
 
 
 def test_simclr_and_global_are_one_method(run_stage, tmp_path):

@@ -165,12 +165,12 @@ def without_names_of_processes(folder):
     return [file.split("events.out")[0] for file in files]
 
 
-@pytest.mark.parametrize("sampler", ["block"])
-def test_pixels_of_other_samplers_are_contrasted_across_the_processes(dataset_dir, tmp_path, sampler):
+@pytest.mark.parametrize(("method", "sampler"), [("local", "block"), ("joint", "stride")])
+def test_other_pretraining_contrasts_across_the_processes_too(dataset_dir, tmp_path, method, sampler):
     weights = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)
-        options = {**TRAINING, "epochs": 1, "method": "local", "sampler": sampler, "output_dir": folder}
+        options = {**TRAINING, "epochs": 1, "method": method, "sampler": sampler, "output_dir": folder}
         run(tmp_path, "pretrain", processes, dataset_dir=dataset_dir, **options)
         weights.append(torch.load(folder / "models/model_pretrained.pt", weights_only=True))
     for key in (key for key in weights[0] if not key.endswith("conv.bias")):

@@ -42,6 +42,17 @@ def test_a_weak_view_of_unlabelled_images_comes_along_and_nothing_else(labelled)
     }
 
 
+def test_both_views_of_other_images_come_along_and_their_labels_do_not():
+    pairs = PairedDataLoader(
+        loader(0, 2, "view1_image", "view2_image", "view1_label"),
+        loader(10, 2, "view1_image", "view2_image", "view1_label", "place"),
+    )
+    (pair,) = as_lists(pairs)
+    others = {key: value for key, value in pair.items() if key.startswith("unlabelled_")}
+    assert others == {"unlabelled_view1_image": [10, 11], "unlabelled_view2_image": [10, 11]}
+    assert pair["view1_label"] == [0, 1]
+
+
 def test_a_weak_view_is_not_taken_for_the_image():
     cases = [{"image": i, "weak_image": 100 + i} for i in range(2)]
     (pair,) = as_lists(PairedDataLoader(loader(0, 2, "image", "label"), DataLoader(Dataset(cases), batch_size=2)))

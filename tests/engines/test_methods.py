@@ -27,6 +27,7 @@ OBJECTIVES = {
     "tcsm": [],
     "self_training": [],
     "local_pseudo": [],
+    "joint": ["joint"],
 }
 FINE_TUNINGS = ("mixup", "mean_teacher", "tcsm", "self_training", "local_pseudo")
 

@@ -31,6 +31,14 @@ def test_an_unlabelled_batch_has_no_target(batch):
     assert labels is None
 
 
+def test_views_of_other_images_are_a_further_argument_of_the_network(batch):
+    others = {f"unlabelled_view{view}_image": torch.full((2, 1, 4, 4), 10.0 + view) for view in (1, 2)}
+    images, labels, (unlabelled,), named = TwoViewPrepareBatch()({**batch, **others}, dtype=torch.float64)
+    torch.testing.assert_close((images, labels), TwoViewPrepareBatch()(batch, dtype=torch.float64))
+    assert unlabelled[:, 0, 0, 0].tolist() == [11, 11, 12, 12]
+    assert (unlabelled.shape, unlabelled.dtype, named) == ((4, 1, 4, 4), torch.float64, {})
+
+
 def test_the_batch_goes_to_the_device_and_the_type_asked_for(batch):
     images, labels = TwoViewPrepareBatch()(batch, device="meta", non_blocking=True, dtype=torch.float64)
     assert {images.device.type, labels.device.type} == {"meta"}

@@ -50,6 +50,21 @@ def test_the_bottleneck_gives_a_gradient_to_exactly_the_encoder(network):
     assert reached == {key for key, _ in network.named_parameters() if layout.is_encoder(key)}
 
 
+def test_a_global_head_gets_the_deepest_map_of_further_images(network):
+    model = ContrastiveNetwork(network, HEADS["decoder"], global_head=HEADS["bottleneck"])
+    x = image(network)
+    pixels, images = model(x, x.flip(0))
+    bottleneck = ContrastiveNetwork(network, lambda **_: model.global_head, tap="bottleneck")
+    torch.testing.assert_close(pixels, model.head(model.features(x)))
+    torch.testing.assert_close(images, bottleneck(x.flip(0)))
+    torch.testing.assert_close(model(x), pixels)
+    images.pow(2).sum().backward()
+    layout = layout_of(network)
+    assert with_gradient(network) <= {key for key, _ in network.named_parameters() if layout.is_encoder(key)}
+    assert with_gradient(model.global_head)
+    assert not with_gradient(model.head)
+
+
 def test_the_decoder_gives_a_gradient_to_all_but_the_classifier(network):
     model = ContrastiveNetwork(network, HEADS["decoder"], tap="decoder")
     model(image(network)).pow(2).sum().backward()
