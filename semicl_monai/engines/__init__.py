@@ -1,6 +1,7 @@
 from .jigsaw import JigsawPrepareBatch
 from .methods import METHODS, Method, fine_tuning, method_of_run, objectives
 from .mixup import MixupPrepareBatch
+from .parameter_groups import parameter_groups
 from .prepare_batch import TwoViewPrepareBatch
 from .pretext import (
     PixelNeighbours,
@@ -36,6 +37,7 @@ __all__ = [
     "jigsaw_retrieval",
     "method_of_run",
     "objectives",
+    "parameter_groups",
     "place_in_volume",
     "rotation_accuracy",
     "view_retrieval",

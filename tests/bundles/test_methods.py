@@ -145,6 +145,16 @@ def test_semi_supervised_training_draws_unlabelled_images(workflow):
     assert all(batch["unlabelled_image"].shape == batch["image"].shape for batch in drawn)
 
 
+@pytest.mark.parametrize("method", [None, "mean_teacher"])
+def test_what_was_pretrained_may_learn_more_slowly(run_stage, tmp_path, method):
+    run_stage("pretrain", method="local")
+    built = run_stage("train", method=method, pretrained_learning_rate=0.0001, validation="none", learning_rate=0.01)
+    groups = built.parser.get_parsed_content("optimizer").param_groups
+    assert [group["initial_lr"] for group in groups] == [0.0001, 0.01]
+    assert groups[1]["params"] == list(built.parser.get_parsed_content("network").final_conv.parameters())
+    assert json.loads((tmp_path / "eval/train/options.json").read_text())["pretrained_learning_rate"] == 0.0001
+
+
 @pytest.mark.parametrize("method", PSEUDO_LABELS)
 def test_the_student_sees_a_stronger_view_of_what_its_teacher_sees(workflow, method):
     built = workflow("train", method=method, pretrained="none", validation="none")

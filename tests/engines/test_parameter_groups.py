@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from monai.networks.nets import BasicUNet, DynUNet
+from torch import nn
+from torch.optim import AdamW
+
+from semicl_monai.engines import parameter_groups
+from semicl_monai.networks import MeanTeacher, layout_of
+from semicl_monai.utils import InputError
+
+ENCODER = {"conv_0", "down_1", "down_2", "down_3", "down_4"}
+DECODER = {"upcat_4", "upcat_3", "upcat_2", "upcat_1"}
+PRETRAINED = {
+    "simclr": ENCODER,
+    "rotation": ENCODER,
+    "pcl": ENCODER,
+    "chaitanya_global": ENCODER,
+    "chaitanya_global_local": ENCODER | (DECODER - {"upcat_1"}),
+    "local": ENCODER | DECODER,
+    "global_local": ENCODER | DECODER,
+    "joint": ENCODER | DECODER,
+}
+
+
+@pytest.fixture
+def unet():
+    return BasicUNet(spatial_dims=2, in_channels=1, out_channels=3, features=(4, 4, 4, 4, 4, 4))
+
+
+def weights_of(folder, method):
+    (folder / "weights.json").write_text(json.dumps({"method": method}))
+    return folder / "weights.pt"
+
+
+def parts(network, group):
+    own = {id(parameter) for parameter in group["params"]}
+    return {name.split(".")[0] for name, parameter in network.named_parameters() if id(parameter) in own}
+
+
+@pytest.mark.parametrize(("method", "wanted"), PRETRAINED.items())
+def test_what_a_method_has_trained_learns_at_the_rate_of_the_pretrained(unet, tmp_path, method, wanted):
+    pretrained, others = parameter_groups(unet, unet, weights_of(tmp_path, method), 0.1, 0.01)
+    assert (pretrained["lr"], parts(unet, pretrained)) == (0.01, wanted)
+    assert (others["lr"], parts(unet, others)) == (0.1, (ENCODER | DECODER | {"final_conv"}) - wanted)
+    assert len(pretrained["params"]) + len(others["params"]) == len(list(unet.parameters()))
+
+
+def test_of_weights_without_a_record_all_but_the_classifier_counts_as_pretrained(unet, tmp_path):
+    pretrained, others = parameter_groups(unet, unet, tmp_path / "foreign.pt", 0.1, 0.01)
+    assert (parts(unet, pretrained), parts(unet, others)) == (ENCODER | DECODER, {"final_conv"})
+
+
+@pytest.mark.parametrize("method", ["random", "mixup", "self_training"])
+def test_a_method_that_does_not_pretrain_has_one_rate(unet, tmp_path, method):
+    (group,) = parameter_groups(unet, unet, weights_of(tmp_path, method), 0.1, 0.01)
+    assert (group["lr"], group["params"]) == (0.1, list(unet.parameters()))
+
+
+@pytest.mark.parametrize("pretrained", [None, "none"])
+def test_from_scratch_there_is_one_rate_and_any_network_will_do(pretrained):
+    network = nn.Linear(2, 2)
+    (group,) = parameter_groups(network, network, pretrained, 0.1, 0.01)
+    assert (group["lr"], group["params"]) == (0.1, list(network.parameters()))
+
+
+def test_equal_rates_are_one_group(unet, tmp_path):
+    assert len(parameter_groups(unet, unet, weights_of(tmp_path, "local"), 0.1, 0.1)) == 1
+
+
+def test_a_teacher_is_not_trained_and_its_student_is(unet, tmp_path):
+    model = MeanTeacher(unet)
+    pretrained, others = parameter_groups(model, unet, weights_of(tmp_path, "simclr"), 0.1, 0.01)
+    assert len(pretrained["params"]) + len(others["params"]) == len(list(unet.parameters()))
+    assert parts(model.student, pretrained) == ENCODER
+
+
+def test_an_optimizer_of_a_network_in_3d_has_the_rate_of_each_parameter(tmp_path):
+    network = DynUNet(3, 1, 3, [3, 3, 3], [1, 2, 2], [2, 2], filters=[4, 4, 4])
+    optimizer = AdamW(parameter_groups(network, network, weights_of(tmp_path, "local"), 0.1, 0.01))
+    layout = layout_of(network)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    wanted = {id(p): 0.1 if layout.is_classifier(name) else 0.01 for name, p in network.named_parameters()}
+    assert rates == wanted
+
+
+def test_a_network_of_no_known_layout_is_refused(tmp_path):
+    network = nn.Linear(2, 2)
+    with pytest.raises(InputError, match="network Linear has no known layout"):
+        parameter_groups(network, network, weights_of(tmp_path, "local"), 0.1, 0.01)
