@@ -128,7 +128,7 @@ def _bare_seconds(trainer: Trainer, batch: Any, repeats: int = 20) -> float:
         model.zero_grad(set_to_none=True)
         start = _now(device)
         with torch.autocast(device.type, enabled=trainer.amp):
-            loss = _pass(model, images)
+            loss = trainer.inferer(inputs, lambda _: _pass(model, images))  # in the step's own precision
         loss.backward()
         seconds.append(_now(device) - start)
     return mean(seconds[3:])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from semicl_monai.apps import benchmark_training as benchmark
 from semicl_monai.apps.benchmark_inference import benchmark_inference
 from semicl_monai.apps.benchmark_loss import benchmark_loss
 from semicl_monai.apps.benchmark_training import benchmark_training
@@ -24,6 +26,21 @@ def test_the_loss_benchmark_agrees_with_the_dense_formula(capsys):
     assert row["value_diff"] == pytest.approx(0, abs=1e-5)
     assert row["grad_diff"] == pytest.approx(0, abs=1e-5)
     assert "times_faster" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_the_bare_network_is_run_in_the_precision_of_the_step(tmp_path, monkeypatch, bfloat16):
+    data = make_synthetic_hippocampus(tmp_path / "data", num_cases=8, num_test=1, spatial_size=(24, 30, 16))
+    autocast = []
+
+    def spy(*arguments):
+        autocast.append(torch.is_autocast_enabled("cpu"))
+        return bare_pass(*arguments)
+
+    bare_pass = benchmark._pass
+    monkeypatch.setattr(benchmark, "_pass", spy)
+    benchmark.benchmark_training(str(data), epochs=1, methods=("random", "joint"), bfloat16=bfloat16, **TINY)
+    assert autocast == [bfloat16] * 46
 
 
 def test_the_training_benchmark_times_every_stage_of_every_kind_of_method(tmp_path, capsys):
