@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
-from monai.engines import Trainer
+from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from torch import nn
 
@@ -118,11 +118,11 @@ def _print(title: str, timer: StepTimer, bare: float) -> None:
         print(f"  {part:14}{1000 * seconds:9.1f} ms {seconds / total:8.1%}", flush=True)
 
 
-def _bare_seconds(trainer: Trainer, batch: Any, repeats: int = 20) -> float:
+def _bare_seconds(trainer: SupervisedTrainer, batch: Any, repeats: int = 20) -> float:
     device = trainer.state.device
     inputs, _, *others = trainer.prepare_batch(batch, device, trainer.non_blocking)
     images = (inputs, *(others[0] if others else ()))
-    model: nn.Module = trainer.network  # type: ignore[attr-defined]
+    model: nn.Module = trainer.network
     seconds = []
     for _ in range(repeats + 3):
         model.zero_grad(set_to_none=True)
