@@ -20,6 +20,8 @@ NOTES = (
     "Intervals: 95 %, of a bootstrap over splits and over the volumes of each. p: paired Wilcoxon signed-rank test of "
     "the best method (in bold; chosen on these volumes) against each other that has run on all splits, over volumes, "
     "with Holm's correction within the table; volumes of one split share a network, which the test does not know. "
+    "Means over different splits do not compare: hollow points are of fewer splits than others, and labels saved are "
+    "counted on the splits that a method shares with the one from scratch. "
     "Minutes: of all steps of a run, also those that were shared, beside whatever else ran."
 )
 

@@ -46,6 +46,15 @@ class Entry:
         return self.values["dice"][ALL_CLASSES]
 
     @property
+    def split_seeds(self) -> set[str]:
+        """The splits it has been run on."""
+        return {split for split, _ in self.dice}
+
+    def dice_on(self, split_seeds: set[str]) -> Values:
+        """Mean Dice of the classes, of each case of some splits."""
+        return {about: value for about, value in self.dice.items() if about[0] in split_seeds}
+
+    @property
     def classes(self) -> list[str]:
         """Names of the classes."""
         return [name for name in self.values["dice"] if name != ALL_CLASSES]

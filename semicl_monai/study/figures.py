@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
@@ -15,6 +16,8 @@ from semicl_monai.study.statistics import interval_of, mean_of
 def save_label_efficiency(entries: Sequence[Entry], scratch: str, file: Path) -> None:
     """Draw mean Dice against labelled volumes, a line a method with its 95 % band, and ``scratch`` with all labels.
 
+    A point is hollow where the method has run on fewer splits than others with as many labels.
+
     Args:
         entries: all of the study.
         scratch: the method that is not pre-trained.
@@ -22,12 +25,9 @@ def save_label_efficiency(entries: Sequence[Entry], scratch: str, file: Path) ->
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
+    splits = {fraction: _most_splits(entries, fraction) for fraction in {entry.fraction for entry in entries}}
     for method in dict.fromkeys(entry.method for entry in entries):
-        own = [entry for entry in entries if entry.method == method]
-        volumes = [entry.volumes for entry in own]
-        (line,) = axes.plot(volumes, [mean_of(entry.dice) for entry in own], marker="o", label=method)
-        low, high = zip(*(interval_of(entry.dice) for entry in own), strict=True)
-        axes.fill_between(volumes, low, high, color=line.get_color(), alpha=0.1)
+        _draw_line(axes, [entry for entry in entries if entry.method == method], splits)
     most = max((entry for entry in entries if entry.method == scratch), key=lambda entry: entry.volumes, default=None)
     if most is not None:
         label = f"{scratch}, {most.volumes:g} labels"
@@ -40,3 +40,17 @@ def save_label_efficiency(entries: Sequence[Entry], scratch: str, file: Path) ->
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(file, dpi=120)
+
+
+def _most_splits(entries: Sequence[Entry], fraction: str) -> int:
+    return max(entry.splits for entry in entries if entry.fraction == fraction)
+
+
+def _draw_line(axes: Axes, entries: Sequence[Entry], splits: Mapping[str, int]) -> None:
+    """Draw a method: its line, its band, and its points, hollow where there are fewer than ``splits``."""
+    volumes, dice = [entry.volumes for entry in entries], [mean_of(entry.dice) for entry in entries]
+    low, high = zip(*(interval_of(entry.dice) for entry in entries), strict=True)
+    (line,) = axes.plot(volumes, dice, label=entries[0].method)
+    axes.fill_between(volumes, low, high, color=line.get_color(), alpha=0.1)
+    faces = [line.get_color() if entry.splits == splits[entry.fraction] else "white" for entry in entries]
+    axes.scatter(volumes, dice, color=faces, edgecolor=line.get_color(), zorder=line.get_zorder() + 1)

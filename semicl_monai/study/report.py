@@ -71,7 +71,10 @@ def _scores(entry: Entry, p: float | None, best: bool) -> list[str]:
 
 
 def saving_table(entries: Sequence[Entry], scratch: str) -> Table:
-    """Return how many labels the network from scratch needs for the Dice of each method, and what a run has cost."""
+    """Return how many labels the network from scratch needs for the Dice of each method, and what a run has cost.
+
+    Both are compared on the splits that the method, and the network with every amount of labels, have run on.
+    """
     base = [entry for entry in entries if entry.method == scratch]
     columns = ["method", "labels", f"labels {scratch} needs for this Dice", "labels saved", "minutes", "CPU minutes"]
     return Table("Labels saved, and the cost of a run", columns, [_saving(entry, base) for entry in entries])
@@ -84,9 +87,11 @@ def _saving(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
 
 def _labels(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
     """How many labels the network from scratch needs, and how many are saved."""
-    if not scratch:
+    shared = entry.split_seeds.intersection(*(other.split_seeds for other in scratch))
+    if not scratch or not shared:
         return ["", ""]
-    needed = labels_needed(mean_of(entry.dice), scratch)
+    curve = {other.volumes: mean_of(other.dice_on(shared)) for other in scratch}
+    needed = labels_needed(mean_of(entry.dice_on(shared)), curve)
     if math.isfinite(needed):
         return [f"{needed:.1f}", f"{needed - entry.volumes:.1f}"]
     if math.isinf(needed):

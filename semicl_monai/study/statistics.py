@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.stats import wilcoxon
@@ -85,14 +85,22 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def labels_needed(dice: float, scratch: Sequence[Entry]) -> float:
+def labels_needed(dice: float, scratch: Mapping[float, float]) -> float:
     """Return how many labelled volumes a network from scratch needs for a mean Dice, interpolated between amounts.
 
     Where more labels have made it worse, the better of the two counts. It is ``nan`` below the fewest labels that were
     tried, and infinite where all of them do not suffice.
+
+    Args:
+        dice: mean Dice to reach.
+        scratch: mean Dice of the network from scratch, by its labelled volumes.
+
+    Example:
+        >>> labels_needed(0.75, {6: 0.5, 12: 1.0})
+        9.0
     """
-    curve = sorted((entry.volumes, mean_of(entry.dice)) for entry in scratch)
-    volumes, reached = np.array([v for v, _ in curve]), np.maximum.accumulate([d for _, d in curve])
+    volumes = np.array(sorted(scratch))
+    reached = np.maximum.accumulate([scratch[number] for number in volumes])
     if dice < reached[0]:
         return float("nan")
     if dice > reached[-1]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from semicl_monai.study import read_entries, save_label_efficiency
@@ -28,7 +30,21 @@ def test_a_line_a_method_with_its_band_and_the_level_of_all_labels(tables, tmp_p
     assert set(names) == {"random", "local", "random, 120 labels"}
     assert list(names["local"].get_xdata()) == [6, 12, 120]
     assert set(names["random, 120 labels"].get_ydata()) == {names["random"].get_ydata()[-1]}
-    assert len(axes.collections) == 2
+    assert len([band for band in axes.collections if isinstance(band, PolyCollection)]) == 2
+
+
+def test_a_point_of_fewer_splits_is_hollow(tables, tmp_path, drawn):
+    dice = np.full((3, 2), 0.5)
+    scores = {("a", 6): {0: dice, 1: dice}, ("b", 6): {1: dice}, ("b", 12): {1: dice}}
+    save_label_efficiency(read_entries(tables(scores)), "random", tmp_path / "a.png")
+    axes = drawn[0].axes[0]
+    points = [found for found in axes.collections if isinstance(found, PathCollection)]
+    colors = [to_rgba(line.get_color()) for line in axes.get_lines()]
+    assert [[tuple(face) for face in found.get_facecolor()] for found in points] == [
+        [colors[0]],
+        [to_rgba("white"), colors[1]],
+    ]
+    assert [tuple(found.get_edgecolor()[0]) for found in points] == colors
 
 
 def test_without_a_network_from_scratch_there_is_no_level(tables, tmp_path, drawn):

@@ -102,6 +102,14 @@ def test_where_scratch_was_not_tried_with_as_few_labels_no_more_is_said_than_is_
     assert local[2:4] == ["fewer than 120", "fewer than 114"]
 
 
+def test_labels_saved_are_counted_on_the_splits_that_all_have_run_on(tables):
+    low, mid, high = (np.full((3, 2), value) for value in (0.5, 0.6, 0.7))
+    scores = {("random", 6): {0: low, 1: high}, ("random", 12): {0: high}, ("a", 6): {0: mid, 1: low}}
+    scores |= {("b", 6): {1: high}}
+    rows = {row[0]: row[2:4] for row in saving_table(read_entries(tables(scores)), "random").rows if row[1] == "6"}
+    assert rows == {"random": ["6.0", "0.0"], "a": ["9.0", "3.0"], "b": ["", ""]}
+
+
 def test_a_table_as_markdown():
     table = Table("Title", ["a", "b"], [["1", "**2**"]])
     assert table.markdown() == "## Title\n\n| a | b |\n| --- | --- |\n| 1 | **2** |\n"

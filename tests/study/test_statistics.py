@@ -108,12 +108,11 @@ def test_equal_results_are_not_different(tables):
     ("dice", "wanted"),
     [(0.6, 6), (0.65, 9), (0.7, 12), (0.75, 66), (0.8, 120), (0.81, math.inf), (0.5, math.nan)],
 )
-def test_the_labels_that_a_network_from_scratch_needs_are_interpolated(tables, dice, wanted):
-    scores = {("random", count): {0: np.full((3, 2), value)} for count, value in ((6, 0.6), (12, 0.7), (120, 0.8))}
-    assert labels_needed(dice, read_entries(tables(scores))) == pytest.approx(wanted, nan_ok=True)
+def test_the_labels_that_a_network_from_scratch_needs_are_interpolated(dice, wanted):
+    assert labels_needed(dice, {12: 0.7, 6: 0.6, 120: 0.8}) == pytest.approx(wanted, nan_ok=True)
 
 
-def test_where_more_labels_made_it_worse_the_fewer_count(tables):
-    scores = {("random", count): {0: np.full((3, 2), value)} for count, value in ((6, 0.75), (12, 0.5), (24, 1.0))}
-    assert labels_needed(0.75, read_entries(tables(scores))) == pytest.approx(6)
-    assert labels_needed(0.875, read_entries(tables(scores))) == pytest.approx(18)
+def test_where_more_labels_made_it_worse_the_fewer_count():
+    scratch = {6: 0.75, 12: 0.5, 24: 1.0}
+    assert labels_needed(0.75, scratch) == pytest.approx(6)
+    assert labels_needed(0.875, scratch) == pytest.approx(18)
