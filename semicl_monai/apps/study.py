@@ -11,6 +11,7 @@ import torch
 
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.study import (
+    STAGES,
     Cell,
     Progress,
     Runner,
@@ -44,7 +45,7 @@ def study(
     logs, configs, split, weights and the table of cases. What two cells have in common is run once: the global
     pre-training of a split serves all methods that begin with it, at every amount of labels. Run again after a stop,
     the study goes on where it was. A step that fails is recorded with its error, and the others go on. ``cases.csv``
-    and ``cells.csv`` in ``output_dir`` hold what is done so far of the grid, for ``report``.
+    and ``cells.csv`` in ``output_dir`` hold what is done so far, of this grid and of earlier ones, for ``report``.
 
     Args:
         dataset_dir: folder of the data set.
@@ -62,13 +63,13 @@ def study(
 
     Raises:
         InputError: When there is no bundle, a method, a setting or an option is unknown, ``output_dir`` holds runs of
-            other configs or options, or another run is at work there.
+            other configs or options or tables of something else, or another run is at work there.
     """
-    configs, output = _find_bundle(bundle), Path(output_dir).expanduser().absolute()
+    configs, output = _find_bundle(bundle), Path(str(output_dir)).expanduser().absolute()
     refuse_own(options, "a study")
-    every = {"dataset_dir": str(Path(dataset_dir).expanduser().absolute()), **options}
+    every = {"dataset_dir": str(Path(str(dataset_dir)).expanduser().absolute()), **options}
     chosen_by = {"validation": one_of(validation, ("none", "best"), "validation")}
-    variants, stages = read_variants(_listed(methods), settings)
+    variants, stages = read_variants([str(name) for name in _listed(methods)], settings)
     common = {"pretrain": every | chosen_by, "train": every | chosen_by, "evaluate": every}
     common = {stage: {**given, **stages.get(stage, {})} for stage, given in common.items()}
     cells = make_cells(variants, _listed(fractions), _listed(split_seeds), common)
@@ -76,7 +77,8 @@ def study(
     devices, again = _devices(options.get("device")), is_true(retry_failed, "retry_failed")
     with locked(output):
         refuse_other_configs(output, configs)
-        runner = Runner(configs, output, _positive(workers or max(1, len(devices))), devices, again)
+        at_a_time = _positive(max(1, len(devices)) if workers is None else workers)
+        runner = Runner(configs, output, at_a_time, devices, again)
         runner.run([cell.last for cell in cells], Progress(output, cells, runner))
         write_results(output, cells, runner)
     _tell_the_end(cells, runner, output)
@@ -91,15 +93,19 @@ def _tell_the_end(cells: Sequence[Cell], runner: Runner, output: Path) -> None:
 
 
 def _positive(workers: Any) -> int:
-    if not isinstance(workers, int) or workers < 1:
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise InputError(f"workers must be a whole number from 1, got {workers!r}.")
     return workers
 
 
 def _find_bundle(bundle: str | None) -> Path:
     configs = Path(bundle or BUNDLE).expanduser().absolute() / "configs"
-    if not (configs / "train.json").is_file():
-        raise InputError(f"no bundle at {configs.parent}: run from a clone of the repository, or give --bundle.")
+    for file in (configs / f"{stage}.json" for stage in STAGES):
+        if not file.is_file():
+            raise InputError(
+                f"no bundle at {configs.parent}, {file.name} is missing: run from a clone of the repository, or give "
+                f"--bundle."
+            )
     return configs
 
 
@@ -111,8 +117,8 @@ def _listed(values: Any) -> list[Any]:
 
 
 def _devices(device: str | None) -> tuple[str, ...]:
-    """The GPUs that workers take turns on; none where the runs are on the processors or on a device that is named."""
-    if device is not None or not torch.cuda.is_available():
+    """The GPUs that workers take turns on; none where the runs are on the processors or on one GPU by its number."""
+    if device not in (None, "cuda") or not torch.cuda.is_available():
         return ()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return tuple(visible.split(",") if visible else map(str, range(torch.cuda.device_count())))

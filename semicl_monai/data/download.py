@@ -47,4 +47,8 @@ def _fetch(task: str, folder: Path) -> None:
     download_url(DecathlonDataset.resource[task], archive, hash_val=md5, hash_type="md5")
     with TemporaryDirectory(dir=folder.parent, prefix=f".{task}-") as draft:
         extractall(archive, draft)
-        os.replace(Path(draft, task), folder)
+        try:
+            os.replace(Path(draft, task), folder)
+        except OSError:
+            if not (folder / "dataset.json").is_file():  # else another process has been faster
+                raise

@@ -52,7 +52,7 @@ def make_split(
     num_training, num_validation, _ = _part_sizes(len(cases), ratio)
     num_labelled = _labelled_count(labelled_fraction, num_training)
     # RandomState and not default_rng: NumPy keeps its numbers the same for ever, and so are the splits
-    order = [str(case) for case in np.random.RandomState(_checked_seed(split_seed)).permutation(sorted(cases))]
+    order = [str(case) for case in np.random.RandomState(checked_seed(split_seed)).permutation(sorted(cases))]
     ends = (0, num_labelled, num_training, num_training + num_validation, len(order))
     return {part: order[start:end] for part, start, end in zip(PARTS, ends[:-1], ends[1:], strict=True)}
 
@@ -107,7 +107,12 @@ def _part_sizes(num_cases: int, ratio: Sequence[int]) -> list[int]:
     return sizes
 
 
-def _checked_seed(split_seed: int) -> int:
+def checked_seed(split_seed: int) -> int:
+    """Return ``split_seed``.
+
+    Raises:
+        InputError: When it is not a whole number from 0 to 2**32 - 1.
+    """
     if isinstance(split_seed, bool) or not isinstance(split_seed, Integral) or not 0 <= split_seed < 2**32:
         raise InputError(f"split_seed must be a whole number from 0 to 2**32 - 1, got {split_seed!r}.")
     return int(split_seed)

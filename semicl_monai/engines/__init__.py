@@ -1,5 +1,5 @@
 from .jigsaw import JigsawPrepareBatch
-from .methods import METHODS, Method, fine_tuning, method_of_run, objectives
+from .methods import METHODS, Method, contrasts_pixels, fine_tuning, method_of_run, objectives
 from .mixup import MixupPrepareBatch
 from .parameter_groups import parameter_groups
 from .prepare_batch import TwoViewPrepareBatch
@@ -32,6 +32,7 @@ __all__ = [
     "TwoViewPrepareBatch",
     "agreement",
     "consistency",
+    "contrasts_pixels",
     "fine_tuning",
     "image_number",
     "jigsaw_retrieval",

@@ -112,6 +112,20 @@ def objectives(method: str, pretrained: str | Path | None = None) -> list[str]:
     return wanted[len(done) :]
 
 
+def contrasts_pixels(method: str) -> bool:
+    """Whether ``method`` contrasts pixels that a sampler takes, in pre-training or in fine-tuning.
+
+    Raises:
+        InputError: When the method is unknown.
+
+    Example:
+        >>> contrasts_pixels("joint"), contrasts_pixels("simclr")
+        (True, False)
+    """
+    found = METHODS[method]
+    return found.fine_tuning == "local_pseudo" or not {"local", "joint"}.isdisjoint(found.objectives)
+
+
 def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
     """Return the method a fine-tuning run belongs to: the one asked for, or the one its weights were pre-trained by.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from semicl_monai.data.sections import read_json
 from semicl_monai.study.grid import STAGES, Cell
+from semicl_monai.study.results import TABLES
 from semicl_monai.utils import InputError, save_json
 
 
@@ -33,12 +34,16 @@ def refuse_other_configs(output_dir: Path, configs: Path) -> None:
     """Note in ``study.json`` which configs a study is made with; refuse to go on with others.
 
     Raises:
-        InputError: When the folder holds a study of another bundle, or of one whose configs have changed since.
+        InputError: When the folder holds a study of another bundle, or of one whose configs have changed since, or
+            tables that no study has written.
     """
     digest = {stage: hashlib.sha256((configs / f"{stage}.json").read_bytes()).hexdigest() for stage in STAGES}
     about = {"bundle": configs.parent.name, "sha256": digest}
     file = output_dir / "study.json"
     if not file.is_file():
+        for table in (output_dir / name for name in TABLES):
+            if table.exists():
+                raise InputError(f"{table} was not written by a study in this folder: give another output_dir.")
         save_json(about, file)
     elif (before := read_json(file, "study")) != about:
         raise InputError(

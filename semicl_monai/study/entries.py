@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -60,6 +60,11 @@ class Entry:
         return [name for name in self.values["dice"] if name != ALL_CLASSES]
 
 
+def shared_splits(entries: Sequence[Entry]) -> set[str]:
+    """Return the splits that all of the entries have run on, on which alone their means compare."""
+    return set.intersection(*(entry.split_seeds for entry in entries))
+
+
 def read_entries(folder: str | Path) -> list[Entry]:
     """Read ``cases.csv`` and ``cells.csv`` of a study, by amount of labels and in the order of its methods.
 
@@ -70,7 +75,7 @@ def read_entries(folder: str | Path) -> list[Entry]:
     cases, cells = (read_table(folder / name) for name in ("cases.csv", "cells.csv"))
     try:
         entries = _entries(cases, [cell for cell in cells if cell["state"] == "done"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the tables of {folder} are not those of a study: {error!r}.") from error
     if not entries:
         raise InputError(f"{folder / 'cases.csv'} holds no case of a cell that is done.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib import cycler, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
@@ -25,6 +26,7 @@ def save_label_efficiency(entries: Sequence[Entry], scratch: str, file: Path) ->
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(cycler(linestyle=["-", "--", ":"]) * rcParams["axes.prop_cycle"])
     splits = {fraction: _most_splits(entries, fraction) for fraction in {entry.fraction for entry in entries}}
     for method in dict.fromkeys(entry.method for entry in entries):
         _draw_line(axes, [entry for entry in entries if entry.method == method], splits)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.data.sections import read_json
-from semicl_monai.data.split import parse_labelled_fraction
-from semicl_monai.engines import METHODS, objectives
+from semicl_monai.data.split import checked_seed, parse_labelled_fraction
+from semicl_monai.engines import METHODS, contrasts_pixels, objectives
 from semicl_monai.engines.methods import IMAGES
 from semicl_monai.samplers import SAMPLERS
 from semicl_monai.utils import InputError
@@ -25,7 +25,7 @@ OPTIONS_OF_A_METHOD = ("pretrain", "last_pretrain", "train", "evaluate")
 OF_A_METHOD = ("method", "sampler", *OPTIONS_OF_A_METHOD)
 SET_BY_STUDY = (
     *("method", "labelled_fraction", "split_seed", "pretrained", "weights"),
-    *("output_dir", "ckpt_dir", "log_dir", "resume"),
+    *("split_file", "output_dir", "ckpt_dir", "log_dir", "resume"),
 )
 
 
@@ -105,14 +105,16 @@ def read_variants(names: Sequence[str], settings: str | Path | None = None) -> t
             methods; those of ``"last_pretrain"`` of the last one alone.
 
     Raises:
-        InputError: When a name is neither a method nor in ``settings``, cannot name a folder, or ``settings`` holds
-            anything else, or an option that the study gives itself.
+        InputError: When a name is neither a method nor in ``settings``, cannot name a folder, or has a sampler that
+            samples nothing, or ``settings`` holds anything else, or an option that the study gives itself.
     """
     content = read_json(Path(settings), "settings") if settings else {}
     _refuse_others(content, ("stages", "methods"), f"{settings}")
     stages, own = content.get("stages", {}), content.get("methods", {})
     _refuse_others(stages, STAGES, f"{settings}: stages")
+    _refuse_no_table(own, f"{settings}: methods")
     for stage, options in stages.items():
+        _refuse_no_table(options, f"{settings}: {stage}")
         refuse_own(options, f"{settings}: {stage}", stage)
     return [_variant(name, own.get(name, {}), settings) for name in dict.fromkeys(names)], stages
 
@@ -129,24 +131,45 @@ def refuse_own(options: Mapping[str, Any], where: str, stage: str | None = None)
 
 
 def _refuse_others(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    _refuse_no_table(content, where)
     for name in content:
         if name not in known:
             raise InputError(f"{where} may have {', '.join(known)}, got '{name}'.")
 
 
+def _refuse_no_table(content: Any, where: str) -> None:
+    if not isinstance(content, Mapping):
+        raise InputError(f"{where} must be a JSON object, got {content!r}.")
+
+
 def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) -> Variant:
-    if not re.fullmatch(r"[\w+-][\w+. /-]*", name):
-        raise InputError(f"the name of a method has letters, digits, spaces and any of _+-./, got '{name}'.")
+    if not re.fullmatch(r"[^\W_][\w+. /-]*", name):
+        raise InputError(
+            f"the name of a method begins with a letter or digit, and has those, spaces and any of _+-./, got '{name}'."
+        )
     _refuse_others(settings, OF_A_METHOD, f"{file}: method {name}")
     by_name, _, sampler_by_name = name.partition("/")
     method, sampler = settings.get("method", by_name), settings.get("sampler", sampler_by_name or None)
-    objectives(method)
-    if sampler is not None:
-        SAMPLERS[sampler]
+    METHODS[method]
     options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}
     for stage, own in options.items():
+        _refuse_no_table(own, f"{file}: method {name}: {stage}")
         refuse_own(own, f"{file}: method {name}: {stage}", stage)
-    return Variant(name, method, sampler, options)
+    variant = Variant(name, method, sampler, options)
+    _refuse_without_effect(variant)
+    return variant
+
+
+def _refuse_without_effect(variant: Variant) -> None:
+    """Refuse what would make one method look like two."""
+    for stage in ("pretrain", "last_pretrain"):
+        if variant.options.get(stage) and not objectives(variant.method):
+            raise InputError(f"method {variant.name} does not pre-train, but has options of {stage}.")
+    if variant.sampler is None:
+        return
+    SAMPLERS[variant.sampler]
+    if not contrasts_pixels(variant.method) and not contrasts_pixels(variant.of("train").get("method", "random")):
+        raise InputError(f"method {variant.name} contrasts no pixels that the sampler {variant.sampler} would take.")
 
 
 def make_cells(
@@ -164,12 +187,12 @@ def make_cells(
         common: options that all steps of a stage have, by stage.
 
     Raises:
-        InputError: When an amount of labels is none, or two methods would share a folder.
+        InputError: When an amount of labels or the seed of a split is none, or two methods would share a folder.
     """
     amounts = {repr(amount): amount for amount in map(parse_labelled_fraction, fractions)}.values()
     cells = [
         Cell(variant.name, amount, seed, _steps(variant, amount, seed, common))
-        for seed, amount, variant in product(dict.fromkeys(split_seeds), amounts, variants)
+        for seed, amount, variant in product(dict.fromkeys(map(checked_seed, split_seeds)), amounts, variants)
     ]
     _refuse_shared_folders(cells)
     return cells

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from semicl_monai.handlers.case_metrics import METRICS
-from semicl_monai.study.entries import ALL_CLASSES, Entry
+from semicl_monai.study.entries import ALL_CLASSES, Entry, shared_splits
 from semicl_monai.study.statistics import interval_of, labels_needed, mean_of, p_values
 
 MEAN_DICE = "Dice mean (95 % interval)"
@@ -28,7 +28,8 @@ class Table:
     def markdown(self) -> str:
         """Return it as Markdown."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        return f"## {self.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+        texts = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+        return f"## {self.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in texts) + "\n"
 
     def html(self) -> str:
         """Return it as HTML."""
@@ -44,28 +45,32 @@ class Table:
 def score_tables(entries: Sequence[Entry]) -> list[Table]:
     """Return a table for each amount of labels: Dice of each class and of their mean, HD95, and whether it is the best.
 
-    The highest mean Dice of the methods that have run on all splits is in bold; ``p`` is that of its difference from
-    each other of them, see :func:`semicl_monai.study.p_values`.
+    The method with the highest mean Dice on the splits that all have run on is in bold; none is, where there is no such
+    split. ``p`` is that of its difference from each other, see :func:`semicl_monai.study.p_values`.
     """
     fractions = dict.fromkeys(entry.fraction for entry in entries)
     return [_score_table([entry for entry in entries if entry.fraction == fraction]) for fraction in fractions]
 
 
 def _score_table(entries: Sequence[Entry]) -> Table:
-    most = max(len(entry.dice) for entry in entries)
-    whole = [entry for entry in entries if len(entry.dice) == most]
-    best = max(whole, key=lambda entry: mean_of(entry.dice))
-    rivals = [entry for entry in whole if entry is not best]
-    p = dict(zip([entry.method for entry in rivals], p_values(best, rivals), strict=True))
-    columns = ["method", "splits", *(f"Dice {name}" for name in best.classes), MEAN_DICE, "HD95, mm", "p"]
+    first, best = entries[0], _best(entries)
+    rivals = [entry for entry in entries if best and entry is not best]
+    p = dict(zip([entry.method for entry in rivals], p_values(best, rivals) if best else [], strict=True))
+    columns = ["method", "splits", *(f"Dice {name}" for name in first.classes), MEAN_DICE, "HD95, mm", "p"]
     rows = [_scores(entry, p.get(entry.method), entry is best) for entry in entries]
-    return Table(f"{best.fraction}: {best.volumes:g} labelled volumes", columns, rows)
+    return Table(f"{first.fraction}: {first.volumes:g} labelled volumes", columns, rows)
+
+
+def _best(entries: Sequence[Entry]) -> Entry | None:
+    shared = shared_splits(entries)
+    return max(entries, key=lambda entry: mean_of(entry.dice_on(shared))) if shared else None
 
 
 def _scores(entry: Entry, p: float | None, best: bool) -> list[str]:
-    low, high = interval_of(entry.dice)
     texts = [entry.method, f"{entry.splits}", *(f"{mean_of(entry.values['dice'][name]):.3f}" for name in entry.classes)]
-    texts.append(f"{mean_of(entry.dice):.3f} ({low:.3f} to {high:.3f})")
+    low, high = interval_of(entry.dice)
+    interval = f" ({low:.3f} to {high:.3f})" if len(entry.dice) > 1 else ""
+    texts.append(f"{mean_of(entry.dice):.3f}{interval}")
     texts.append(f"{mean_of(entry.values['hd95'][ALL_CLASSES]):.2f}")
     return [*(f"**{text}**" if best else text for text in texts), "" if p is None else f"{p:.2g}"]
 
@@ -76,7 +81,8 @@ def saving_table(entries: Sequence[Entry], scratch: str) -> Table:
     Both are compared on the splits that the method, and the network with every amount of labels, have run on.
     """
     base = [entry for entry in entries if entry.method == scratch]
-    columns = ["method", "labels", f"labels {scratch} needs for this Dice", "labels saved", "minutes", "CPU minutes"]
+    needed = [f"labels {scratch} needs for this Dice", "labels saved", "on splits"]
+    columns = ["method", "labels", *needed, "minutes", "CPU minutes"]
     return Table("Labels saved, and the cost of a run", columns, [_saving(entry, base) for entry in entries])
 
 
@@ -86,19 +92,21 @@ def _saving(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
 
 
 def _labels(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
-    """How many labels the network from scratch needs, and how many are saved."""
-    shared = entry.split_seeds.intersection(*(other.split_seeds for other in scratch))
+    """How many labels the network from scratch needs, how many are saved, and on how many splits that was seen."""
+    shared = shared_splits([entry, *scratch])
     if not scratch or not shared:
-        return ["", ""]
+        return ["", "", ""]
     curve = {other.volumes: mean_of(other.dice_on(shared)) for other in scratch}
     needed = labels_needed(mean_of(entry.dice_on(shared)), curve)
+    return [*_in_words(needed, entry.volumes, min(curve), max(curve)), f"{len(shared)}"]
+
+
+def _in_words(needed: float, used: float, least: float, most: float) -> list[str]:
     if math.isfinite(needed):
-        return [f"{needed:.1f}", f"{needed - entry.volumes:.1f}"]
+        return [f"{needed:.1f}", f"{needed - used:.1f}"]
     if math.isinf(needed):
-        most = max(other.volumes for other in scratch)
-        return [f"more than {most:g}", f"more than {most - entry.volumes:g}"]
-    least = min(other.volumes for other in scratch)
-    return [f"fewer than {least:g}", "none" if entry.volumes >= least else f"fewer than {least - entry.volumes:g}"]
+        return [f"more than {most:g}", f"more than {most - used:g}"]
+    return [f"fewer than {least:g}", "none" if used >= least else f"fewer than {least - used:g}"]
 
 
 def score_rows(entries: Sequence[Entry]) -> list[dict[str, object]]:

@@ -16,19 +16,28 @@ from semicl_monai.utils import InputError
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
 CASES = (*OF_A_CELL, "case", "class", *METRICS)
+TABLES = ("cells.csv", "cases.csv")
 CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "peak_mib", "error")
 
 
-def write_results(output_dir: Path, cells: Iterable[Cell], runner: Runner) -> None:
+def write_results(output_dir: Path, cells: Sequence[Cell], runner: Runner) -> None:
     """Write ``cells.csv``, what became of each cell, and ``cases.csv``, a line a case and class of those that are done.
 
-    The cost of a cell is that of all its steps, those it shares with others too: what it would take to run it alone.
-    Where one of them was resumed it is not known.
+    What the tables hold of other cells, which an earlier grid had, stays. The cost of a cell is that of all its steps,
+    those it shares with others too: what it would take to run it alone. Where one of them was resumed it is not known.
     """
     reached = [cell for cell in cells if cell.last.key in runner.records]
     done = [cell for cell in reached if runner.records[cell.last.key].state == "done"]
-    write_table(output_dir / "cells.csv", CELLS, (_cell(cell, runner) for cell in reached))
-    write_table(output_dir / "cases.csv", CASES, (row for cell in done for row in _cases(cell, runner)))
+    rows = ((_cell(cell, runner) for cell in reached), (row for cell in done for row in _cases(cell, runner)))
+    for name, columns, own in zip(TABLES, (CELLS, CASES), rows, strict=True):
+        write_table(output_dir / name, columns, [*_of_others(output_dir / name, cells), *own])
+
+
+def _of_others(file: Path, cells: Sequence[Cell]) -> list[dict[str, str]]:
+    """The rows of a table that are of none of the cells."""
+    own = {tuple(map(str, _about(cell).values())) for cell in cells}
+    rows = read_table(file) if file.is_file() else []
+    return [row for row in rows if tuple(row[name] for name in OF_A_CELL) not in own]
 
 
 def _about(cell: Cell) -> dict[str, Any]:
@@ -76,9 +85,12 @@ def read_table(file: Path) -> list[dict[str, str]]:
     """Read a CSV file.
 
     Raises:
-        InputError: When it is not there.
+        InputError: When it is not there, or is no text.
     """
     if not file.is_file():
         raise InputError(f"there is no table {file}: wanted the folder of a study.")
-    with open(file, newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
+    try:
+        with open(file, newline="", encoding="utf-8") as lines:
+            return list(csv.DictReader(lines))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} must be a CSV file in UTF-8, got {error}.") from error

@@ -21,6 +21,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from semicl_monai.handlers import set_aside
 from semicl_monai.study.grid import STAGES, Step
 from semicl_monai.utils import InputError, save_json
 
@@ -42,7 +43,7 @@ class Record:
 
     Args:
         key: of the step.
-        state: ``"done"``, ``"failed"``, or ``"stopped"`` by a signal from outside, which is not kept.
+        state: ``"started"``, ``"done"``, ``"failed"``, or ``"stopped"`` by a signal from outside, which is not kept.
         seconds: how long it took; ``None`` where it was resumed, and so took longer than was seen.
         cpu_seconds: how long the processors were at work for it; ``None`` too where the system does not tell.
         peak_mib: the most memory it has held, likewise.
@@ -79,8 +80,9 @@ class Runner:
         self.places: dict[str, Path] = {}
         self.records: dict[str, Record] = {}
         for file in (file for stage in STAGES for file in sorted(output_dir.rglob(f"steps/{stage}.json"))):
-            record = Record(**json.loads(file.read_text()))
-            if record.state == "done" or not retry_failed:
+            record = _read_record(file)
+            failed = record.state == "failed" and not retry_failed and record.key not in self.records
+            if record.state == "done" or failed:
                 self.records[record.key], self.places[record.key] = record, file.parents[1]
 
     def run(self, last: Iterable[Step], done: Callable[[Step, Record], None]) -> None:
@@ -126,8 +128,8 @@ class Runner:
 
     def _refuse_other_runs(self, steps: Iterable[Step]) -> None:
         for step in steps:
-            file = self.output_dir / step.folder / "steps" / f"{step.stage}.json"
-            record = Record(**json.loads(file.read_text())) if file.is_file() else None
+            file = self._record_file(step)
+            record = _read_record(file) if file.is_file() else None
             if record is not None and record.state == "done" and record.key != step.key:
                 raise InputError(
                     f"{file.parents[1]} holds {step.stage} with other options than those of this study: give another "
@@ -136,34 +138,50 @@ class Runner:
 
     def _run(self, step: Step) -> Record:
         folder = self.output_dir / step.folder
-        needed = self.records[step.needs.key] if step.needs else None
-        if step.needs and needed and needed.state != "done":
-            error = f"{step.needs.stage} before it has {needed.state}: {needed.error}"
-            record = Record(step.key, needed.state, error=error)
-        else:
-            record = self._try(step, folder)
+        try:
+            self._begin(step, folder)
+            record = self._without_weights(step) or self._command(step, folder)
+        except Exception as error:  # one cell that cannot even be started must not end the others
+            record = Record(step.key, "failed", error=f"{type(error).__name__}: {error}")
         if record.state != "stopped":
-            save_json(vars(record), folder / "steps" / f"{step.stage}.json")
+            save_json(vars(record), self._record_file(step))
         if record.state == "done":
             shutil.rmtree(folder / "models" / "checkpoints" / step.stage, ignore_errors=True)
         self.places[step.key] = folder
         return record
 
-    def _try(self, step: Step, folder: Path) -> Record:
+    def _record_file(self, step: Step) -> Path:
+        return self.output_dir / step.folder / "steps" / f"{step.stage}.json"
+
+    def _begin(self, step: Step, folder: Path) -> None:
+        """Note which step is at work in the folder, where it must not find the checkpoints of another."""
+        file = self._record_file(step)
+        if not file.is_file() or _read_record(file).key != step.key:
+            set_aside(folder / "models" / "checkpoints" / step.stage)
+        save_json(vars(Record(step.key, "started")), file)
+
+    def _without_weights(self, step: Step) -> Record | None:
+        """What becomes of a step whose weights the step before has not made."""
+        needed = self.records[step.needs.key] if step.needs else None
+        if step.needs is None or needed is None or needed.state == "done":
+            return None
+        return Record(step.key, needed.state, error=f"{step.needs.stage} before it has {needed.state}: {needed.error}")
+
+    @contextmanager
+    def _environment(self) -> Iterator[dict[str, str]]:
+        """The environment of a worker that is free."""
         environment = self.environments.get()
         try:
-            return self._command(step, folder, environment)
-        except Exception as error:  # one cell that cannot even be started must not end the others
-            return Record(step.key, "failed", error=f"{type(error).__name__}: {error}")
+            yield environment
         finally:
             self.environments.put(environment)
 
-    def _command(self, step: Step, folder: Path, environment: dict[str, str]) -> Record:
+    def _command(self, step: Step, folder: Path) -> Record:
         resumed, words = self._has_checkpoint(step, folder), self.words(step, folder)
         log = folder / "logs" / f"{step.stage}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         start = perf_counter()
-        with open(log, "a") as file:
+        with open(log, "a") as file, self._environment() as environment:
             file.write(f"\n$ {shlex.join(['python', *words[1:]])}\n")
             file.flush()
             process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=environment, close_fds=False)
@@ -199,6 +217,10 @@ class Runner:
         return any((folder / "models" / "checkpoints" / step.stage).rglob("checkpoint_*.pt"))
 
 
+def _read_record(file: Path) -> Record:
+    return Record(**json.loads(file.read_text()))
+
+
 def _environment(number: int, workers: int, devices: tuple[str, ...]) -> dict[str, str]:
     """The environment of a worker: a device of its own, or its part of the processors."""
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -217,7 +239,10 @@ def _wait(process: subprocess.Popen) -> tuple[int, float | None, float | None]:
     """Return exit code, seconds of processor time and peak memory in MiB (the last two not on Windows)."""
     if not hasattr(os, "wait4"):
         return process.wait(), None, None
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except ChildProcessError:  # terminate() has waited for it already
+        return process.wait(), None, None
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit
@@ -235,9 +260,12 @@ def locked(output_dir: Path) -> Iterator[None]:
     """Hold the folder of a study; the lock lives on in the steps, so that none of them is run twice at a time.
 
     Raises:
-        InputError: When another run holds it.
+        InputError: When another run holds it, or it cannot be made.
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output_dir {output_dir} cannot be made: {error.strerror}.") from error
     try:
         import fcntl  # noqa: PLC0415 - not on Windows, where nothing is locked
     except ImportError:

@@ -68,6 +68,19 @@ def test_it_says_when_there_is_no_network_from_scratch_to_count_labels_by(folder
     assert "No labels saved are counted: rnadom is none of random, local/block" in capsys.readouterr().out
 
 
+def test_a_table_that_was_cut_off_is_refused(folder):
+    file = folder / "cases.csv"
+    file.write_text(file.read_text()[:-40])
+    with pytest.raises(InputError, match=r"the tables of .* are not those of a study: "):
+        report(str(folder))
+
+
+def test_a_table_in_another_encoding_is_refused(folder):
+    (folder / "cases.csv").write_bytes("method\nMéthode\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"cases\.csv must be a CSV file in UTF-8, got "):
+        report(str(folder))
+
+
 def test_a_folder_that_cannot_be_written_to_is_refused(folder):
     (folder / "file").touch()
     with pytest.raises(InputError, match=r"the report cannot be written to .*/file: "):

@@ -53,7 +53,7 @@ def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset
 
 
 def test_a_bundle_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no bundle at .*nowhere: run from a clone of the repository"):
+    with pytest.raises(InputError, match=r"no bundle at .*nowhere, pretrain\.json is missing: run from a clone of the"):
         study("data", str(tmp_path), bundle=str(tmp_path / "nowhere"))
 
 
@@ -67,6 +67,10 @@ def test_another_way_to_choose_the_network_is_refused(tmp_path):
     [
         ({"epochs": 3}, "stage evaluate of the bundle has no option epochs"),
         ({"labelled_fraction": 3}, "a study may not have labelled_fraction, which the study gives to each run itself"),
+        ({"split_file": "s.json"}, "a study may not have split_file, which the study gives to each run itself"),
+        ({"split_seeds": "0-3"}, "split_seed must be a whole number from 0"),
+        ({"workers": 0}, "workers must be a whole number from 1, got 0"),
+        ({"workers": True}, "workers must be a whole number from 1, got True"),
         ({"workers": 0.5}, "workers must be a whole number from 1, got 0.5"),
         ({"retry_failed": "maybe"}, "retry_failed must be true or false"),
     ],
@@ -75,6 +79,14 @@ def test_options_that_cannot_be_are_refused_before_anything_runs(bundle, tmp_pat
     with pytest.raises(InputError, match=message):
         study("data", str(tmp_path), bundle=str(bundle), methods="random", **options)
     assert not list(tmp_path.rglob("logs"))
+
+
+@pytest.mark.parametrize("name", ["cases.csv", "cells.csv"])
+def test_a_table_that_no_study_has_written_stays(bundle, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name} was not written by a study in this folder: give another output_dir"):
+        study("data", str(tmp_path), bundle=str(bundle), methods="random")
+    assert (tmp_path / name).read_text() == "mine"
 
 
 def test_a_study_of_other_configs_is_not_gone_on_with(bundle, tmp_path):

@@ -7,9 +7,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from monai.apps import DecathlonDataset
+from monai.apps import DecathlonDataset, extractall
 
-from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data import SegmentationDatalist, download
 from semicl_monai.utils import InputError
 
 REAL_DATA = Path(
@@ -248,6 +248,19 @@ def test_download_fetches_the_task_the_folder_names_and_only_once(tmp_path, arch
     assert sorted(os.listdir(tmp_path / "data")) == ["Task02_Heart", "Task02_Heart.tar"]
     archive.unlink()
     assert len(SegmentationDatalist(folder, download=wanted).training) == 3
+
+
+def test_of_two_downloads_at_a_time_the_first_one_stays(tmp_path, archive, monkeypatch):
+    folder = tmp_path / "data" / "Task02_Heart"
+
+    def extract_twice(file, draft):
+        extractall(file, draft)
+        if not folder.exists():
+            extractall(file, folder.parent)
+
+    monkeypatch.setattr(download, "extractall", extract_twice)
+    assert len(SegmentationDatalist(folder, download=True).training) == 3
+    assert sorted(os.listdir(tmp_path / "data")) == ["Task02_Heart", "Task02_Heart.tar"]
 
 
 def test_an_archive_of_another_checksum_is_refused_in_one_line_and_leaves_nothing(tmp_path, archive):

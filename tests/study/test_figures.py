@@ -33,6 +33,13 @@ def test_a_line_a_method_with_its_band_and_the_level_of_all_labels(tables, tmp_p
     assert len([band for band in axes.collections if isinstance(band, PolyCollection)]) == 2
 
 
+def test_no_two_methods_look_alike(tables, tmp_path, drawn):
+    scores = {(f"method {number}", 6): {0: [[0.5, 0.6]] * 3} for number in range(16)}
+    save_label_efficiency(read_entries(tables(scores)), "random", tmp_path / "a.png")
+    lines = drawn[0].axes[0].get_lines()
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 16
+
+
 def test_a_point_of_fewer_splits_is_hollow(tables, tmp_path, drawn):
     dice = np.full((3, 2), 0.5)
     scores = {("a", 6): {0: dice, 1: dice}, ("b", 6): {1: dice}, ("b", 12): {1: dice}}

@@ -126,6 +126,19 @@ def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
             {"methods": {"a": {"method": "local", "last_pretrain": {"method": "pcl"}}}},
             "a: last_pretrain may not have method, which",
         ),
+        ({"stages": []}, r"s\.json: stages must be a JSON object, got \[\]"),
+        ({"stages": {"train": None}}, r"s\.json: train must be a JSON object, got None"),
+        ({"methods": {"a": None}}, r"s\.json: method a must be a JSON object, got None"),
+        ({"methods": ["a"]}, r"s\.json: methods must be a JSON object, got \['a'\]"),
+        ({"methods": {"a": {"method": "random", "train": 5}}}, r"method a: train must be a JSON object, got 5"),
+        (
+            {"methods": {"a": {"method": "random", "pretrain": {"epochs": 3}}}},
+            "method a does not pre-train, but has options of pretrain",
+        ),
+        (
+            {"methods": {"a": {"method": "mixup", "last_pretrain": {"epochs": 3}}}},
+            "method a does not pre-train, but has options of last_pretrain",
+        ),
         ({"methods": {"a": {"method": "locl"}}}, "unknown method 'locl', did you mean 'local'"),
         ({"methods": {"a": {"method": "local", "sampler": "blok"}}}, "unknown sampler 'blok', did you mean 'block'"),
     ],
@@ -155,6 +168,18 @@ def test_equal_amounts_and_splits_are_one_but_one_volume_is_not_all():
     assert [cell.fraction for cell in cells] == [0.1, 1, 1.0]
 
 
+@pytest.mark.parametrize("seed", ["0-3", 1.5, -1, True, "../../x"])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(InputError, match=r"split_seed must be a whole number from 0 to 2\*\*32 - 1, got "):
+        cells_of("random", seeds=[0, seed])
+
+
+def test_a_sampler_may_be_that_of_fine_tuning_alone(tmp_path):
+    content = {"methods": {"a": {"method": "simclr", "sampler": "block", "train": {"method": "local_pseudo"}}}}
+    (variant,), _ = read_variants(["a"], write(tmp_path / "s.json", content))
+    assert variant.of("train")["sampler"] == "block"
+
+
 def test_an_amount_of_labels_that_is_none_is_refused():
     with pytest.raises(InputError, match=r"labelled_fraction must be a fraction above 0\.0 and up to 1\.0"):
         cells_of("random", fractions=[1.5])
@@ -165,8 +190,11 @@ def test_an_amount_of_labels_that_is_none_is_refused():
     [
         ("locl", "unknown method 'locl'"),
         ("local/blok", "unknown sampler"),
-        ("../local", "the name of a method has letters"),
-        ("a, b", "the name of a method has letters"),
+        ("../local", "the name of a method begins with a letter or digit"),
+        ("_local", "the name of a method begins with a letter or digit"),
+        ("a, b", "the name of a method begins with a letter or digit, and has those, spaces and any of"),
+        ("simclr/block", "method simclr/block contrasts no pixels that the sampler block would take"),
+        ("mean_teacher/full", "method mean_teacher/full contrasts no pixels that the sampler full would take"),
     ],
 )
 def test_an_unknown_name_is_refused(name, message):

@@ -61,6 +61,17 @@ def test_the_tables_hold_what_is_done_and_what_each_cell_has_cost(study, tmp_pat
     assert (cell["labelled_volumes"], cell["state"], cell["seconds"], cell["cpu_seconds"]) == ("2", "done", "30", "60")
 
 
+def test_the_tables_keep_what_an_earlier_grid_has_done(study, tmp_path):
+    progress, cells, runner = study
+    for step in cells[0].last.chain():
+        finish(progress, runner, step)
+    mean = make_cells(read_variants(["mixup"])[0], [6], [0], COMMON)
+    for step in mean[0].last.chain():
+        finish(Progress(tmp_path, mean, runner), runner, step)
+    assert [row["method"] for row in read_table(tmp_path / "cases.csv")] == ["random", "mixup"]
+    assert [row["method"] for row in read_table(tmp_path / "cells.csv")] == ["random", "mixup"]
+
+
 def test_a_failure_is_told_and_in_the_table_of_cells_alone(study, tmp_path, capsys):
     progress, cells, runner = study
     for step in cells[0].last.chain():

@@ -60,20 +60,34 @@ def test_the_best_of_an_amount_is_bold_and_the_others_are_tested_against_it(fold
         assert float(rival[-1]) < 1e-6
 
 
-def test_a_method_that_has_not_run_on_all_splits_is_shown_but_not_ranked(tables):
-    rng = np.random.default_rng(0)
-    half, other = (rng.uniform(0.4, 0.6, (9, 2)) for _ in range(2))
-    scores = {("a", 6): {0: half, 1: half}, ("b", 6): {0: other, 1: other}, ("c", 6): {1: half + 0.4}}
+def test_methods_of_different_splits_are_ranked_on_those_that_all_have_run_on(tables):
+    low, mid, high = (np.linspace(value, value + 0.02, 18).reshape(9, 2) for value in (0.4, 0.6, 0.9))
+    scores = {("a", 6): {0: high, 1: low}, ("b", 6): {0: low, 1: mid}, ("c", 6): {1: low + 0.1}}
     (table,) = score_tables(read_entries(tables(scores)))
-    assert [(row[0].strip("*"), row[1].strip("*")) for row in table.rows] == [("a", "2"), ("b", "2"), ("c", "1")]
-    (best,) = (row[0] for row in table.rows if row[0].startswith("**"))
-    assert best in ("**a**", "**b**")
-    assert table.rows[2][-1] == ""
+    rows = {row[0]: (row[1], row[-1]) for row in table.rows}
+    assert set(rows) == {"a", "**b**", "c"}
+    assert rows["**b**"] == ("**2**", "")
+    assert rows["a"][0] == "2"
+    assert rows["c"][0] == "1"
+    assert float(rows["c"][1]) < 0.01  # on split 1 all volumes are better by b, on both they are better by a
+
+
+def test_without_a_split_in_common_none_is_the_best(tables):
+    low, high = np.full((3, 2), 0.4), np.full((3, 2), 0.9)
+    scores = {("a", 6): {0: low, 1: low}, ("b", 6): {0: high}, ("c", 6): {1: high}}
+    (table,) = score_tables(read_entries(tables(scores)))
+    assert [(row[0], row[-1]) for row in table.rows] == [("a", ""), ("b", ""), ("c", "")]
+
+
+def test_a_single_volume_has_no_interval(tables):
+    (table,) = score_tables(read_entries(tables({("a", 6): {0: [[0.5, 0.6]]}})))
+    assert table.rows[0][4] == "**0.550**"
 
 
 def test_labels_saved_are_those_that_scratch_needs_less_those_that_were_used(folder):
     table = saving_table(read_entries(folder), "random")
     rows = {(row[0], row[1]): row[2:4] for row in table.rows}
+    assert {row[4] for row in table.rows} == {"3"}
     needed = 6 + 6 * (
         recount(folder, method="local", labelled_fraction="6") - recount(folder, method="random", labelled_fraction="6")
     ) / (
@@ -83,11 +97,11 @@ def test_labels_saved_are_those_that_scratch_needs_less_those_that_were_used(fol
     assert [float(text) for text in rows["local", "6"]] == pytest.approx([needed, needed - 6], abs=0.06)
     assert rows["local", "12"] == ["more than 12", "more than 0"]
     assert rows["random", "6"] == ["6.0", "0.0"]
-    assert table.rows[0][4:] == ["1.0", "1.5"]
+    assert table.rows[0][5:] == ["1.0", "1.5"]
 
 
 def test_without_a_network_from_scratch_nothing_is_said_of_labels_saved(folder):
-    assert {tuple(row[2:4]) for row in saving_table(read_entries(folder), "none").rows} == {("", "")}
+    assert {tuple(row[2:5]) for row in saving_table(read_entries(folder), "none").rows} == {("", "", "")}
 
 
 def test_a_method_below_the_fewest_labels_saves_none(tables):
@@ -106,13 +120,13 @@ def test_labels_saved_are_counted_on_the_splits_that_all_have_run_on(tables):
     low, mid, high = (np.full((3, 2), value) for value in (0.5, 0.6, 0.7))
     scores = {("random", 6): {0: low, 1: high}, ("random", 12): {0: high}, ("a", 6): {0: mid, 1: low}}
     scores |= {("b", 6): {1: high}}
-    rows = {row[0]: row[2:4] for row in saving_table(read_entries(tables(scores)), "random").rows if row[1] == "6"}
-    assert rows == {"random": ["6.0", "0.0"], "a": ["9.0", "3.0"], "b": ["", ""]}
+    rows = {row[0]: row[2:5] for row in saving_table(read_entries(tables(scores)), "random").rows if row[1] == "6"}
+    assert rows == {"random": ["6.0", "0.0", "1"], "a": ["9.0", "3.0", "1"], "b": ["", "", ""]}
 
 
 def test_a_table_as_markdown():
-    table = Table("Title", ["a", "b"], [["1", "**2**"]])
-    assert table.markdown() == "## Title\n\n| a | b |\n| --- | --- |\n| 1 | **2** |\n"
+    table = Table("Title", ["a", "left|right"], [["1", "**2**"]])
+    assert table.markdown() == "## Title\n\n| a | left\\|right |\n| --- | --- |\n| 1 | **2** |\n"
 
 
 def test_a_page_holds_all_it_shows_and_is_well_formed(tmp_path):

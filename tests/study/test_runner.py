@@ -10,6 +10,7 @@ import time
 import pytest
 
 from semicl_monai.study import Runner, Step, locked
+from semicl_monai.study.runner import _wait
 from semicl_monai.utils import InputError
 
 
@@ -119,7 +120,7 @@ def test_the_steps_end_with_the_study(runner, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         short.run(steps, stop)
     assert time.perf_counter() - start < 30
-    assert not (tmp_path / "long/steps/train.json").exists()
+    assert json.loads((tmp_path / "long/steps/train.json").read_text())["state"] == "started"
 
 
 def test_a_step_that_cannot_be_started_has_failed_and_the_others_go_on(runner, tmp_path, monkeypatch):
@@ -133,16 +134,46 @@ def test_a_step_that_cannot_be_started_has_failed_and_the_others_go_on(runner, t
     assert json.loads((tmp_path / "a/steps/train.json").read_text())["error"].startswith("FileNotFoundError: ")
 
 
-def test_what_was_resumed_has_no_cost_and_its_checkpoints_go_when_it_is_done(runner, tmp_path):
-    checkpoint = tmp_path / "a/models/checkpoints/train/checkpoint_3.pt"
-    checkpoint.parent.mkdir(parents=True)
-    checkpoint.touch()
-    run(runner(train="1 / 0"), [Step("train", "a", {})])
+def leaves_a_checkpoint(tmp_path, stop):
+    """A step that ends after its third epoch, and the checkpoint it leaves."""
+    file = tmp_path / "a/models/checkpoints/train/checkpoint_3.pt"
+    return f"import pathlib; f = pathlib.Path({str(file)!r}); f.parent.mkdir(parents=True); f.touch(); {stop}", file
+
+
+@pytest.mark.parametrize("stop", ["1 / 0", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"])
+def test_what_was_resumed_has_no_cost_and_its_checkpoints_go_when_it_is_done(runner, tmp_path, stop):
+    script, checkpoint = leaves_a_checkpoint(tmp_path, stop)
+    run(runner(train=script), [Step("train", "a", {})])
     assert checkpoint.exists()
     run(runner(retry_failed=True), [Step("train", "a", {})])
     record = json.loads((tmp_path / "a/steps/train.json").read_text())
     assert (record["state"], record["seconds"], record["cpu_seconds"]) == ("done", None, None)
     assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize("stop", ["1 / 0", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"])
+def test_the_checkpoints_of_other_options_are_not_resumed(runner, tmp_path, stop):
+    script, checkpoint = leaves_a_checkpoint(tmp_path, stop)
+    run(runner(train=script), [Step("train", "a", {"epochs": 400})])
+    run(runner(), [Step("train", "a", {"epochs": 40})])
+    record = json.loads((tmp_path / "a/steps/train.json").read_text())
+    assert record["state"] == "done"
+    assert record["seconds"] > 0
+    assert (tmp_path / "a/models/checkpoints/train.previous" / checkpoint.name).exists()
+
+
+def test_what_was_done_in_one_folder_is_done_though_it_has_failed_in_another(runner):
+    run(runner(train="1 / 0"), [Step("train", "z", {})])
+    again = runner(retry_failed=True)
+    assert run(again, [Step("train", "a", {})]) == [("a", "train", "done")]
+    assert run(runner(), [Step("train", "z", {})]) == []
+
+
+def test_a_step_that_was_waited_for_elsewhere_has_ended_as_it_did(runner):
+    # as terminate() does, before it sends a signal
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    process.wait()
+    assert _wait(process) == (3, None, None)
 
 
 def test_each_worker_has_its_share_of_the_processors_or_a_device_of_its_own(tmp_path, monkeypatch):
@@ -195,6 +226,12 @@ def bundle_configs(tmp_path):
     for stage in ("pretrain", "train", "evaluate"):
         (folder / f"{stage}.json").write_text('{"num_overlays": 4}')
     return folder
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"output_dir .*file cannot be made: File exists"), locked(tmp_path / "file"):
+        pass
 
 
 def test_a_folder_is_run_by_one_study_at_a_time_and_by_its_steps(tmp_path):

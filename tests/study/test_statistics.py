@@ -23,11 +23,17 @@ def test_the_mean_is_over_splits_and_over_their_cases_that_have_a_value():
 
 
 def test_the_interval_is_that_of_a_bootstrap_over_splits_and_over_their_cases_in_plain_loops():
-    table = {"0": [0.5, 0.6, 0.7], "1": [0.8, 0.9, 0.85], "2": [0.2, 0.3, 0.4]}
     draw = random.Random(1)
+    table = {str(number): [draw.gauss(level, 0.1) for _ in range(9)] for number, level in enumerate((0.6, 0.85, 0.3))}
+    of_splits = [sum(split) / 9 for split in table.values()]
+    # the splits further from their mean by the square root of 3 / 2
+    moved = [
+        [value + (math.sqrt(3 / 2) - 1) * (mean - sum(of_splits) / 3) for value in split]
+        for split, mean in zip(table.values(), of_splits, strict=True)
+    ]
     means = []
     for _ in range(20000):
-        splits = [draw.choice(list(table.values())) for _ in table]
+        splits = [draw.choice(moved) for _ in table]
         cases = [draw.choice(split) for split in splits for _ in split]
         means.append(sum(cases) / len(cases))
     means.sort()
@@ -53,7 +59,16 @@ def test_cases_without_a_value_do_not_count():
 def test_splits_of_other_sizes_count_alike_in_the_mean_and_in_the_interval():
     values = values_of({"0": [0.1] * 9, "1": [0.9]})
     assert mean_of(values) == pytest.approx(0.5)
-    assert interval_of(values) == pytest.approx((0.1, 0.9))
+    half = 0.4 * math.sqrt(2)
+    assert interval_of(values) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_the_interval_of_a_few_splits_is_as_wide_as_they_vary():
+    # of normal splits without a difference of cases: 1.96 standard errors, but for the few of them
+    rng = np.random.default_rng(0)
+    means = rng.normal(0.8, 0.02, 40)
+    low, high = interval_of(values_of({f"{number}": [value] for number, value in enumerate(means)}))
+    assert (high - low) / 2 == pytest.approx(1.96 * means.std(ddof=1) / math.sqrt(40), rel=0.02)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -96,6 +111,15 @@ def test_a_volume_of_several_splits_is_one_pair(tables):
     once = read_entries(tables({(method, 6): {0: of_it[0]} for method, of_it in splits.items()}))
     twice = read_entries(tables({(method, 6): of_it for method, of_it in splits.items()}))
     assert p_values(twice[0], twice[1:]) == p_values(once[0], once[1:])
+
+
+def test_the_test_is_over_the_splits_that_both_have_run_on(tables):
+    rng = np.random.default_rng(0)
+    ours, theirs = ({seed: rng.random((6, 2)) for seed in seeds} for seeds in ((0, 1), (1, 2)))
+    best, rival = read_entries(tables({("a", 6): ours, ("b", 6): theirs}))
+    alone = read_entries(tables({("a", 6): {1: ours[1]}, ("b", 6): {1: theirs[1]}}))
+    assert p_values(best, [rival]) == p_values(alone[0], alone[1:])
+    assert p_values(best, [rival])[0] < 1
 
 
 def test_equal_results_are_not_different(tables):
