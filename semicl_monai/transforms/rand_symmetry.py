@@ -54,7 +54,9 @@ class RandSymmetry:
     def __call__(self, maps: Tensor) -> Tensor:
         """Apply what was drawn to ``maps`` ``(B, C, H, W[, D])`` of the same images."""
         plain = maps.as_subclass(Tensor)
-        return self.resample(plain, self.theta.to(plain.dtype), plain.shape[2:])
+        exact = torch.promote_types(plain.dtype, torch.float32)  # positions are no matter of half precision
+        with torch.autocast(plain.device.type, enabled=False):
+            return self.resample(plain.to(exact), self.theta.to(exact), plain.shape[2:]).to(plain.dtype)
 
     def _rand(self, *size: int) -> Tensor:
         return torch.rand(size, generator=self.generator)

@@ -74,7 +74,8 @@ def test_every_stage_makes_the_same_of_an_image(parser, size, records):
     made = []
     for name, of_stage in ids.items():
         roi_size = [8] * len(size(name)["roi_size"])
-        read = parser(name, roi_size=roi_size, dataset_dir="nowhere")  # smaller than any volume: nothing is padded
+        # smaller than any volume, and no border: nothing is padded
+        read = parser(name, roi_size=roi_size, border=None, dataset_dir="nowhere")
         for key in of_stage:
             transforms = read.get_parsed_content(key)
             prepare = Compose(transforms) if isinstance(transforms, list) else transforms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
+from semicl_monai.transforms import RandDeformd
 from semicl_monai.utils import find_input_error
 
 pytestmark = pytest.mark.parametrize("bundle", ["hippocampus_mri_3d_segmentation"], indirect=True)
@@ -30,9 +32,11 @@ def test_voxels_are_contrasted_with_every_sampler(run_stage, tmp_path, sampler):
     assert (options["method"], options["sampler"]) == ("local_pseudo", sampler)
 
 
-def test_blocks_are_cubes_of_eight_voxels(config):
-    parser = ConfigParser.load_config_file(config("pretrain"))
-    assert parser["pixel_sampler"]["options"]["block"] == {"block_size": 8}
+@pytest.mark.parametrize("stage", ["pretrain", "train"])
+def test_blocks_are_cubes_of_eight_voxels(workflow, stage):
+    built = workflow(stage, method="local_pseudo", sampler="block")
+    built.initialize()
+    assert built.parser.get_parsed_content("pixel_sampler").block_size == 8
 
 
 def test_patches_of_one_partition_attract_each_other(workflow):
@@ -74,7 +78,41 @@ def test_the_recipe_learns_from_the_unlabelled_volumes_unless_there_are_none(run
     assert json.loads((tmp_path / "eval/train/options.json").read_text())["fine_tuning"] == wanted
 
 
-@pytest.mark.parametrize("deep", [True, False])
+def test_the_corners_of_a_volume_larger_than_a_patch_are_trained_on(workflow, dataset_dir, tmp_path):
+    folder = shutil.copytree(dataset_dir, tmp_path / "corners")
+    corner = np.zeros((60, 70, 60), np.uint8)
+    corner[:2, -2:, :2] = 1
+    for case in (folder / "labelsTr").glob("*.nii.gz"):
+        for part in ("labelsTr", "imagesTr"):
+            nib.save(nib.Nifti1Image(corner, np.eye(4)), folder / part / case.name)
+    built = workflow("train", pretrained="none", foreground_share=1.0, dataset_dir=str(folder))
+    built.initialize()
+    dataset = built.parser.get_parsed_content("train::dataset")
+    seen = sum(bool((sample["label"] > 0).any()) for _ in range(20) for sample in dataset[0])
+    assert seen > 10  # of 40: they are at the corner of their patch, of which a rotation shows half
+
+
+def test_deformation_can_be_left_out_of_labelled_and_unlabelled_patches(workflow):
+    built = workflow("train", method="self_training", pretrained="none", elastic_prob=0, elastic_range=0.1)
+    built.initialize()
+    warp = built.parser.get_parsed_content("strong_transforms")[0]
+    (deform,) = (
+        transform
+        for transform in built.parser.get_parsed_content("train::preprocessing").flatten().transforms
+        if isinstance(transform, RandDeformd)
+    )
+    assert (warp.deform_prob, warp.deform, deform.prob) == (0, 0.1, 0)
+
+
+def test_a_run_is_not_resumed_with_another_deformation_or_depth_of_supervision(run_stage):
+    run_stage("train", pretrained="none", validation="none")
+    for option, before in {"elastic_prob": "0.3", "deep_supervision": "True"}.items():
+        with pytest.raises((RuntimeError, ValueError)) as caught:
+            run_stage("train", pretrained="none", validation="none", resume=True, **{option: False})
+        assert f"the run was started with {option} {before}, not False" in str(find_input_error(caught.value))
+
+
+@pytest.mark.parametrize("deep", [True, False, "true", "false"])
 def test_deep_supervision_trains_heads_that_inference_does_not_have_and_can_be_left_out(run_stage, tmp_path, deep):
     run_stage("pretrain", method="global_local")
     for method in ("global_local", "self_training", "local_pseudo", "mixup"):
@@ -82,7 +120,7 @@ def test_deep_supervision_trains_heads_that_inference_does_not_have_and_can_be_l
         network = built.parser.get_parsed_content("kept_network")
         heads = {key for key in network.state_dict() if "deep_supervision_heads" in key or "super_head" in key}
         saved = torch.load(tmp_path / "models/model.pt", weights_only=True)
-        assert bool(heads) == deep
+        assert bool(heads) == (str(deep).lower() == "true")
         assert saved.keys() == network.state_dict().keys() - heads
     run_stage("evaluate", num_overlays=0)
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import permutations, product
+from itertools import combinations, permutations, product
 
 import pytest
 import torch
@@ -52,6 +52,16 @@ def test_a_cube_gets_one_of_its_forty_eight_symmetries_and_all_are_drawn():
     candidates = torch.stack([image.permute(0, *order).flip(flip) for order in permutations(axes) for flip in flips])
     batch = image.expand(600, 1, 4, 4, 4)
     assert set(found(symmetry(batch)(batch), candidates)) == set(range(48))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_positions_are_exact_under_bfloat16_autocast(dtype):
+    image = random_images(1, 40, 56, 40, dtype=dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        flipped = symmetry(image[None])(image[None])[0]
+    assert flipped.dtype == dtype
+    choices = [axes for count in range(4) for axes in combinations((1, 2, 3), count)]
+    assert any(torch.allclose(flipped.float(), image.flip(axes).float(), atol=1e-2) for axes in choices)
 
 
 @pytest.mark.parametrize("size", [(4, 6), (4, 4, 5)])
