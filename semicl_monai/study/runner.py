@@ -168,7 +168,7 @@ class Runner:
         return Record(step.key, needed.state, error=f"{step.needs.stage} before it has {needed.state}: {needed.error}")
 
     @contextmanager
-    def _environment(self) -> Iterator[dict[str, str]]:
+    def _free_worker(self) -> Iterator[dict[str, str]]:
         """The environment of a worker that is free."""
         environment = self.environments.get()
         try:
@@ -181,7 +181,7 @@ class Runner:
         log = folder / "logs" / f"{step.stage}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         start = perf_counter()
-        with open(log, "a") as file, self._environment() as environment:
+        with open(log, "a") as file, self._free_worker() as environment:
             file.write(f"\n$ {shlex.join(['python', *words[1:]])}\n")
             file.flush()
             process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=environment, close_fds=False)

@@ -72,8 +72,8 @@ def p_values(best: Entry, rivals: Sequence[Entry]) -> list[float]:
 
 def _p_value(ours: Values, theirs: Values) -> float:
     of_volumes: dict[str, list[float]] = defaultdict(list)
-    for split, case in ours.keys() & theirs.keys():
-        difference = ours[split, case] - theirs[split, case]
+    for (split, case), value in ours.items():
+        difference = value - theirs.get((split, case), np.nan)
         if np.isfinite(difference):
             of_volumes[case].append(difference)
     differences = [np.mean(of_volume) for of_volume in of_volumes.values()]
