@@ -10,6 +10,7 @@ from torch import nn
 from semicl_monai.engines.methods import METHODS
 from semicl_monai.networks import from_scratch, layout_of, record_of
 from semicl_monai.networks.layout import NetworkLayout
+from semicl_monai.utils import InputError
 
 # how many decoder blocks an objective trains beside the encoder; none where it is not named
 DECODER_BLOCKS = {"region": 3, "local": None, "joint": None}
@@ -21,8 +22,9 @@ def parameter_groups(
     pretrained: str | Path | None,
     learning_rate: float,
     pretrained_learning_rate: float,
+    classifier_learning_rate: float,
 ) -> list[dict[str, Any]]:
-    """Group the parameters of a model for an optimizer: what was pre-trained has a learning rate of its own.
+    """Group the parameters of a model for an optimizer: what was pre-trained and what classifies have their own rates.
 
     Args:
         model: what is trained; parameters that need no gradient are left out.
@@ -31,28 +33,49 @@ def parameter_groups(
             record, all but the classifier counts as pre-trained.
         learning_rate: of all else.
         pretrained_learning_rate: of what was pre-trained.
+        classifier_learning_rate: of the layers that turn the last decoder map into classes, which are always new.
 
     Returns:
-        The groups, in the form of :class:`torch.optim.Optimizer`: one, if both rates are equal or nothing was
-        pre-trained.
+        The groups, in the form of :class:`torch.optim.Optimizer`: one for each rate.
 
     Raises:
-        InputError: When the network has no known layout, or the record cannot be read.
+        InputError: When rates differ and the network has no known layout, or the record cannot be read.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if from_scratch(pretrained) or pretrained_learning_rate == learning_rate:
+    if from_scratch(pretrained):
+        pretrained, pretrained_learning_rate = None, learning_rate
+    if learning_rate == pretrained_learning_rate == classifier_learning_rate:
         return [{"params": trained, "lr": learning_rate}]
-    layout, method = layout_of(network), record_of(str(pretrained)).get("method")
-    known = {id(parameter) for name, parameter in network.named_parameters() if _is_pretrained(name, layout, method)}
-    parts = {pretrained_learning_rate: [p for p in trained if id(p) in known]}
-    parts[learning_rate] = [p for p in trained if id(p) not in known]
-    return [{"params": part, "lr": rate} for rate, part in parts.items() if part]
+    layout = _layout_for_rates(network)
+    method = record_of(pretrained).get("method") if pretrained else "random"
+
+    def rate_of(name: str) -> float:
+        if layout.is_classifier(name):
+            return classifier_learning_rate
+        return pretrained_learning_rate if _is_pretrained(name, layout, method) else learning_rate
+
+    by_id = {id(parameter): rate_of(name) for name, parameter in network.named_parameters()}
+    rates = [by_id.get(id(parameter), learning_rate) for parameter in trained]
+    return [
+        {"params": [parameter for parameter, own in zip(trained, rates, strict=True) if own == rate], "lr": rate}
+        for rate in dict.fromkeys(rates)
+    ]
+
+
+def _layout_for_rates(network: nn.Module) -> NetworkLayout:
+    try:
+        return layout_of(network)
+    except InputError as error:
+        raise InputError(
+            f"network {type(network).__name__} has no known layout, so its parts cannot have rates of their own: "
+            "give classifier_learning_rate and pretrained_learning_rate the value of learning_rate."
+        ) from error
 
 
 def _is_pretrained(name: str, layout: NetworkLayout, method: str | None) -> bool:
-    """Whether the pre-training of a method has trained the parameter called ``name``."""
+    """Whether the pre-training of a method has trained the parameter called ``name``; the classifier aside."""
     if method is None:
-        return not layout.is_classifier(name)
+        return True
     objectives = METHODS[method].objectives
     blocks = [block for o in objectives if o in DECODER_BLOCKS for block in layout.decoder_blocks[: DECODER_BLOCKS[o]]]
     return bool(objectives) and (layout.is_encoder(name) or name.startswith(tuple(f"{block}." for block in blocks)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,10 +24,11 @@ class SeedEpoch:
             loader made of several, such as :class:`semicl_monai.data.PairedDataLoader`, those of all its ``loaders``,
             and it is told the epoch.
         seed: the run's seed.
+        generators: further sources of randomness that all ranks share, such as a pixel sampler's.
     """
 
-    def __init__(self, dataloader: DataLoader, seed: int = 0) -> None:
-        self.dataloader, self.seed = dataloader, int(seed)
+    def __init__(self, dataloader: DataLoader, seed: int = 0, generators: Sequence[torch.Generator] = ()) -> None:
+        self.dataloader, self.seed, self.generators = dataloader, int(seed), generators
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer; it has to be its first handler."""
@@ -38,6 +40,8 @@ class SeedEpoch:
         _set_epoch(self.dataloader, engine.state.epoch)
         for number, loader in enumerate(getattr(self.dataloader, "loaders", [self.dataloader])):
             self._seed_loader(loader, engine.state.epoch, (seed + 7_919 * number) % 2**31)
+        for number, generator in enumerate(self.generators, start=1):
+            generator.manual_seed((seed + 104_729 * number) % 2**31)
         # An iterator of the epoch before would first be asked for one batch too many, which draws from the generator.
         engine.set_data(self.dataloader)
 

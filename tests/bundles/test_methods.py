@@ -150,9 +150,42 @@ def test_what_was_pretrained_may_learn_more_slowly(run_stage, tmp_path, method):
     run_stage("pretrain", method="local")
     built = run_stage("train", method=method, pretrained_learning_rate=0.0001, validation="none", learning_rate=0.01)
     groups = built.parser.get_parsed_content("optimizer").param_groups
-    assert [group["initial_lr"] for group in groups] == [0.0001, 0.01]
+    assert [group["initial_lr"] for group in groups] == [0.0001, 0.1]
     assert groups[1]["params"] == list(built.parser.get_parsed_content("network").final_conv.parameters())
     assert json.loads((tmp_path / "eval/train/options.json").read_text())["pretrained_learning_rate"] == 0.0001
+
+
+@pytest.mark.parametrize(
+    ("bundle", "wanted"),
+    [("hippocampus_mri_segmentation", 0.02), ("hippocampus_mri_3d_segmentation", 0.002)],
+    indirect=["bundle"],
+)
+def test_the_new_classifier_of_slices_learns_ten_times_as_fast_as_the_rest(workflow, wanted):
+    built = workflow("train", pretrained="none", method="random", learning_rate=0.002)
+    built.initialize()
+    network, optimizer = (built.parser.get_parsed_content(name) for name in ("network", "optimizer"))
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    is_classifier = layout_of(network).is_classifier
+    assert {rates[id(p)] for name, p in network.named_parameters() if is_classifier(name)} == {wanted}
+    assert {rates[id(p)] for name, p in network.named_parameters() if not is_classifier(name)} == {0.002}
+
+
+@pytest.mark.parametrize(("stage", "method"), [("pretrain", "local"), ("pretrain", "joint"), ("train", "local_pseudo")])
+def test_the_grid_of_pixels_that_are_contrasted_moves_and_each_epoch_repeats(workflow, monkeypatch, stage, method):
+    def offsets():
+        options = {"pretrained": "none", "warm_up_epochs": 0} if stage == "train" else {}
+        built = workflow(stage, method=method, validation="none", iterations_per_epoch=6, **options)
+        built.initialize()
+        drawn, sampler = [], built.parser.get_parsed_content("pixel_sampler")
+        draw = sampler.randomize
+        monkeypatch.setattr(sampler, "randomize", lambda limits: drawn.append(draw(limits)) or drawn[-1])
+        built.run()
+        built.finalize()
+        return drawn
+
+    first = offsets()
+    assert len({tuple(offset) for offset in first}) > 2
+    assert offsets() == first
 
 
 @pytest.mark.parametrize("method", PSEUDO_LABELS)

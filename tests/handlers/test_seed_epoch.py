@@ -83,6 +83,24 @@ def test_ranks_draw_different_augmentation(stage, monkeypatch):
     assert drawn[0] != drawn[1]
 
 
+def test_further_generators_draw_alike_on_all_ranks_and_anew_in_each_epoch(stage, monkeypatch):
+    own, other = torch.Generator(), torch.Generator()
+    handler, engine = SeedEpoch(stage().dataloader, generators=[own, other]), Engine(lambda engine, batch: None)
+
+    def drawn(epoch, rank):
+        monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+        engine.state.epoch = epoch
+        handler(engine)
+        return [int(torch.randint(2**31, (), generator=generator)) for generator in (own, other)]
+
+    first = drawn(1, 0)
+    assert drawn(1, 1) == first
+    assert not set(drawn(2, 1)) & set(first)
+    assert first[0] != first[1]
+
+
 def paired_batches(stage, *, seed, epochs, first=1):
     """Return the labelled and the unlabelled images of each epoch from epoch ``first`` on; the volumes are equal."""
     loader = PairedDataLoader(stage().dataloader, stage().dataloader)
