@@ -114,5 +114,5 @@ def test_an_optimizer_of_a_network_in_3d_has_the_rate_of_each_parameter(tmp_path
 
 def test_a_network_of_no_known_layout_is_refused(tmp_path):
     network = nn.Linear(2, 2)
-    with pytest.raises(InputError, match="network Linear has no known layout, .* the value of learning_rate"):
+    with pytest.raises(InputError, match=r"network Linear has no known layout, .* the value of learning_rate"):
         parameter_groups(network, network, weights_of(tmp_path, "local"), 0.1, 0.01, 0.1)
