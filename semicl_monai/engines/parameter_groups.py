@@ -33,7 +33,7 @@ def parameter_groups(
             record, all but the classifier counts as pre-trained.
         learning_rate: of all else.
         pretrained_learning_rate: of what was pre-trained.
-        classifier_learning_rate: of the layers that turn the last decoder map into classes, which are always new.
+        classifier_learning_rate: of what turns the last decoder map into classes; no pre-training trains it.
 
     Returns:
         The groups, in the form of :class:`torch.optim.Optimizer`: one for each rate.

@@ -112,7 +112,8 @@ def test_an_optimizer_of_a_network_in_3d_has_the_rate_of_each_parameter(tmp_path
     assert rates == wanted
 
 
-def test_a_network_of_no_known_layout_is_refused(tmp_path):
-    network = nn.Linear(2, 2)
+@pytest.mark.parametrize(("method", "rates"), [("local", (0.1, 0.01, 0.1)), (None, (0.1, 0.1, 1.0))])
+def test_a_network_of_no_known_layout_is_refused(tmp_path, method, rates):
+    network, weights = nn.Linear(2, 2), weights_of(tmp_path, method) if method else "none"
     with pytest.raises(InputError, match=r"network Linear has no known layout, .* the value of learning_rate"):
-        parameter_groups(network, network, weights_of(tmp_path, "local"), 0.1, 0.01, 0.1)
+        parameter_groups(network, network, weights, *rates)
