@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from semicl_monai.engines.sampled_loss import labels_at
 from semicl_monai.losses import PairContrastLoss
 
 Scores = tuple[Tensor, Tensor]
@@ -135,7 +136,8 @@ class PixelNeighbours:
         self.sampler, self.num_anchors = sampler, num_anchors
 
     def __call__(self, pred: Tensor, target: Tensor) -> Scores:
-        """Score dense embeddings ``(2B, C, H, W[, D])`` by label maps ``(2B, 1, H, W[, D])``."""
+        """Score dense embeddings ``(2B, C, H, W[, D])`` by label maps ``(2B, 1, H, W[, D])`` at their size."""
+        target = labels_at(target, pred)
         numbers = torch.arange(len(pred) // 2, device=pred.device).repeat(2).view(-1, *[1] * (target.ndim - 1))
         embeddings, classes = (values.flatten(0, 1) for values in self.sampler(pred, target))
         images = self.sampler(pred, numbers.expand_as(target))[1].flatten()

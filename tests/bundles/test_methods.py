@@ -188,6 +188,11 @@ def test_the_grid_of_pixels_that_are_contrasted_moves_as_the_seed_says(workflow,
     assert offsets(0) == first != offsets(1)
 
 
+def test_pixels_of_an_earlier_decoder_level_can_be_contrasted(run_stage, tmp_path):
+    run_stage("pretrain", method="local", **{"parts::local::tap": 3})
+    assert (tmp_path / "models" / "model_pretrained.pt").is_file()
+
+
 @pytest.mark.parametrize("method", PSEUDO_LABELS)
 def test_the_student_sees_a_stronger_view_of_what_its_teacher_sees(workflow, method):
     built = workflow("train", method=method, pretrained="none", validation="none")

@@ -157,6 +157,13 @@ def test_a_pixel_of_the_same_class_is_sought_in_other_images_background_included
     assert as_lists(PixelNeighbours(StrideSampler(stride=2))(maps, labels)) == wanted
 
 
+def test_pixels_of_a_smaller_map_have_the_labels_nearest_to_them():
+    maps, labels = random(6, 3, 3, 2), torch.randint(3, (6, 1, 6, 4), generator=torch.Generator().manual_seed(1))
+    score = PixelNeighbours(StrideSampler(stride=1))
+    for found, wanted in zip(score(maps, labels), score(maps, labels[:, :, 1::2, 1::2]), strict=True):
+        assert torch.equal(found, wanted)
+
+
 def test_consistency_is_the_distance_to_the_teacher_and_by_chance_that_to_another_image():
     student, teacher = random(3, 2, 4, 4).softmax(1), random(3, 2, 4, 4, seed=1).softmax(1)
 

@@ -1,0 +1,65 @@
+"""The results that are committed beside a bundle, and the settings that made them."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+
+import pytest
+from monai.bundle import ConfigParser
+
+from semicl_monai.data.sections import read_json
+from semicl_monai.study import read_entries, read_variants, score_rows
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+SETTINGS = sorted(BUNDLES.glob("*/docs/results/**/settings.json"))
+STUDIES = sorted(file.parent for file in BUNDLES.glob("*/docs/results/**/cells.csv"))
+
+
+def name(path):
+    return str(path.relative_to(BUNDLES))
+
+
+def table(file):
+    with open(file, encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.mark.parametrize("file", SETTINGS, ids=name)
+def test_the_settings_change_options_that_the_bundle_has(file):
+    bundle = BUNDLES / file.relative_to(BUNDLES).parts[0]
+    variants, stages = read_variants(read_json(file, "settings").get("methods", []), file)
+    for changed in (stages, *(variant.options for variant in variants)):
+        for stage, options in changed.items():
+            config = ConfigParser.load_config_file(bundle / "configs" / f"{stage.removeprefix('last_')}.json")
+            parser = ConfigParser(config)
+            for option in options:
+                assert option in parser, f"{file} has no {option} of {stage}"
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=name)
+def test_each_result_is_of_a_method_that_can_be_run_again_and_has_all_its_cases(folder):
+    cells, cases = table(folder / "cells.csv"), table(folder / "cases.csv")
+    settings = folder / "settings.json"
+    assert read_variants([cell["method"] for cell in cells], settings if settings.is_file() else None)
+    about = ("method", "labelled_fraction", "split_seed")
+    rows = defaultdict(set)
+    for row in cases:
+        rows[tuple(row[key] for key in about)].add((row["case"], row["class"]))
+    done = [tuple(cell[key] for key in about) for cell in cells if cell["state"] == "done"]
+    assert sorted(done) == sorted(rows)
+    assert {len(rows[cell]) for cell in done} == {2 * 40}
+
+
+@pytest.mark.parametrize("folder", STUDIES, ids=name)
+def test_the_report_of_the_results_equals_an_independent_recount(folder):
+    recount = defaultdict(lambda: defaultdict(list))
+    for row in table(folder / "cases.csv"):
+        recount[row["method"], row["labelled_fraction"], row["class"]][row["split_seed"]].append(float(row["dice"]))
+    rows = [row for row in score_rows(read_entries(folder)) if row["metric"] == "dice" and row["class"] != "mean"]
+    assert {(row["method"], row["labelled_fraction"], row["class"]) for row in rows} == set(recount)
+    for row in rows:
+        splits = recount[row["method"], row["labelled_fraction"], row["class"]]
+        assert float(row["mean"]) == pytest.approx(mean(map(mean, splits.values())), abs=5e-5)
