@@ -64,6 +64,5 @@ def test_the_report_of_the_results_equals_an_independent_recount(folder):
     assert {(row["method"], row["labelled_fraction"], row["class"]) for row in rows} == set(recount)
     for row in rows:
         splits = recount[row["method"], row["labelled_fraction"], row["class"]]
-        assert float(row["mean"]) == pytest.approx(
-            mean(map(mean, splits.values())), abs=6e-5
-        )  # it is rounded to four digits
+        # the report rounds to four digits
+        assert float(row["mean"]) == pytest.approx(mean(map(mean, splits.values())), abs=6e-5)
