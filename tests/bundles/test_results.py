@@ -44,7 +44,7 @@ def test_the_settings_change_options_that_the_bundle_has(file):
 @pytest.mark.parametrize("folder", STUDIES, ids=name)
 def test_each_result_is_of_a_method_that_can_be_run_again_and_has_all_its_cases(folder):
     cells, cases = table(folder / "cells.csv"), table(folder / "cases.csv")
-    read_variants([cell["method"] for cell in cells], folder / "settings.json")  # raises for a name that it does not know
+    read_variants([cell["method"] for cell in cells], folder / "settings.json")  # refuses unknown names
     about = ("method", "labelled_fraction", "split_seed")
     rows = defaultdict(set)
     for row in cases:
