@@ -11,7 +11,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from semicl_monai.data.sections import read_json
-from semicl_monai.study import read_entries, read_variants, score_rows
+from semicl_monai.study import read_entries, read_variants, saving_table, score_rows, score_tables
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SETTINGS = sorted(BUNDLES.glob("*/docs/results/**/settings.json"))
@@ -65,3 +65,12 @@ def test_the_report_of_the_results_equals_an_independent_recount(folder):
         splits = recount[row["method"], row["labelled_fraction"], row["class"]]
         # the report rounds to four digits
         assert float(row["mean"]) == pytest.approx(mean(map(mean, splits.values())), abs=6e-5)
+
+
+def test_the_readme_of_the_bundle_shows_the_report_of_the_results():
+    bundle = BUNDLES / "hippocampus_mri_segmentation" / "docs"
+    readme = (bundle / "README.md").read_text(encoding="utf-8").splitlines()
+    entries = read_entries(bundle / "results")
+    for table in [*score_tables(entries), saving_table(entries, "random")]:
+        for line in table.markdown().splitlines():
+            assert not line.startswith("| ") or line in readme
