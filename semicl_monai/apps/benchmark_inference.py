@@ -6,7 +6,6 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
 from typing import Any
 
@@ -17,6 +16,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.transforms import LoadImage
 
 from semicl_monai.apps.demo import BUNDLE
+from semicl_monai.study.runner import MAXRSS_PER_MIB
 
 VOLUMES = BUNDLE.with_name("hippocampus_mri_3d_segmentation")
 
@@ -92,9 +92,11 @@ def _run_bare(config: str, image: Path, options: dict[str, Any]) -> tuple[float,
 
 
 def _measure(run: Callable[[], Any]) -> tuple[float, float]:
+    import resource  # noqa: PLC0415 - not on Windows, where the other commands run all the same
+
     start = perf_counter()
     run()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return perf_counter() - start, torch.cuda.max_memory_allocated() / 2**20
-    return perf_counter() - start, getrusage(RUSAGE_SELF).ru_maxrss / 2**10
+    return perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MAXRSS_PER_MIB

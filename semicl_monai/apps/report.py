@@ -23,8 +23,9 @@ NOTES = (
     "best on the splits that all methods of a table have run on. p: paired Wilcoxon signed-rank test of it, which was "
     "chosen on these volumes, against each other, over the volumes of the splits both have run on, with Holm's "
     "correction within the table; volumes of one split share a network, which the test does not know. Labels saved: "
-    "on the splits that the method, and the network from scratch with each amount of labels, have run on. "
-    "Minutes: of all steps of a run, also those that were shared, beside whatever else ran."
+    "interpolated along the logarithm of the labels, on the splits that the method, and the network from scratch with "
+    "each amount of labels, have run on. Minutes: of all steps of a run, also those that were shared, beside whatever "
+    "else ran."
 )
 
 

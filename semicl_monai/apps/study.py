@@ -18,7 +18,7 @@ from semicl_monai.study import (
     locked,
     make_cells,
     read_variants,
-    refuse_other_configs,
+    refuse_other_studies,
     refuse_own,
     refuse_unknown_options,
     write_results,
@@ -67,7 +67,7 @@ def study(
     """
     configs, output = _find_bundle(bundle), Path(str(output_dir)).expanduser().absolute()
     refuse_own(options, "a study")
-    every = {"dataset_dir": str(Path(str(dataset_dir)).expanduser().absolute()), **options}
+    every = {"dataset_dir": str(Path(str(dataset_dir)).expanduser().resolve()), **options}
     chosen_by = {"validation": one_of(validation, ("none", "best"), "validation")}
     variants, stages = read_variants([str(name) for name in _listed(methods)], settings)
     common = {"pretrain": every | chosen_by, "train": every | chosen_by, "evaluate": every}
@@ -76,7 +76,7 @@ def study(
     refuse_unknown_options(cells, configs)
     devices, again = _devices(options.get("device")), is_true(retry_failed, "retry_failed")
     with locked(output):
-        refuse_other_configs(output, configs)
+        refuse_other_studies(output, configs, common, variants)
         at_a_time = _positive(max(1, len(devices)) if workers is None else workers)
         runner = Runner(configs, output, at_a_time, devices, again)
         runner.run([cell.last for cell in cells], Progress(output, cells, runner))
@@ -99,7 +99,7 @@ def _positive(workers: Any) -> int:
 
 
 def _find_bundle(bundle: str | None) -> Path:
-    configs = Path(bundle or BUNDLE).expanduser().absolute() / "configs"
+    configs = Path(bundle or BUNDLE).expanduser().resolve() / "configs"
     for file in (configs / f"{stage}.json" for stage in STAGES):
         if not file.is_file():
             raise InputError(

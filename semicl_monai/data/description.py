@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
 
     Raises:
         InputError: When a label stands for several values, as the regions of nnU-Net do, for no whole number, or for
-            voxels to ignore, two stand for the same, or a name would be run as code in a config.
+            voxels to ignore, two stand for the same, two have one name or
+            one is called ``mean``, or a name would be run as code in a config.
     """
     content = read_json(Path(file), "datalist")
     channels = content.get("channel_names") or content.get("modality") or {}
@@ -35,6 +36,7 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
             raise InputError(f"{file}: 'labels' must differ, got {value} for {labels[value]} and {name}.")
         labels[value] = name
     labels.pop(0, None)
+    _refuse_one_name(list(labels.values()), file)
     _refuse_code([*names, *labels.values()], file)
     return [str(name) for name in names], labels
 
@@ -46,6 +48,12 @@ def _value_and_name(key: str, entry: Any, file: str | Path) -> tuple[int, str]:
     if str(name) == "ignore":
         raise InputError(f"{file}: 'labels' must not hold nnU-Net's 'ignore': voxels cannot be left out.")
     return int(value), str(name)
+
+
+def _refuse_one_name(names: Sequence[str], file: str | Path) -> None:
+    for name in names:
+        if name == "mean" or names.count(name) > 1:
+            raise InputError(f"{file}: 'labels' must have names that differ, none of them 'mean', got '{name}'.")
 
 
 def _refuse_code(names: Iterable[Any], file: str | Path) -> None:

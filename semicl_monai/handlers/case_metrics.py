@@ -18,6 +18,7 @@ from monai.metrics.utils import get_mask_edges, get_surface_distance
 from monai.utils import convert_to_tensor
 from scipy.stats import bootstrap
 
+from semicl_monai.utils import InputError
 from semicl_monai.utils.distributed import all_gather_object, rank_and_size
 
 METRICS = ("dice", "hd95", "asd")
@@ -37,6 +38,9 @@ class CaseMetrics:
         class_names: names of the classes 1, 2, ...
         about: anything to keep with the summary, such as the split and the weights.
 
+    Raises:
+        InputError: When two classes have one name, or one is called ``mean``.
+
     References:
         Maier-Hein, Reinke et al., Metrics reloaded, Nature Methods 2024 (which metrics, and why per case).
         https://arxiv.org/abs/2206.01653
@@ -44,6 +48,8 @@ class CaseMetrics:
 
     def __init__(self, output_dir: str | Path, class_names: Sequence[str], about: dict[str, Any] | None = None) -> None:
         self.output_dir, self.class_names, self.about = Path(output_dir), list(class_names), dict(about or {})
+        if len({*self.class_names, "mean"}) <= len(self.class_names):
+            raise InputError(f"class_names must differ, and none be 'mean', got {', '.join(self.class_names)}.")
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:

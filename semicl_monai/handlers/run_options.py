@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from semicl_monai.networks.record import checksum
 from semicl_monai.utils import InputError
 
 
@@ -13,12 +14,13 @@ class RunOptions:
     """Refuse to resume a run with other options, or on another split, than it was started with.
 
     Args:
-        options: options by name that have to be the same.
+        options: options by name that have to be the same; of ``pretrained`` the content of the file,
+            which may have moved.
         split_file: file of the split; its content has to be the same. It may be missing.
     """
 
     def __init__(self, options: Mapping[str, Any], split_file: str | Path | None = None) -> None:
-        self.options = {name: str(value) for name, value in options.items()}
+        self.options = {name: _as_text(name, value) for name, value in options.items()}
         self.split_file = split_file
 
     def state_dict(self) -> dict[str, str]:
@@ -38,3 +40,8 @@ class RunOptions:
                 raise InputError("the run was started on another split")
             if before != value:
                 raise InputError(f"the run was started with {name} {before}, not {value}")
+
+
+def _as_text(name: str, value: Any) -> str:
+    digest = checksum(value) if name == "pretrained" else None
+    return f"{Path(value).name} (SHA-256 {digest[:8]})" if digest else str(value)

@@ -1,6 +1,6 @@
 """Many runs of a bundle: a grid of methods, amounts of labels and splits, and what comes out of it."""
 
-from semicl_monai.study.checks import refuse_other_configs, refuse_unknown_options
+from semicl_monai.study.checks import refuse_other_studies, refuse_unknown_options
 from semicl_monai.study.entries import Entry, read_entries
 from semicl_monai.study.figures import save_label_efficiency
 from semicl_monai.study.grid import STAGES, Cell, Step, Variant, make_cells, read_variants, refuse_own
@@ -31,7 +31,7 @@ __all__ = [
     "read_entries",
     "read_table",
     "read_variants",
-    "refuse_other_configs",
+    "refuse_other_studies",
     "refuse_own",
     "refuse_unknown_options",
     "save_label_efficiency",

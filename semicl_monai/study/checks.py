@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from semicl_monai.data.sections import read_json
-from semicl_monai.study.grid import STAGES, Cell
-from semicl_monai.study.results import TABLES
+from semicl_monai.study.grid import STAGES, Cell, Variant
+from semicl_monai.study.results import TABLES, read_table
 from semicl_monai.utils import InputError, save_json
 
 
@@ -30,23 +32,64 @@ def refuse_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
                     )
 
 
-def refuse_other_configs(output_dir: Path, configs: Path) -> None:
-    """Note in ``study.json`` which configs a study is made with; refuse to go on with others.
+def refuse_other_studies(
+    output_dir: Path, configs: Path, options: Mapping[str, Mapping[str, Any]], variants: Iterable[Variant]
+) -> None:
+    """Note in ``study.json`` what a study is made with; refuse to go on with anything else.
+
+    That are the configs, the options that all runs of a stage have, and the methods. Options, and methods, of which no
+    cell is done yet may change.
 
     Raises:
-        InputError: When the folder holds a study of another bundle, or of one whose configs have changed since, or
-            tables that no study has written.
+        InputError: When the folder holds a study of another bundle or of configs that have changed since, a cell that
+            was done with other options or settings of its method, or tables that no study has written.
     """
-    digest = {stage: hashlib.sha256((configs / f"{stage}.json").read_bytes()).hexdigest() for stage in STAGES}
-    about = {"bundle": configs.parent.name, "sha256": digest}
     file = output_dir / "study.json"
     if not file.is_file():
-        for table in (output_dir / name for name in TABLES):
-            if table.exists():
-                raise InputError(f"{table} was not written by a study in this folder: give another output_dir.")
-        save_json(about, file)
-    elif (before := read_json(file, "study")) != about:
+        _refuse_tables(output_dir)
+    before = read_json(file, "study") if file.is_file() else {}
+    methods = {variant.name: asdict(variant) for variant in variants}
+    about = {
+        "bundle": configs.parent.name,
+        "sha256": {stage: hashlib.sha256((configs / f"{stage}.json").read_bytes()).hexdigest() for stage in STAGES},
+        "options": options,
+        "methods": {**before.get("methods", {}), **methods},
+    }
+    about = json.loads(json.dumps(about, default=str))
+    if before:
+        _refuse_other_configs(before, about, output_dir)
+    _refuse_changes(before, about, output_dir)
+    save_json(about, file)
+
+
+def _refuse_tables(output_dir: Path) -> None:
+    for table in (output_dir / name for name in TABLES):
+        if table.exists():
+            raise InputError(f"{table} was not written by a study in this folder: give another output_dir.")
+
+
+def _refuse_other_configs(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
+    if any(before.get(name) != about[name] for name in ("bundle", "sha256")):
         raise InputError(
-            f"{output_dir} holds runs of bundle {before.get('bundle')} by other configs than those in "
-            f"{configs} now: give another output_dir."
+            f"{output_dir} holds runs of bundle {before.get('bundle')} by other configs than those of "
+            f"{about['bundle']} now: give another output_dir."
         )
+
+
+def _refuse_changes(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
+    cells = read_table(output_dir / "cells.csv") if (output_dir / "cells.csv").is_file() else []
+    done = {cell["method"] for cell in cells if cell["state"] == "done"}
+    for stage in STAGES if done else ():
+        had, has = before.get("options", {}).get(stage, {}), about["options"][stage]
+        for name in sorted({*had, *has}):
+            if had.get(name) != has.get(name):
+                raise InputError(
+                    f"{output_dir} holds runs whose {stage} has {name} {had.get(name)}, not {has.get(name)}: give "
+                    f"another output_dir, or the option to a method with a name of its own."
+                )
+    for name in sorted(done):
+        if before.get("methods", {}).get(name) != about["methods"].get(name):
+            raise InputError(
+                f"{output_dir} holds runs of method {name} with other settings: give another output_dir, or another "
+                f"name to the method."
+            )

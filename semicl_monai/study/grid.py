@@ -115,7 +115,7 @@ def read_variants(names: Sequence[str], settings: str | Path | None = None) -> t
     _refuse_no_table(own, f"{settings}: methods")
     for stage, options in stages.items():
         _refuse_no_table(options, f"{settings}: {stage}")
-        refuse_own(options, f"{settings}: {stage}", stage)
+        refuse_own(options, f"{settings}: {stage}")
     return [_variant(name, own.get(name, {}), settings) for name in dict.fromkeys(names)], stages
 
 
@@ -149,8 +149,10 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
         )
     _refuse_others(settings, OF_A_METHOD, f"{file}: method {name}")
     by_name, _, sampler_by_name = name.partition("/")
-    method, sampler = settings.get("method", by_name), settings.get("sampler", sampler_by_name or None)
+    method = str(settings.get("method", by_name))
     METHODS[method]
+    # a name that only happens to have a slash says nothing of a sampler
+    sampler = settings.get("sampler", (sampler_by_name or None) if method == by_name else None)
     options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}
     for stage, own in options.items():
         _refuse_no_table(own, f"{file}: method {name}: {stage}")

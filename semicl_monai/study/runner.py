@@ -29,6 +29,7 @@ RUN_IDS = {"pretrain": "pretrain", "train": "run", "evaluate": "evaluate"}
 WEIGHTS = {"pretrain": "model_pretrained.pt", "train": "model.pt"}
 STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "weights"}
 STOPPED = [-getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 # glibc gives memory back and fetches it anew in every step, which costs more than the step of a small network
 MALLOC = {
     "MALLOC_TOP_PAD_": "268435456",
@@ -244,8 +245,7 @@ def _wait(process: subprocess.Popen) -> tuple[int, float | None, float | None]:
     except ChildProcessError:  # terminate() has waited for it already
         return process.wait(), None, None
     process.returncode = os.waitstatus_to_exitcode(status)
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit
+    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MAXRSS_PER_MIB
 
 
 def _reason(log: Path, code: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from semicl_monai.data.sections import read_json
-from semicl_monai.study import read_entries, read_variants, saving_table, score_rows, score_tables
+from semicl_monai.study import mean_of, read_entries, read_variants, saving_table, score_rows, score_tables
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SETTINGS = sorted(BUNDLES.glob("*/docs/results/**/settings.json"))
@@ -73,3 +73,13 @@ def test_the_readme_of_the_bundle_shows_the_report_of_the_results():
     entries = read_entries(bundle / "results")
     for shown in [*score_tables(entries), saving_table(entries, "random")]:
         assert shown.markdown() in readme
+
+
+def test_the_readme_shows_the_means_of_the_results():
+    readme = (BUNDLES.parent / "README.md").read_text(encoding="utf-8")
+    means = defaultdict(dict)
+    for entry in read_entries(BUNDLES / "hippocampus_mri_segmentation" / "docs" / "results"):
+        means[entry.method][entry.fraction] = f"{mean_of(entry.dice):.3f}"
+    for method, by_fraction in means.items():
+        line = f"| `{method}` | {by_fraction['0.05']} | {by_fraction.get('0.2', '')} |"
+        assert line in readme.replace("**", "")

@@ -46,7 +46,14 @@ def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset
     record = json.loads((cell / "models/model.json").read_text())
     assert (record["method"], len(record["labelled"]), record["validation"]) == ("global_local", 2, [])
 
-    study(str(dataset_dir), str(folder), **options)
+    with pytest.raises(InputError, match=r"holds runs whose pretrain has roi_size \[32, 32\], not \[16, 16\]: give"):
+        study(str(dataset_dir), str(folder), **{**options, "roi_size": [16, 16], "methods": "random"})
+    settings_file = json.loads((tmp_path / "settings.json").read_text())
+    settings_file["methods"]["global_local"] = {"train": {"learning_rate": 0.1}}
+    (tmp_path / "others.json").write_text(json.dumps(settings_file))
+    with pytest.raises(InputError, match="holds runs of method global_local with other settings: give another output"):
+        study(str(dataset_dir), str(folder), **{**options, "settings": str(tmp_path / "others.json"), "split_seeds": 4})
+    study(f"{dataset_dir}/../{dataset_dir.name}", str(folder), **options)
     assert "[" not in capsys.readouterr().out
     report(str(folder), scratch="broken")
     assert (folder / "report/report.html").read_text().count("<img ") == 2
@@ -89,7 +96,15 @@ def test_a_table_that_no_study_has_written_stays(bundle, tmp_path, name):
     assert (tmp_path / name).read_text() == "mine"
 
 
+def test_as_long_as_nothing_is_done_other_options_may_be_tried(bundle, tmp_path):
+    options = {"bundle": str(bundle), "methods": "random", "split_seeds": 0, "fractions": 2}
+    for dataset_dir in ("there", "here"):
+        study(str(tmp_path / dataset_dir), str(tmp_path), **options)
+        noted = json.loads((tmp_path / "study.json").read_text())["options"]
+        assert noted["train"]["dataset_dir"] == str(tmp_path / dataset_dir)
+
+
 def test_a_study_of_other_configs_is_not_gone_on_with(bundle, tmp_path):
     (tmp_path / "study.json").write_text('{"bundle": "another"}')
-    with pytest.raises(InputError, match="holds runs of bundle another by other configs than those in "):
+    with pytest.raises(InputError, match="holds runs of bundle another by other configs than those of hippocampus"):
         study("data", str(tmp_path), bundle=str(bundle), methods="random")

@@ -53,6 +53,8 @@ def test_what_is_not_named_is_not_known(describe, content):
         ({"one": "two"}, "must name one whole number each, got 'two' for one"),
         ({"a": 1, "b": 1}, "must differ, got 1 for a and b"),
         ({"01": "a", "1": "b"}, "must differ, got 1 for a and b"),
+        ({"1": "a", "2": "a"}, "must have names that differ, none of them 'mean', got 'a'"),
+        ({"a": 1, "mean": 2}, "must have names that differ, none of them 'mean', got 'mean'"),
         (["background", "a"], "must be an object of names and values, got a list"),
         ({"a": 1, "ignore": 2}, "must not hold nnU-Net's 'ignore'"),
     ],

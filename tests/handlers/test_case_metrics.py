@@ -16,6 +16,7 @@ from monai.networks.utils import one_hot
 from torch import nn
 
 from semicl_monai.handlers import CaseMetrics, case_metrics, mean_with_interval
+from semicl_monai.utils import InputError
 
 SPACING = (1.0, 2.0, 3.5)
 SIZE = (6, 5, 4)
@@ -243,3 +244,9 @@ def test_it_builds_from_a_config(tmp_path):
         }
     }
     assert ConfigParser(config).get_parsed_content("handler").about == {"weights": "model.pt"}
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", "mean"]])
+def test_classes_whose_rows_could_not_be_told_apart_are_refused(tmp_path, names):
+    with pytest.raises(InputError, match=f"class_names must differ, and none be 'mean', got a, {names[1]}"):
+        CaseMetrics(tmp_path, names)

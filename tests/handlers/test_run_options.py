@@ -32,6 +32,19 @@ def test_another_split_is_refused(split_file):
         RunOptions({"seed": 0}, split_file).load_state_dict(state)
 
 
+def test_a_file_that_has_moved_is_the_same_and_one_with_other_content_is_not(tmp_path):
+    before, after = tmp_path / "before" / "model.pt", tmp_path / "after" / "model.pt"
+    before.parent.mkdir()
+    before.write_text("weights")
+    state = RunOptions({"pretrained": before}).state_dict()
+    before.parent.rename(after.parent)
+    RunOptions({"pretrained": str(after)}).load_state_dict(state)
+    after.write_text("others")
+    message = r"the run was started with pretrained model\.pt \(SHA-256 \w{8}\), not model\.pt \(SHA-256 \w{8}\)"
+    with pytest.raises(InputError, match=message):
+        RunOptions({"pretrained": after}).load_state_dict(state)
+
+
 def test_it_needs_no_split_file(tmp_path):
     options = RunOptions({"seed": 0}, tmp_path / "missing.json")
     options.load_state_dict(options.state_dict())

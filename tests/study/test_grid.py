@@ -126,6 +126,8 @@ def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
             {"methods": {"a": {"method": "local", "last_pretrain": {"method": "pcl"}}}},
             "a: last_pretrain may not have method, which",
         ),
+        ({"stages": {"train": {"method": "local_pseudo"}}}, r"s\.json: train may not have method, which the study"),
+        ({"methods": {"a": {"method": ["local"]}}}, r"unknown method '\['local'\]'"),
         ({"stages": []}, r"s\.json: stages must be a JSON object, got \[\]"),
         ({"stages": {"train": None}}, r"s\.json: train must be a JSON object, got None"),
         ({"methods": {"a": None}}, r"s\.json: method a must be a JSON object, got None"),
@@ -153,6 +155,12 @@ def test_a_name_that_is_a_method_need_not_say_so(tmp_path):
     variants, _ = read_variants(["local", "local/block"], write(tmp_path / "s.json", content))
     assert [(variant.method, variant.sampler) for variant in variants] == [("local", None), ("local", "block")]
     assert variants[0].of("train") == {"epochs": 9}
+
+
+def test_a_name_of_ones_own_may_have_a_slash(tmp_path):
+    content = {"methods": {"ours/long": {"method": "local"}, "local/full": {"method": "local"}}}
+    variants, _ = read_variants(["ours/long", "local/full"], write(tmp_path / "s.json", content))
+    assert [(variant.method, variant.sampler) for variant in variants] == [("local", None), ("local", "full")]
 
 
 def test_two_methods_do_not_share_a_folder(tmp_path):

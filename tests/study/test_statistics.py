@@ -130,13 +130,21 @@ def test_equal_results_are_not_different(tables):
 
 @pytest.mark.parametrize(
     ("dice", "wanted"),
-    [(0.6, 6), (0.65, 9), (0.7, 12), (0.75, 66), (0.8, 120), (0.81, math.inf), (0.5, math.nan)],
+    [
+        (0.6, 6),
+        (0.65, math.sqrt(6 * 12)),
+        (0.7, 12),
+        (0.75, math.sqrt(12 * 120)),
+        (0.8, 120),
+        (0.81, math.inf),
+        (0.5, math.nan),
+    ],
 )
-def test_the_labels_that_a_network_from_scratch_needs_are_interpolated(dice, wanted):
+def test_the_labels_that_a_network_from_scratch_needs_are_interpolated_along_their_logarithm(dice, wanted):
     assert labels_needed(dice, {12: 0.7, 6: 0.6, 120: 0.8}) == pytest.approx(wanted, nan_ok=True)
 
 
 def test_where_more_labels_made_it_worse_the_fewer_count():
     scratch = {6: 0.75, 12: 0.5, 24: 1.0}
     assert labels_needed(0.75, scratch) == pytest.approx(6)
-    assert labels_needed(0.875, scratch) == pytest.approx(18)
+    assert labels_needed(0.875, scratch) == pytest.approx(math.sqrt(12 * 24))
