@@ -109,19 +109,20 @@ class SegmentationDatalist:
     def _read(self) -> None:
         file, sections = self._read_sections()
         given = self.split_file
-        self.split = self._read_split(Path(given), sections) if given else self._make_split(file, sections)
+        split = self._read_split(Path(given), sections) if given else self._make_split(file, sections)
 
         records = _by_case(sections)
-        self.labelled, self.validation, self.test = (
-            [_labelled_record(records[case]) for case in self.split[part]]
+        lists = {
+            part: [_labelled_record(records[case]) for case in split[part]]
             for part in ("labelled", "validation", "test")
-        )
-        self.unlabelled = [_image_record(records[case]) for case in self.split["unlabelled"]]
-        self.training = [_image_record(record) for record in self.labelled] + self.unlabelled
-        self.validation_images = [_image_record(record) for record in self.validation]
-        _refuse_missing_files([*self.labelled, *self.unlabelled, *self.validation, *self.test])
+        }
+        lists["unlabelled"] = [_image_record(records[case]) for case in split["unlabelled"]]
+        _refuse_missing_files(record for part in lists.values() for record in part)
         if self.earlier_split and Path(self.earlier_split).is_file():
-            _refuse_leaks(self.split, Path(self.earlier_split))
+            _refuse_leaks(split, Path(self.earlier_split))
+        lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
+        lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
+        vars(self).update(lists, split=split)  # last: what is refused now has to be refused the next time too
         if self.save_to:
             self.save(self.save_to)
 

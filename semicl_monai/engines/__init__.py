@@ -1,3 +1,4 @@
+from .cosine_cycles import CosineCycles
 from .jigsaw import JigsawPrepareBatch
 from .methods import METHODS, Method, contrasts_pixels, fine_tuning, method_of_run, objectives
 from .mixup import MixupPrepareBatch
@@ -20,6 +21,7 @@ from .targets import image_number, place_in_volume
 
 __all__ = [
     "METHODS",
+    "CosineCycles",
     "JigsawPrepareBatch",
     "Method",
     "MixupPrepareBatch",

@@ -77,5 +77,5 @@ def _is_pretrained(name: str, layout: NetworkLayout, method: str | None) -> bool
     if method is None:
         return True
     objectives = METHODS[method].objectives
-    blocks = [block for o in objectives if o in DECODER_BLOCKS for block in layout.decoder_blocks[: DECODER_BLOCKS[o]]]
-    return bool(objectives) and (layout.is_encoder(name) or name.startswith(tuple(f"{block}." for block in blocks)))
+    in_decoder = any(layout.is_decoder(name, DECODER_BLOCKS[o]) for o in objectives if o in DECODER_BLOCKS)
+    return in_decoder or (bool(objectives) and layout.is_encoder(name))

@@ -9,6 +9,8 @@ import numpy as np
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from monai.data import MetaTensor
+from nibabel.orientations import io_orientation
 
 
 class OverlayWriter:
@@ -19,7 +21,7 @@ class OverlayWriter:
     Args:
         output_dir: folder to write to, one ``<case>.png`` a case.
         num_cases: how many cases.
-        axis: spatial axis to slice along.
+        axis: spatial axis to slice along once the image lies in RAS, wherever its file has it.
     """
 
     def __init__(self, output_dir: str | Path, num_cases: int = 4, axis: int = 2) -> None:
@@ -39,6 +41,8 @@ class OverlayWriter:
 
 def overlay(sample: dict[str, Any], case: str, axis: int) -> Figure:
     """Return a figure of one case: the bare slice, and the slice with the outlines of truth and prediction."""
+    if isinstance(sample["image"], MetaTensor):
+        axis = int(io_orientation(sample["image"].affine.cpu())[:, 0].tolist().index(axis))
     volumes = [np.moveaxis(np.asarray(sample[key].cpu())[0], axis, 0) for key in ("image", "label", "pred")]
     index = int((volumes[1] > 0).sum((1, 2)).argmax())
     image, label, pred = (volume[index].T for volume in volumes)

@@ -15,7 +15,7 @@ from .pretrained import (
     read_state_dict,
     without_deep_supervision,
 )
-from .record import checksum, record_of
+from .record import checksum, record_file, record_of
 from .self_training import SelfTraining
 
 HEADS = Registry("head", "Projection heads for contrastive pre-training.")
@@ -45,6 +45,7 @@ __all__ = [
     "load_network",
     "load_pretrained",
     "read_state_dict",
+    "record_file",
     "record_of",
     "without_deep_supervision",
 ]

@@ -21,12 +21,14 @@ class NetworkLayout:
         decoder_blocks: modules whose outputs are the decoder maps, from the deepest to the last, which is the
             classifier's input.
         classifier: prefixes of the parameters that turn the last decoder map into classes.
+        upsamplers: module before each decoder block that makes the deeper map larger, where the block does not itself.
     """
 
     encoder: tuple[str, ...]
     bottleneck: str
     decoder_blocks: tuple[str, ...]
     classifier: tuple[str, ...]
+    upsamplers: tuple[str, ...] = ()
 
     @property
     def decoder(self) -> str:
@@ -36,6 +38,10 @@ class NetworkLayout:
     def is_encoder(self, key: str) -> bool:
         """Whether the parameter called ``key`` belongs to the encoder."""
         return _has_prefix(key, self.encoder)
+
+    def is_decoder(self, key: str, num_blocks: int | None = None) -> bool:
+        """Whether the parameter called ``key`` belongs to the decoder, or to so many of its deepest blocks."""
+        return _has_prefix(key, self.decoder_blocks[:num_blocks] + self.upsamplers[:num_blocks])
 
     def is_classifier(self, key: str) -> bool:
         """Whether the parameter called ``key`` belongs to the classifier."""
@@ -71,8 +77,8 @@ def _dyn_unet(network: DynUNet) -> NetworkLayout:
 
 def _seg_res_net(network: SegResNet) -> NetworkLayout:
     bottleneck = _numbered("down_layers", network.down_layers)[-1]
-    blocks = _numbered("up_layers", network.up_layers)
-    return NetworkLayout(("convInit", "down_layers"), bottleneck, blocks, ("conv_final",))
+    blocks, upsamplers = _numbered("up_layers", network.up_layers), _numbered("up_samples", network.up_samples)
+    return NetworkLayout(("convInit", "down_layers"), bottleneck, blocks, ("conv_final",), upsamplers)
 
 
 def _unet(network: UNet) -> NetworkLayout:

@@ -10,14 +10,19 @@ from typing import Any
 from semicl_monai.utils import InputError
 
 
+def record_file(weights: str | Path | None) -> Path | None:
+    """Return the file beside weights that tells of them, ``model.json`` beside ``model.pt``, there or not."""
+    return Path(weights).with_suffix(".json") if weights else None
+
+
 def record_of(weights: str | Path) -> dict[str, Any]:
     """Return what was written beside weights (``model.json`` beside ``model.pt``); nothing where there is no record.
 
     Raises:
         InputError: When the record cannot be read.
     """
-    record = Path(weights).with_suffix(".json")
-    if not record.is_file():
+    record = record_file(weights)
+    if record is None or not record.is_file():
         return {}
     try:
         return dict(json.loads(record.read_text()))

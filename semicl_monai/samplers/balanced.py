@@ -17,7 +17,8 @@ class BalancedSampler(PixelSampler):
     A class with fewer pixels gives all of them.
 
     Args:
-        num_per_class: how many at most: one number for every class, or a number by class (a mapping, or a sequence in
+        num_per_class: how many at most: one number for every class, or a number by class (a mapping, in JSON
+            with classes as text, or a sequence in
             the order of the classes); a class it does not name gives none.
         generator: source of the random choice; torch's default generator when ``None``.
         ignore_index: pixels with this label are never taken.
@@ -35,14 +36,13 @@ class BalancedSampler(PixelSampler):
 
     def __init__(
         self,
-        num_per_class: int | Sequence[int] | Mapping[int, int] = 256,
+        num_per_class: int | Sequence[int] | Mapping[int | str, int] = 256,
         generator: torch.Generator | None = None,
         ignore_index: int = -1,
     ) -> None:
-        self.num_per_class = (
-            num_per_class if isinstance(num_per_class, int | Mapping) else dict(enumerate(num_per_class))
-        )
-        if min([self.num_per_class] if isinstance(self.num_per_class, int) else self.num_per_class.values()) < 0:
+        self.num_per_class = num_per_class if isinstance(num_per_class, int) else _by_class(num_per_class)
+        numbers = [self.num_per_class] if isinstance(self.num_per_class, int) else self.num_per_class.values()
+        if any(number < 0 for number in numbers):
             raise InputError(f"num_per_class must not be negative, got {num_per_class}.")
         self.generator = generator
         self.ignore_index = ignore_index
@@ -66,3 +66,8 @@ class BalancedSampler(PixelSampler):
 
     def _limit(self, label: int) -> int:
         return self.num_per_class if isinstance(self.num_per_class, int) else self.num_per_class.get(label, 0)
+
+
+def _by_class(numbers: Sequence[int] | Mapping[int | str, int]) -> dict[int, int]:
+    pairs = numbers.items() if isinstance(numbers, Mapping) else enumerate(numbers)
+    return {int(label): number for label, number in pairs}

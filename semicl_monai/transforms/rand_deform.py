@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import RandSmoothDeformd
 
@@ -46,3 +47,12 @@ class RandDeformd(RandSmoothDeformd):
         given = {"prob": prob, "def_range": def_range, "grid_mode": grid_mode, **kwargs}
         super().__init__(keys, spatial_size, rand_size, field_mode=field_mode, **given)
         self.allow_missing_keys = allow_missing_keys
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandDeformd:
+        """Seed the choice of what is deformed and, apart from it, the displacements.
+
+        MONAI seeds both alike: the number that has been small enough for a deformation is the first displacement too.
+        """
+        super().set_random_state(seed, state)
+        self.trans.set_random_state(int(self.R.randint(2**31)))
+        return self

@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.utils import ensure_tuple
 
+from semicl_monai.transforms.partitions import draw_shares
 from semicl_monai.transforms.rand_patches import RandPatchesd
 from semicl_monai.utils import InputError
 
@@ -23,7 +24,8 @@ class RandPartitionPatchesd(RandPatchesd):
     Args:
         keys: maps of shape ``(C, H, W, D)`` to cut alike.
         roi_size: size of a patch in voxels, of the three axes.
-        num_samples: patches to draw from a volume; where the partitions do not divide it, the first ones give one more.
+        num_samples: patches to draw from a volume; where the partitions do not divide it, some, drawn each time, give
+            one more.
         num_partitions: partitions :math:`S` along each axis.
         allow_missing_keys: whether keys may be missing in a sample.
 
@@ -60,8 +62,8 @@ class RandPartitionPatchesd(RandPatchesd):
         """Draw where the patches of one sample begin."""
         counts = self._num_places(data)
         partitions = list(product(*(range(number) for number in self.num_partitions)))
-        shares = np.array_split(np.arange(self.num_samples), len(partitions))
-        drawn = [self._draw(numbers, counts) for numbers, share in zip(partitions, shares, strict=True) for _ in share]
+        shares = draw_shares(self.num_samples, len(partitions), self.R)
+        drawn = [self._draw(part, counts) for part, share in zip(partitions, shares, strict=True) for _ in range(share)]
         self.places = [place for place in drawn if place is not None]
 
     def _draw(self, numbers: Sequence[int], counts: np.ndarray) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 
+from semicl_monai.transforms.partitions import draw_shares
 from semicl_monai.transforms.rand_slices import RandSlicesd
 from semicl_monai.utils import InputError
 
@@ -21,8 +22,8 @@ class RandPartitionSlicesd(RandSlicesd):
     Args:
         keys: maps of shape ``(C, H, W, D)`` to slice alike.
         axis: spatial axis to slice along, 0, 1 or 2.
-        num_samples: slices to draw from a volume; where ``num_partitions`` does not divide it, the first partitions
-            give one more.
+        num_samples: slices to draw from a volume; where ``num_partitions`` does not divide it, some partitions,
+            drawn each time, give one more.
         num_partitions: partitions :math:`S` of a volume.
         allow_missing_keys: whether keys may be missing in a sample.
 
@@ -56,7 +57,7 @@ class RandPartitionSlicesd(RandSlicesd):
         """Draw the slice indices for one sample."""
         size = self._size(data)
         partition = np.arange(size) * self.num_partitions // size
-        numbers = [len(share) for share in np.array_split(np.arange(self.num_samples), self.num_partitions)]
+        numbers = draw_shares(self.num_samples, self.num_partitions, self.R)
         slices = [np.flatnonzero(partition == number) for number in range(self.num_partitions)]
         self.indices = [
             i for own, number in zip(slices, numbers, strict=True) for i in self._draw(own, number if len(own) else 0)

@@ -1,7 +1,7 @@
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, find_input_error, show_input_errors
-from .options import check_writable, dividing_interval, is_true, one_of, save_json
+from .options import check_numbers, check_writable, dividing_interval, is_true, one_of, save_json
 from .precision import at_least_float32, multiplies_bfloat16
 from .registry import Registry
 
@@ -9,6 +9,7 @@ __all__ = [
     "InputError",
     "Registry",
     "at_least_float32",
+    "check_numbers",
     "check_overrides",
     "check_writable",
     "data_parallel",

@@ -322,6 +322,19 @@ def test_a_case_that_an_earlier_stage_validated_with_cannot_be_a_test_case(root,
         SegmentationDatalist(root, earlier_split=tmp_path / "split.json")
 
 
+@pytest.mark.parametrize("wrong", ["a leak", "a missing file"])
+def test_what_is_refused_is_refused_again_though_one_only_asked_for_unlabelled_volumes(root, tmp_path, wrong):
+    first = SegmentationDatalist(root, split_seed=0)
+    first.save(tmp_path / "model.json")
+    if wrong == "a missing file":
+        Path(first.test[0]["label"]).unlink()
+    seed, earlier = (1, tmp_path / "model.json") if wrong == "a leak" else (0, None)
+    lazy = SegmentationDatalist(root, labelled_fraction=2, split_seed=seed, earlier_split=earlier, lazy=True)
+    assert not lazy.has_unlabelled()
+    with pytest.raises(InputError, match=r"the weights have seen cases|label file not found"):
+        lazy.labelled  # noqa: B018
+
+
 def test_a_lazy_datalist_reads_nothing_before_a_list_is_asked_for(tmp_path):
     lists = SegmentationDatalist(tmp_path / "nowhere", save_to=tmp_path / "split.json", lazy=True)
     assert not (tmp_path / "split.json").exists()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from monai.networks.nets import BasicUNet, DynUNet
+from monai.networks.nets import BasicUNet, DynUNet, SegResNet
 from torch import nn
 from torch.optim import AdamW
 
@@ -103,8 +103,12 @@ def test_a_teacher_is_not_trained_and_its_student_is(unet, tmp_path):
     assert parts(model.student, pretrained) == ENCODER
 
 
-def test_an_optimizer_of_a_network_in_3d_has_the_rate_of_each_parameter(tmp_path):
-    network = DynUNet(3, 1, 3, [3, 3, 3], [1, 2, 2], [2, 2], filters=[4, 4, 4])
+@pytest.mark.parametrize(
+    "network",
+    [DynUNet(3, 1, 3, [3, 3, 3], [1, 2, 2], [2, 2], filters=[4, 4, 4]), SegResNet(2, 8, 1, 3, upsample_mode="deconv")],
+    ids=lambda network: type(network).__name__,
+)
+def test_an_optimizer_of_another_network_has_the_rate_of_each_parameter(tmp_path, network):
     optimizer = AdamW(parameter_groups(network, network, weights_of(tmp_path, "local"), 0.1, 0.01, 0.1))
     layout = layout_of(network)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}

@@ -62,6 +62,17 @@ def test_the_slice_with_the_most_truth_is_shown(axis):
     assert np.array_equal(shown, sample["image"][0].select(axis, index).numpy().T)
 
 
+def test_an_image_stored_along_other_axes_is_cut_along_the_same_one():
+    sample = case("a")
+    posterior_inferior_right = torch.tensor([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    stored = {
+        key: MetaTensor(sample[key].permute(0, 2, 3, 1).flip(1, 2), affine=posterior_inferior_right)
+        for key in ("image", "label")
+    }
+    figure = overlay({**stored, "pred": stored["label"]}, "a", 2)
+    assert figure.get_suptitle() == "a, slice 2 of axis 1"  # of 6, counted from above: the third from below
+
+
 def test_the_slice_of_the_example_is_the_third():
     sample = case("a")
     assert overlay({**sample, "pred": sample["label"]}, "a", 2).get_suptitle() == "a, slice 3 of axis 2"

@@ -19,6 +19,7 @@ def test_every_parameter_is_of_the_encoder_the_decoder_or_the_classifier(network
         assert layout.is_classifier(key) == key.startswith(CLASSIFIER[kind])
         if kind != "UNet":
             assert layout.is_encoder(key) != key.startswith((DECODER[kind], CLASSIFIER[kind])), key
+            assert layout.is_decoder(key) == key.startswith(DECODER[kind]), key
 
 
 def test_the_decoder_of_a_nested_unet_is_what_stands_behind_a_skip(build):

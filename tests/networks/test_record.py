@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
-from semicl_monai.networks import checksum, record_of
+from semicl_monai.networks import checksum, record_file, record_of
 from semicl_monai.utils import InputError
 
 
@@ -32,3 +33,9 @@ def test_the_checksum_is_that_of_the_file(tmp_path):
     assert checksum(tmp_path / "model.pt") == hashlib.sha256(b"weights").hexdigest()
     assert checksum(tmp_path / "other.pt") is None
     assert checksum(None) is None
+
+
+@pytest.mark.parametrize("weights", ["a/model.pt", "a/model.pth", "a/model"])
+def test_a_record_has_the_name_of_its_weights(weights):
+    assert record_file(weights) == Path("a/model.json")
+    assert record_file(None) is None

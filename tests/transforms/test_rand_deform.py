@@ -56,6 +56,18 @@ def test_the_same_seed_deforms_alike_and_probability_zero_not_at_all(sample):
     assert torch.equal(deform(prob=0.0)(sample)["image"], sample["image"])
 
 
+def test_what_is_deformed_does_not_tell_how(sample):
+    """Samples are seeded one by one: the first displacement must not be the number that was below the probability."""
+    transform, first = deform(prob=0.3, def_range=1.0), []
+    for seed in range(200):
+        transform.set_random_state(seed)(sample)
+        if transform._do_transform:
+            first.append(float(transform.trans.sfield.field.flatten()[0]))
+    assert len(first) > 40
+    assert min(first) < -0.7
+    assert max(first) > 0.7
+
+
 def test_it_builds_from_a_config(sample):
     config = {"_target_": "semicl_monai.transforms.RandDeformd", "keys": "image"}
     config |= {"spatial_size": [12, 10, 8], "rand_size": [4, 4, 4], "prob": 1.0}
