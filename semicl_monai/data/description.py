@@ -20,8 +20,8 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
 
     Raises:
         InputError: When a label stands for several values, as the regions of nnU-Net do, for no whole number, or for
-            voxels to ignore, two stand for the same, two have one name or
-            one is called ``mean``, or a name would be run as code in a config.
+            voxels to ignore, two stand for the same, two have one
+            name, one is called ``mean``, or a name would be run as code in a config.
     """
     content = read_json(Path(file), "datalist")
     channels = content.get("channel_names") or content.get("modality") or {}

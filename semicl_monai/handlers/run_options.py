@@ -14,8 +14,8 @@ class RunOptions:
     """Refuse to resume a run with other options, or on another split, than it was started with.
 
     Args:
-        options: options by name that have to be the same; of ``pretrained`` the content of the file,
-            which may have moved.
+        options: options by name that have to be the same; of ``pretrained`` the content of the file, which
+            may have moved.
         split_file: file of the split; its content has to be the same. It may be missing.
     """
 

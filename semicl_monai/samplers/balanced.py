@@ -17,9 +17,8 @@ class BalancedSampler(PixelSampler):
     A class with fewer pixels gives all of them.
 
     Args:
-        num_per_class: how many at most: one number for every class, or a number by class (a mapping, in JSON
-            with classes as text, or a sequence in
-            the order of the classes); a class it does not name gives none.
+        num_per_class: how many at most: one number for every class, or a number by class (a mapping, in JSON with
+            classes as text, or a sequence in the order of the classes); a class it does not name gives none.
         generator: source of the random choice; torch's default generator when ``None``.
         ignore_index: pixels with this label are never taken.
 

@@ -37,8 +37,8 @@ def refuse_other_studies(
 ) -> None:
     """Note in ``study.json`` what a study is made with; refuse to go on with anything else.
 
-    That are the configs, the options that all runs of a stage have, and the methods. Options, and methods, of which no
-    cell is done yet may change.
+    These are the configs, the options that all runs of a stage have, and the settings of the methods. Options may
+    change until a first cell is done, the settings of a method until one of its own is.
 
     Raises:
         InputError: When the folder holds a study of another bundle or of configs that have changed since, a cell that
@@ -58,7 +58,11 @@ def refuse_other_studies(
     about = json.loads(json.dumps(about, default=str))
     if before:
         _refuse_other_configs(before, about, output_dir)
-    _refuse_changes(before, about, output_dir)
+    cells = read_table(output_dir / "cells.csv") if (output_dir / "cells.csv").is_file() else []
+    done = sorted({cell["method"] for cell in cells if cell["state"] == "done"})
+    if done:
+        _refuse_other_options(before, about, output_dir)
+        _refuse_other_settings(before, about, done, output_dir)
     save_json(about, file)
 
 
@@ -76,10 +80,8 @@ def _refuse_other_configs(before: Mapping[str, Any], about: Mapping[str, Any], o
         )
 
 
-def _refuse_changes(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
-    cells = read_table(output_dir / "cells.csv") if (output_dir / "cells.csv").is_file() else []
-    done = {cell["method"] for cell in cells if cell["state"] == "done"}
-    for stage in STAGES if done else ():
+def _refuse_other_options(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
+    for stage in STAGES:
         had, has = before.get("options", {}).get(stage, {}), about["options"][stage]
         for name in sorted({*had, *has}):
             if had.get(name) != has.get(name):
@@ -87,7 +89,12 @@ def _refuse_changes(before: Mapping[str, Any], about: Mapping[str, Any], output_
                     f"{output_dir} holds runs whose {stage} has {name} {had.get(name)}, not {has.get(name)}: give "
                     f"another output_dir, or the option to a method with a name of its own."
                 )
-    for name in sorted(done):
+
+
+def _refuse_other_settings(
+    before: Mapping[str, Any], about: Mapping[str, Any], done: Iterable[str], output_dir: Path
+) -> None:
+    for name in done:
         if before.get("methods", {}).get(name) != about["methods"].get(name):
             raise InputError(
                 f"{output_dir} holds runs of method {name} with other settings: give another output_dir, or another "
