@@ -103,7 +103,7 @@ def _labels(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
 
 def _in_words(needed: float, used: float, least: float, most: float) -> list[str]:
     if math.isfinite(needed):
-        return [f"{needed:.1f}", f"{needed - used:.1f}"]
+        return [f"{needed:.1f}", f"{round(needed - used, 1) + 0:.1f}"]  # no "-0.0"
     if math.isinf(needed):
         return [f"more than {most:g}", f"more than {most - used:g}"]
     return [f"fewer than {least:g}", "none" if used >= least else f"fewer than {least - used:g}"]
