@@ -99,6 +99,11 @@ def test_labels_saved_are_those_that_scratch_needs_less_those_that_were_used(fol
     assert table.rows[0][5:] == ["1.0", "1.5"]
 
 
+def test_the_network_from_scratch_saves_nothing_beside_itself(tables):
+    scores = {("random", volumes): {0: np.full((3, 2), volumes / 200)} for volumes in (6, 12, 24, 120)}
+    assert {row[3] for row in saving_table(read_entries(tables(scores)), "random").rows} == {"0.0"}
+
+
 def test_without_a_network_from_scratch_nothing_is_said_of_labels_saved(folder):
     assert {tuple(row[2:5]) for row in saving_table(read_entries(folder), "none").rows} == {("", "", "")}
 
