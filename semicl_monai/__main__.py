@@ -30,12 +30,18 @@ COMMANDS = {
     "report": report,
 }
 
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C has ended
+
 
 def main() -> None:
     """Run a command."""
     show_input_errors()
     os.environ.setdefault("PAGER", "cat" if not sys.stdout.isatty() else "less")
-    fire.Fire(COMMANDS, name="semicl_monai")
+    try:
+        fire.Fire(COMMANDS, name="semicl_monai")
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

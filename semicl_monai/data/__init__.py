@@ -1,3 +1,4 @@
+from .augmenting_loader import AugmentingDataLoader
 from .cases_of_rank import CasesOfRank
 from .datalist import SegmentationDatalist
 from .description import read_description
@@ -15,6 +16,7 @@ from .volume_dataset import VolumeDataset
 __all__ = [
     "MMWHS_CLASSES",
     "MMWHS_VALUES",
+    "AugmentingDataLoader",
     "CasesOfRank",
     "Fingerprint",
     "PairedDataLoader",

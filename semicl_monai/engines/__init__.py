@@ -2,7 +2,7 @@ from .cosine_cycles import CosineCycles
 from .jigsaw import JigsawPrepareBatch
 from .methods import METHODS, Method, contrasts_pixels, fine_tuning, method_of_run, objectives
 from .mixup import MixupPrepareBatch
-from .parameter_groups import parameter_groups
+from .parameters import parameter_groups
 from .prepare_batch import TwoViewPrepareBatch
 from .pretext import (
     PixelNeighbours,

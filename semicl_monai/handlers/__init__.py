@@ -1,9 +1,9 @@
 from .best_metric import BestMetric
-from .case_metrics import CaseMetrics, case_metrics, mean_with_interval
 from .consistency_ramp_up import ConsistencyRampUp
 from .current_model import start_from_newer
 from .embedding_plot import EmbeddingPlot
 from .epoch_progress import EpochProgress
+from .metrics import CaseMetrics, case_metrics, mean_with_interval
 from .model_saver import ModelSaver
 from .overlay_writer import OverlayWriter
 from .pretext_metric import PretextMetric

@@ -34,7 +34,7 @@ def set_aside(folder: str | Path, resume: bool | str = False) -> None:
 
 
 class ResumeCheckpoint:
-    """Save all that a run needs to be continued after each epoch, and continue from it when asked to.
+    """Save all that a run needs to be continued after its epochs, and continue from it when asked to.
 
     The trainer's epoch and its gradient scaler are added to ``objects``; with :class:`SeedEpoch` the random state
     follows from the epoch. A checkpoint is written beside the last good one and renamed when it is whole, and the one
@@ -45,13 +45,17 @@ class ResumeCheckpoint:
         folder: where the checkpoints of this stage lie.
         objects: what to save, by name: network, heads, optimizer, scheduler, anything with a state dict.
         resume: whether to continue from the last checkpoint in ``folder``, if there is one; also ``"true"``.
+        interval: epochs from one checkpoint to the next; the last epoch always has one.
 
     Raises:
         InputError: When a checkpoint does not fit the run, or is of a later epoch than the run's last.
     """
 
-    def __init__(self, folder: str | Path, objects: Mapping[str, Any], resume: bool | str = False) -> None:
+    def __init__(
+        self, folder: str | Path, objects: Mapping[str, Any], resume: bool | str = False, interval: int = 1
+    ) -> None:
         self.folder, self.objects, self.resume = Path(folder), dict(objects), is_true(resume, "resume")
+        self.interval = interval
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer; it has to stand behind every handler that changes what is saved."""
@@ -71,8 +75,9 @@ class ResumeCheckpoint:
             engine.logger.info(f"Nothing to resume in {self.folder}: the stage starts from its beginning.")
 
     def save(self, engine: Engine) -> None:
-        """Save one checkpoint and drop all but the last two; under ``torch.distributed`` the first process does."""
-        if rank_and_size()[0] > 0:
+        """Save a checkpoint that is due, and drop all but the last two; of several processes the first one does."""
+        due = engine.state.epoch % self.interval == 0 or engine.state.epoch == engine.state.max_epochs
+        if rank_and_size()[0] > 0 or not due:
             return
         saver = DiskSaver(str(self.folder), atomic=True, require_empty=False)
         Checkpoint(self.objects, saver, n_saved=None, global_step_transform=global_step_from_engine(engine))(engine)

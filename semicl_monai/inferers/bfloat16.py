@@ -14,8 +14,8 @@ from semicl_monai.utils import at_least_float32
 class Bfloat16Inferer(Inferer):
     """Run a network under bfloat16 autocast on the device of its images, and give what it returns in float32.
 
-    MONAI 1.6.1's ``amp`` is float16 on CUDA alone; this is for CPUs, and needs no gradient scaling. Losses and metrics
-    are not under it.
+    MONAI 1.6.1's ``amp`` is float16 on CUDA alone; this is for CPUs too, and needs no gradient scaling. Losses and
+    metrics are not under it.
 
     Args:
         inferer: how the network is run, in one pass by default.

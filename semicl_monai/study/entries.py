@@ -10,7 +10,7 @@ from statistics import mean
 
 import numpy as np
 
-from semicl_monai.handlers.case_metrics import METRICS
+from semicl_monai.handlers.metrics import METRICS
 from semicl_monai.study.results import read_table
 from semicl_monai.utils import InputError
 

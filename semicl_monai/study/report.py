@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from semicl_monai.handlers.case_metrics import METRICS
+from semicl_monai.handlers.metrics import METRICS
 from semicl_monai.study.entries import ALL_CLASSES, Entry, shared_splits
 from semicl_monai.study.statistics import interval_of, labels_needed, mean_of, p_values
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.data.sections import read_json
-from semicl_monai.handlers.case_metrics import METRICS
+from semicl_monai.handlers.metrics import METRICS
 from semicl_monai.study.grid import Cell
 from semicl_monai.study.runner import Runner
 from semicl_monai.utils import InputError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from semicl_monai.apps.report import report
-from semicl_monai.handlers.case_metrics import METRICS
+from semicl_monai.handlers.metrics import METRICS
 from semicl_monai.study import read_table, write_table
 from semicl_monai.study.results import CASES, CELLS
 from semicl_monai.utils import InputError

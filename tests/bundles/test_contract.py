@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel as nib
@@ -44,6 +46,26 @@ def test_a_stage_has_every_property_monai_asks_for(run_stage, workflow, images_d
     built = workflow(name, **options.get(name, {}))
     built.initialize()
     assert built.check_properties() == []
+
+
+@pytest.mark.parametrize("name", ["pretrain", "train", "evaluate", "inference"])
+def test_no_target_has_the_name_of_a_module_which_python_from_3_12_on_would_take_in_its_place(config, name):
+    targets = set(re.findall(r'"_target_": "(semicl_monai[\w.]+)"', config(name).read_text()))
+    assert len(targets) > 5
+    assert [target for target in sorted(targets) if is_module(target)] == []
+
+
+def is_module(target):
+    try:
+        return find_spec(target) is not None
+    except ModuleNotFoundError:  # something inside a class
+        return False
+
+
+@pytest.mark.parametrize(("options", "amp"), [({}, True), ({"bfloat16": True}, False), ({"device": "cpu"}, False)])
+def test_a_gpu_computes_in_float16_unless_bfloat16_is_asked_for(parser, options, amp):
+    options = {"device": "cuda", "bfloat16": False, **options}
+    assert parser("train", **options).get_parsed_content("use_amp") is amp
 
 
 def test_training_and_inference_build_the_same_network(config):

@@ -22,6 +22,15 @@ def test_local_pretraining_runs_with_every_sampler(run_stage, tmp_path, sampler)
     assert json.loads((tmp_path / "eval/pretrain/options.json").read_text())["sampler"] == sampler
 
 
+@pytest.mark.parametrize("method", ["global_local", "joint"])
+def test_processes_that_augment_change_nothing(run_stage, tmp_path, method):
+    made = []
+    for num_workers in (0, 1):
+        run_stage("pretrain", method=method, epochs=2, num_workers=num_workers)
+        made.append(torch.load(tmp_path / "models/model_pretrained.pt", weights_only=True))
+    assert all(torch.equal(value, made[1][key]) for key, value in made[0].items())
+
+
 def test_the_projection_head_of_each_stage_is_trained(workflow):
     for method in ("rotation", "pirl", "global", "pcl", "chaitanya_global", "local"):
         built = workflow("pretrain", method=method)

@@ -12,7 +12,7 @@ from semicl_monai.handlers import ResumeCheckpoint, SeedEpoch
 from semicl_monai.utils import InputError
 
 
-def run(stage, folder, resume=False, stop_at=None, **options):
+def run(stage, folder, resume=False, stop_at=None, interval=1, **options):
     """Train a new stage, stopped as by a power cut in the middle of the iteration ``stop_at``."""
     stage = stage(**options)
     if stop_at is not None:
@@ -24,7 +24,7 @@ def run(stage, folder, resume=False, stop_at=None, **options):
     handlers = (
         SeedEpoch(stage.dataloader, seed=3),
         LrScheduleHandler(stage.scheduler, print_lr=False),
-        ResumeCheckpoint(folder, stage.objects, resume),
+        ResumeCheckpoint(folder, stage.objects, resume, interval),
     )
     if stop_at is None:
         return stage.run(*handlers)
@@ -58,6 +58,14 @@ def test_a_resumed_run_ends_with_bitwise_the_same_weights(stage, folder, tmp_pat
     assert resumed.scheduler.get_last_lr() == whole.scheduler.get_last_lr()
     one, other = resumed.optimizer.state_dict()["state"], whole.optimizer.state_dict()["state"]
     assert all(torch.equal(one[i][key], other[i][key]) for i in other for key in other[i])
+
+
+def test_checkpoints_can_be_further_apart_but_the_last_epoch_has_one(stage, folder, tmp_path):
+    run(stage, folder, interval=3)
+    assert names(folder) == ["checkpoint_3.pt", "checkpoint_4.pt"]
+    run(stage, tmp_path / "cut", interval=2, stop_at=15)
+    assert names(tmp_path / "cut") == ["checkpoint_2.pt"]
+    assert same(run(stage, tmp_path / "cut", resume=True, interval=2), run(stage, tmp_path / "whole"))
 
 
 def test_without_a_checkpoint_to_resume_the_stage_starts_from_its_beginning(stage, folder, tmp_path, caplog):
