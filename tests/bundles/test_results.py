@@ -11,7 +11,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from semicl_monai.data.sections import read_json
-from semicl_monai.study import mean_of, read_entries, read_variants, saving_table, score_rows, score_tables
+from semicl_monai.study import make_cells, mean_of, read_entries, read_variants, saving_table, score_rows, score_tables
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SETTINGS = sorted(BUNDLES.glob("*/docs/results/**/settings.json"))
@@ -83,3 +83,34 @@ def test_the_readme_shows_the_means_of_the_results():
     for method, by_fraction in means.items():
         line = f"| `{method}` | {by_fraction['0.05']} | {by_fraction.get('0.2', '')} |"
         assert line in readme.replace("**", "")
+    of_the_paper = read_entries(BUNDLES / "hippocampus_mri_segmentation" / "docs" / "results" / "paper")
+    means = {entry.method: f"{mean_of(entry.dice):.3f}" for entry in of_the_paper}
+    shown = f"mean Dice of {min(means.values())} to {max(means.values())} on split seed 0"
+    assert f"{shown} with 6 labelled volumes, and the network from scratch {means['random']}." in " ".join(
+        readme.split()
+    )
+
+
+def test_the_network_of_the_paper_is_shown_by_its_report_and_its_study_takes_as_long_as_its_steps_say():
+    docs = BUNDLES / "hippocampus_mri_segmentation" / "docs"
+    readme = (docs / "README.md").read_text(encoding="utf-8")
+    for shown in score_tables(read_entries(docs / "results" / "paper")):
+        assert shown.markdown() in readme
+    steps = {step.key: step for cell in cells_of_the_paper() for step in cell.last.chain()}.values()
+    seconds = defaultdict(list)
+    for row in table(docs / "results" / "paper" / "steps.csv"):
+        for kind in ((row["stage"], row["method"]), row["stage"]):
+            seconds[kind].append(float(row["seconds"]))
+    taken = [mean(seconds.get((step.stage, step.options.get("method")), seconds[step.stage])) for step in steps]
+    assert f"184 cells, takes about {sum(taken) / 11 / 60:.0f} minutes" in " ".join(readme.split())
+
+
+def cells_of_the_paper():
+    """The cells of the two commands that the bundle's README has for the network of the paper."""
+    pretrained = "random,rotation,pirl,simclr,chaitanya_global_local,pcl,local,global_local,joint,mixup"
+    grids = ((pretrained, (0.05, 0.1, 0.2, 1.0)), ("mean_teacher,tcsm", (0.05, 0.1, 0.2)))
+    nothing = {"pretrain": {}, "train": {}, "evaluate": {}}
+    variants = [(read_variants(names.split(","))[0], amounts) for names, amounts in grids]
+    cells = [cell for methods, amounts in variants for cell in make_cells(methods, amounts, range(4), nothing)]
+    assert len(cells) == 184
+    return cells
