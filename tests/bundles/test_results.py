@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
@@ -89,6 +90,18 @@ def test_the_readme_shows_the_means_of_the_results():
     assert f"{shown} with 6 labelled volumes, and the network from scratch {means['random']}." in " ".join(
         readme.split()
     )
+
+
+def test_the_readme_of_the_bundle_shows_each_run_of_the_tuning():
+    docs = BUNDLES / "hippocampus_mri_segmentation" / "docs"
+    _, _, tried = (docs / "README.md").read_text(encoding="utf-8").partition("### What was tried")
+    shown = re.findall(r"0\.\d{3}, 0\.\d{3}", "\n".join(re.findall(r"^\|.*\|$", tried, flags=re.MULTILINE)))
+    dice = defaultdict(lambda: defaultdict(list))
+    for row in table(docs / "results" / "tuning" / "cases.csv"):
+        dice[row["method"], row["labelled_fraction"]][row["split_seed"]].append(float(row["dice"]))
+    assert sorted(shown) == sorted(f"{mean(seeds['10']):.3f}, {mean(seeds['11']):.3f}" for seeds in dice.values())
+    commands = re.findall(r'^\$STUDY [\d.]+ --methods "?([^"\n]+)"?$', tried, flags=re.MULTILINE)
+    assert {name for names in commands for name in names.split(",")} >= {method for method, _ in dice}
 
 
 def test_the_network_of_the_paper_is_shown_by_its_report_and_its_study_takes_as_long_as_its_steps_say():
