@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from monai.data import DataLoader, Dataset, ThreadDataLoader
+import torch
+from monai.data import DataLoader, Dataset, ThreadDataLoader, get_track_meta, set_track_meta
+from monai.data.utils import worker_init_fn
+
+from semicl_monai.utils import InputError
 
 
 class AugmentingDataLoader(ThreadDataLoader):
     """Augment the batches to come in a thread, or in processes that live on from epoch to epoch.
 
     A thread shares its core with the training, which costs little where the network is at work on that core too.
-    Beside a GPU it is what the training waits for, and a process is faster. The batches are the same.
+    Beside a GPU it is what the training waits for, and a process is faster. The batches are the same, and so is the
+    state of torch's random generator after an epoch.
 
     Args:
         dataset: what takes an index and the seed of its random transforms, such as a
-            :class:`semicl_monai.data.VolumeDataset`.
-        num_workers: processes; 0 for the thread.
-        options: as for :class:`monai.data.ThreadDataLoader`.
+            :class:`semicl_monai.data.VolumeDataset`. Where processes are not forked, each gets a copy of what it keeps
+            in memory.
+        num_workers: processes of this loader; 0 for the thread.
+        buffer_size: batches the thread may be ahead.
+        options: as for :class:`torch.utils.data.DataLoader`.
+
+    Raises:
+        InputError: When ``num_workers`` is not a whole number from 0.
 
     Example:
         >>> [batch.tolist() for batch in AugmentingDataLoader([1, 2, 3], batch_size=2)]
         [[1, 2], [3]]
     """
 
-    def __init__(self, dataset: Dataset, num_workers: int = 0, **options: Any) -> None:
-        super().__init__(dataset, num_workers=num_workers, persistent_workers=num_workers > 0, **options)
+    def __init__(self, dataset: Dataset, num_workers: int = 0, buffer_size: int = 2, **options: Any) -> None:
+        if not isinstance(num_workers, int) or isinstance(num_workers, bool) or num_workers < 0:
+            raise InputError(f"num_workers must be a whole number from 0, got {num_workers!r}.")
+        options |= {"num_workers": num_workers, "persistent_workers": num_workers > 0}
+        super().__init__(dataset, buffer_size=buffer_size, **options)
+        self.started = False
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Return the batches of an epoch."""
+        if not self.num_workers:
+            return super().__iter__()
+        if self.started:
+            # The thread of each epoch draws a seed, which lasting processes do when they start alone.
+            torch.empty((), dtype=torch.int64).random_(generator=self.generator)
+        self.started, self.worker_init_fn = True, partial(_begin, track_meta=get_track_meta())
         # A thread that reads from lasting processes could take the first batch of the next epoch for the last one's.
-        return DataLoader.__iter__(self) if self.num_workers else super().__iter__()
+        return DataLoader.__iter__(self)
+
+
+def _begin(worker_id: int, track_meta: bool) -> None:
+    """Have in a process what is set in the one it comes from, also where it is not forked."""
+    set_track_meta(track_meta)
+    worker_init_fn(worker_id)

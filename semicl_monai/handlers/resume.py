@@ -45,15 +45,18 @@ class ResumeCheckpoint:
         folder: where the checkpoints of this stage lie.
         objects: what to save, by name: network, heads, optimizer, scheduler, anything with a state dict.
         resume: whether to continue from the last checkpoint in ``folder``, if there is one; also ``"true"``.
-        interval: epochs from one checkpoint to the next; the last epoch always has one.
+        interval: epochs from one checkpoint to the next; the last of ``max_epochs`` always has one.
 
     Raises:
-        InputError: When a checkpoint does not fit the run, or is of a later epoch than the run's last.
+        InputError: When ``interval`` is not a positive whole number, or a checkpoint does not fit the run or is of a
+            later epoch than the run's last.
     """
 
     def __init__(
         self, folder: str | Path, objects: Mapping[str, Any], resume: bool | str = False, interval: int = 1
     ) -> None:
+        if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:
+            raise InputError(f"checkpoint_interval must be a positive whole number of epochs, got {interval!r}.")
         self.folder, self.objects, self.resume = Path(folder), dict(objects), is_true(resume, "resume")
         self.interval = interval
 

@@ -95,13 +95,20 @@ def test_the_readme_shows_the_means_of_the_results():
 def test_the_readme_of_the_bundle_shows_each_run_of_the_tuning():
     docs = BUNDLES / "hippocampus_mri_segmentation" / "docs"
     _, _, tried = (docs / "README.md").read_text(encoding="utf-8").partition("### What was tried")
-    shown = re.findall(r"0\.\d{3}, 0\.\d{3}", "\n".join(re.findall(r"^\|.*\|$", tried, flags=re.MULTILINE)))
+    runs = [run for row in re.findall(r"^\|.* 0\..*\|$", tried, flags=re.MULTILINE) for run in runs_of(row)]
     dice = defaultdict(lambda: defaultdict(list))
     for row in table(docs / "results" / "tuning" / "cases.csv"):
         dice[row["method"], row["labelled_fraction"]][row["split_seed"]].append(float(row["dice"]))
-    assert sorted(shown) == sorted(f"{mean(seeds['10']):.3f}, {mean(seeds['11']):.3f}" for seeds in dice.values())
+    means = [(mean(seeds["10"]), mean(seeds["11"])) for seeds in dice.values()]
+    assert sorted(runs) == sorted((f"{one:.3f}, {other:.3f}", f"{mean((one, other)):.3f}") for one, other in means)
     commands = re.findall(r'^\$STUDY [\d.]+ --methods "?([^"\n]+)"?$', tried, flags=re.MULTILINE)
     assert {name for names in commands for name in names.split(",")} >= {method for method, _ in dice}
+
+
+def runs_of(row):
+    """The Dice on both splits, and their mean, of each run in a row of the table."""
+    *_, pairs, means = row.replace("*", "").strip("| ").split(" | ")
+    return zip(pairs.split("; "), means.split("; "), strict=True)
 
 
 def test_the_network_of_the_paper_is_shown_by_its_report_and_its_study_takes_as_long_as_its_steps_say():
@@ -109,6 +116,8 @@ def test_the_network_of_the_paper_is_shown_by_its_report_and_its_study_takes_as_
     readme = (docs / "README.md").read_text(encoding="utf-8")
     for shown in score_tables(read_entries(docs / "results" / "paper")):
         assert shown.markdown() in readme
+    for row in table(docs / "results" / "paper" / "pretext.csv"):
+        assert f"`{row['method']}` {float(row['pretext']):.2f} ({float(row['chance']):.2f})" in " ".join(readme.split())
     steps = {step.key: step for cell in cells_of_the_paper() for step in cell.last.chain()}.values()
     seconds = defaultdict(list)
     for row in table(docs / "results" / "paper" / "steps.csv"):

@@ -22,13 +22,22 @@ def test_local_pretraining_runs_with_every_sampler(run_stage, tmp_path, sampler)
     assert json.loads((tmp_path / "eval/pretrain/options.json").read_text())["sampler"] == sampler
 
 
-@pytest.mark.parametrize("method", ["global_local", "joint"])
-def test_processes_that_augment_change_nothing(run_stage, tmp_path, method):
-    made = []
-    for num_workers in (0, 1):
-        run_stage("pretrain", method=method, epochs=2, num_workers=num_workers)
-        made.append(torch.load(tmp_path / "models/model_pretrained.pt", weights_only=True))
-    assert all(torch.equal(value, made[1][key]) for key, value in made[0].items())
+@pytest.mark.parametrize(
+    ("stage", "method"),
+    [("pretrain", "global_local"), ("pretrain", "joint"), ("train", "mixup"), ("train", "local_pseudo")],
+)
+def test_processes_that_augment_change_nothing_nor_does_resuming_with_them(run_stage, tmp_path, stage, method):
+    def run(num_workers, epochs=3, **options):
+        scratch = {"pretrained": "none", "validation": "none"} if stage == "train" else {}
+        run_stage(stage, method=method, epochs=epochs, num_workers=num_workers, **scratch, **options)
+        return torch.load(tmp_path / f"models/model{'' if stage == 'train' else '_pretrained'}.pt", weights_only=True)
+
+    by_thread, by_process = run(0), run(1)
+    assert all(torch.equal(value, by_process[key]) for key, value in by_thread.items())
+    for folder in (tmp_path / "models/checkpoints").rglob("checkpoint_3.pt"):
+        folder.unlink()  # as if stopped in the third epoch
+    resumed = run(1, resume=True)
+    assert all(torch.equal(value, resumed[key]) for key, value in by_thread.items())
 
 
 def test_the_projection_head_of_each_stage_is_trained(workflow):

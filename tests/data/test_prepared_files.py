@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor, ThreadDataLoader, set_track_meta
+from monai.data import MetaTensor, set_track_meta
 from monai.transforms import Compose, Lambdad, MapTransform, RandFlipd, RandGaussianNoised, ToTensord
 from monai.utils import ensure_tuple
 
-from semicl_monai.data import SeededRandomSampler, VolumeDataset, volume_dataset
+from semicl_monai.data import AugmentingDataLoader, SeededRandomSampler, VolumeDataset, volume_dataset
 from semicl_monai.transforms import RandSlicesd
 from semicl_monai.utils import InputError, find_input_error
 
@@ -403,7 +403,7 @@ def test_batches_of_a_loading_thread_are_those_from_memory(records, folder):
         transform = Compose([Load(KEYS), RandFlipd(KEYS, prob=0.5), RandGaussianNoised("image", prob=1.0)])
         dataset = VolumeDataset(records, transform, cache_dir=cache_dir)
         sampler = SeededRandomSampler(dataset, num_samples=12, generator=torch.Generator().manual_seed(0))
-        return as_lists(ThreadDataLoader(dataset, sampler=sampler, batch_size=2, num_workers=0, buffer_size=2))
+        return as_lists(AugmentingDataLoader(dataset, sampler=sampler, batch_size=2))
 
     assert batches(folder) == batches(None)
 

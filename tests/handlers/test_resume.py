@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 import torch
@@ -66,6 +67,13 @@ def test_checkpoints_can_be_further_apart_but_the_last_epoch_has_one(stage, fold
     run(stage, tmp_path / "cut", interval=2, stop_at=15)
     assert names(tmp_path / "cut") == ["checkpoint_2.pt"]
     assert same(run(stage, tmp_path / "cut", resume=True, interval=2), run(stage, tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("interval", [0, 2.5, "20", True])
+def test_an_interval_that_is_none_is_refused(folder, interval):
+    message = f"checkpoint_interval must be a positive whole number of epochs, got {interval!r}."
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        ResumeCheckpoint(folder, {}, interval=interval)
 
 
 def test_without_a_checkpoint_to_resume_the_stage_starts_from_its_beginning(stage, folder, tmp_path, caplog):
