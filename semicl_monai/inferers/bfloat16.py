@@ -17,6 +17,10 @@ class Bfloat16Inferer(Inferer):
     MONAI 1.6.1's ``amp`` is float16 on CUDA alone; this is for CPUs too, and needs no gradient scaling. Losses and
     metrics are not under it.
 
+    On a CPU, PyTorch 2.13 (with oneDNN) reads memory that nothing was written to in the gradient of a 3-D convolution
+    with channels last whose map has less than three voxels along its first axis, and training may end in NaN: take
+    patches so large that the deepest map has three there.
+
     Args:
         inferer: how the network is run, in one pass by default.
         enabled: whether to use bfloat16; otherwise the inferer is called as it is.

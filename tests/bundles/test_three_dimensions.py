@@ -138,11 +138,13 @@ def test_training_goes_on_from_weights_without_the_heads_of_deep_supervision(run
 
 @pytest.mark.parametrize("method", ["global_local", "self_training", "local_pseudo", "tcsm"])
 def test_it_trains_in_bfloat16(run_stage, tmp_path, method):
-    run_stage("pretrain", method=method, bfloat16=True)
-    run_stage("train", method=method, validation="best", val_interval=1, bfloat16=True)
+    # PyTorch 2.13 reads memory that nothing was written to where a map is less than three voxels long: Bfloat16Inferer
+    options = {"bfloat16": True, "roi_size": [24, 24, 16]}
+    run_stage("pretrain", method=method, **options)
+    run_stage("train", method=method, validation="best", val_interval=1, **options)
     state = torch.load(tmp_path / "models/model.pt", weights_only=True)
     assert all(value.isfinite().all() and value.dtype == torch.float32 for value in state.values())
-    run_stage("evaluate", bfloat16=True, num_overlays=0)
+    run_stage("evaluate", num_overlays=0, **options)
 
 
 def test_mirroring_changes_no_grid_and_little_else(run_stage, tmp_path):
