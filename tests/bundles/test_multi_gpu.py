@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +39,10 @@ def command(stage, processes, **options):
 
 
 def run(folder, stage, processes, **options):
-    done = subprocess.run(
-        command(stage, processes, **options), cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT
-    )
+    # torchrun gives each process one thread; with more of them sums are rounded otherwise
+    threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+    line = command(stage, processes, **options)
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT, env=threads)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
