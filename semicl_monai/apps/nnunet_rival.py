@@ -21,10 +21,9 @@ from monai.data import MetaTensor
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.apps.export_bundle import as_text
 from semicl_monai.data import SegmentationDatalist
-from semicl_monai.data.sections import read_json
 from semicl_monai.handlers import CaseMetrics, OverlayWriter
 from semicl_monai.transforms import LoadCased
-from semicl_monai.utils import InputError, one_of
+from semicl_monai.utils import InputError, one_of, read_json
 
 STEPS = ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")  # named as the variables that nnU-Net finds them by

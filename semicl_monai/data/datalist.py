@@ -13,9 +13,9 @@ from ignite.distributed.utils import one_rank_first
 
 from semicl_monai.data.download import download_decathlon
 from semicl_monai.data.images import image_files
-from semicl_monai.data.sections import Record, listing, read_json, read_sections
+from semicl_monai.data.sections import Record, listing, read_sections
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
-from semicl_monai.utils import InputError, is_true
+from semicl_monai.utils import InputError, is_true, read_json
 
 HELD_OUT = ("validation", "test")
 LISTS = ("split", "labelled", "unlabelled", "training", "validation", "validation_images", "test")

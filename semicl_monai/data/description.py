@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.data.sections import read_json
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, read_json
 
 
 def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:

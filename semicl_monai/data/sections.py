@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,31 +9,10 @@ from typing import Any
 
 from semicl_monai.data.images import case_name, refuse_repeated_cases
 from semicl_monai.data.nnunet import is_nnunet, nnunet_sections
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, read_json
 
 Record = dict[str, Any]
 SECTIONS = ("training", "unlabelled", "validation", "test")
-
-
-def read_json(file: Path, option: str) -> dict[str, Any]:
-    """Return the JSON object in a file.
-
-    Args:
-        file: the file.
-        option: what it is given as, for the error.
-
-    Raises:
-        InputError: When it cannot be read or holds something else.
-    """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{option} {file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"{option} {file} must be a JSON file, got: {error}.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{option} {file} must hold a JSON object, got a {type(content).__name__}.")
-    return content
 
 
 # not monai.data.load_decathlon_datalist: it takes plain paths only under "test", and fails when that list is empty

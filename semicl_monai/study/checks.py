@@ -9,10 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.data.sections import read_json
 from semicl_monai.study.grid import STAGES, Cell, Variant
 from semicl_monai.study.results import TABLES, read_table
-from semicl_monai.utils import InputError, save_json
+from semicl_monai.utils import InputError, read_json, save_json
 
 
 def refuse_unknown_options(cells: Iterable[Cell], configs: Path) -> None:

@@ -12,12 +12,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.data.sections import read_json
 from semicl_monai.data.split import checked_seed, parse_labelled_fraction
 from semicl_monai.engines import METHODS, contrasts_pixels, objectives
 from semicl_monai.engines.methods import IMAGES
 from semicl_monai.samplers import SAMPLERS
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, read_json
 
 STAGES = ("pretrain", "train", "evaluate")
 # "last_pretrain" are options of the last stage of pre-training alone, so that the one before it stays shared

@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import mean
 
-from semicl_monai.data.sections import read_json
 from semicl_monai.study.grid import Cell, Step
 from semicl_monai.study.results import write_results
 from semicl_monai.study.runner import Record, Runner
+from semicl_monai.utils import read_json
 
 
 class Progress:

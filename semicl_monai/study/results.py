@@ -8,11 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.data.sections import read_json
 from semicl_monai.handlers.metrics import METRICS
 from semicl_monai.study.grid import Cell
 from semicl_monai.study.runner import Runner
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, read_json
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
 CASES = (*OF_A_CELL, "case", "class", *METRICS)

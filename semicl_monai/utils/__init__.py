@@ -1,9 +1,11 @@
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, find_input_error, show_input_errors
-from .options import check_numbers, check_writable, dividing_interval, is_true, one_of, save_json
+from .files import read_json, save_json, save_tensors, write_whole
+from .options import check_numbers, check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, multiplies_bfloat16
 from .registry import Registry
+from .running_config import running_call, running_config
 
 __all__ = [
     "InputError",
@@ -20,10 +22,15 @@ __all__ = [
     "local_device",
     "multiplies_bfloat16",
     "one_of",
+    "read_json",
     "runner_arguments",
+    "running_call",
+    "running_config",
     "save_json",
+    "save_tensors",
     "share_of_rank",
     "show_input_errors",
     "start_processes",
     "started_by_user",
+    "write_whole",
 ]

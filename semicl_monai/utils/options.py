@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -92,22 +91,6 @@ def check_writable(folders: Sequence[str | Path]) -> None:
     """
     for folder in folders:
         _check_writable(Path(folder))
-
-
-def save_json(content: Any, path: str | Path) -> None:
-    """Write ``content`` to ``path``, whole or not at all; its folder is made.
-
-    Raises:
-        InputError: When the folder cannot be written to.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.draft")
-        draft.write_text(json.dumps(content, indent=4, default=str) + "\n")
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; give a writable --output_dir.") from error
 
 
 def _check_writable(folder: Path) -> None:

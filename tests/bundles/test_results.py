@@ -11,8 +11,8 @@ from statistics import mean
 import pytest
 from monai.bundle import ConfigParser
 
-from semicl_monai.data.sections import read_json
 from semicl_monai.study import make_cells, mean_of, read_entries, read_variants, saving_table, score_rows, score_tables
+from semicl_monai.utils import read_json
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SETTINGS = sorted(BUNDLES.glob("*/docs/results/**/settings.json"))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from semicl_monai.data.sections import read_json, read_sections
-from semicl_monai.utils import InputError
+from semicl_monai.data.sections import read_sections
+from semicl_monai.utils import InputError, read_json
 
 
 @pytest.fixture
