@@ -13,9 +13,7 @@ from monai.data import NibabelWriter
 from monai.utils import convert_to_numpy
 
 from semicl_monai.utils import write_whole
-from semicl_monai.utils.nifti import nifti_header
-
-DESCRIPTION = b"semicl-monai mask"  # by which a mask of ours is told from a user's file of that name
+from semicl_monai.utils.nifti import MASK_DESCRIPTION, nifti_header
 
 
 class NiftiWriter(NibabelWriter):
@@ -67,7 +65,7 @@ class NiftiWriter(NibabelWriter):
             self.header.set_data_dtype(image.get_data_dtype())
             # without an affine nibabel leaves the header as it is
             image = nib.Nifti1Image(image.dataobj, None, self.header)
-        image.header["descrip"] = DESCRIPTION
+        image.header["descrip"] = MASK_DESCRIPTION
         content = image.to_bytes()
         compressed = str(filename).endswith(".gz")
         write_whole(

@@ -32,6 +32,7 @@ WHOLE_TOLERANCE = 1e-3  # for what scl_slope makes of class numbers
 FLAT = 1e-4  # volume of three axes of length 1, below which they lie in a plane
 MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of metre, mm and micrometre, by xyzt_units
 CHUNK = 1 << 20
+MASK_DESCRIPTION = b"semicl-monai mask"  # by which a mask of ours is told from a user's file of its name
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from monai.engines import SupervisedEvaluator
 from torch import nn
 
 from semicl_monai.handlers import OverlayWriter
-from semicl_monai.handlers.overlay_writer import overlay
+from semicl_monai.handlers.overlay_writer import fullest_slice
+from semicl_monai.handlers.overlay_writer import overlay as draw
 
 
 def case(name, classes=2):
@@ -22,6 +23,10 @@ def case(name, classes=2):
     label[0, 2:5, 2:5, 2:5] = 1
     label[0, 5:8, 2:7, 3] = classes
     return {"image": image, "label": label, "case": name}
+
+
+def overlay(sample, name, axis):
+    return draw(fullest_slice(sample, axis), name)
 
 
 def evaluate(folder, names, **options):

@@ -1,0 +1,71 @@
+"""Images to segment, without those that cannot be."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from monai.data import IterableDataset
+from torch.utils.data import get_worker_info
+from tqdm import tqdm
+
+from semicl_monai.utils import InputError, find_input_error
+
+logger = logging.getLogger(__name__)
+
+
+class UsableImages(IterableDataset):
+    """A :class:`monai.data.IterableDataset` that leaves out an image that cannot be prepared, and goes on.
+
+    What is left out is logged at once, and told together by :meth:`refuse_left_out`. There is a progress bar.
+
+    Args:
+        data: records, ``{"image": path, "case": name}``.
+        transform: what prepares one.
+
+    Attributes:
+        left_out: the reason by case.
+    """
+
+    def __init__(self, data: Sequence[Mapping[str, Any]], transform: Callable | None = None) -> None:
+        super().__init__(data, transform)
+        self.left_out: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Any]:
+        """Prepare one image after another.
+
+        Raises:
+            InputError: In a worker process, from which the reasons would not come back.
+        """
+        if get_worker_info() is not None:
+            raise InputError("dataloader::num_workers must be 0 for inference.")
+        self.left_out.clear()
+        for record in tqdm(self.data, desc="Segmenting"):
+            prepared = self._prepare(record)
+            while prepared:
+                yield prepared.pop()  # not kept here while it is segmented
+
+    def _prepare(self, record: Mapping[str, Any]) -> list[Any]:
+        """The prepared image, or nothing."""
+        try:
+            return [self.transform(record) if self.transform else record]
+        except Exception as error:  # MONAI wraps what a transform raises
+            self._leave_out(record["case"], error)
+        return []
+
+    def _leave_out(self, case: str, error: Exception) -> None:
+        found = find_input_error(error)
+        reason = str(found or f"case {case}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        logger.warning("left out: %s", reason, exc_info=None if found else error)
+        self.left_out[case] = reason.removesuffix(".")
+
+    def refuse_left_out(self) -> None:
+        """Tell what has been left out.
+
+        Raises:
+            InputError: When anything was.
+        """
+        if self.left_out:
+            count = f"{len(self.left_out)} of {len(list(self.data))} images were left out"
+            raise InputError(f"{count}: {'; '.join(self.left_out.values())}.")
