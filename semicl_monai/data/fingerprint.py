@@ -81,13 +81,15 @@ def take_fingerprint(
     """
     replace_nan = check_replace_nan(replace_nan)
     labels = {record["case"]: record["label"] for record in labelled}
-    headers = [_header(record, labels.get(record["case"])) for record in tqdm(training, desc="Reading headers")]
+    with tqdm(training, desc="Reading headers") as records:
+        headers = [_header(record, labels.get(record["case"])) for record in records]
     channels = headers[0][0]
     for record, header in zip(training, headers, strict=True):
         if header[0] != channels:
             first = training[0]["case"]
             raise InputError(f"case {record['case']}: wanted {channels} channel(s) as in {first}, got {header[0]}.")
-    found = [_voxels(record, labels.get(record["case"]), replace_nan) for record in tqdm(training, desc="Reading voxels")]
+    with tqdm(training, desc="Reading voxels") as records:
+        found = [_voxels(record, labels.get(record["case"]), replace_nan) for record in records]
     foreground = tuple(values for values, _ in found if len(values))
     if not foreground:
         raise InputError("no label of a training image has any foreground (> 0).")
@@ -123,9 +125,7 @@ def _space(record: Mapping[str, Any], key: str, file: str, several: bool = False
     return Space(image.shape[:3], affine_in_mm(image), image.header, file), channels
 
 
-def _voxels(
-    record: Mapping[str, Any], label: str | None, replace_nan: float | None
-) -> tuple[np.ndarray, set[int]]:
+def _voxels(record: Mapping[str, Any], label: str | None, replace_nan: float | None) -> tuple[np.ndarray, set[int]]:
     """Intensities of some foreground voxels, and the values of the label; none of either without a label."""
     image = _intensities(record, replace_nan)
     if label is None:

@@ -11,6 +11,7 @@ from semicl_monai.data.nnunet import CHANNEL, cases_by_channels, image_of
 from semicl_monai.utils import InputError
 from semicl_monai.utils.nifti import NIFTI_SUFFIXES
 
+
 def case_name(image: str | os.PathLike | Sequence[str]) -> str:
     """File name without ``.nii`` or ``.nii.gz``; of an image in several files, one a channel, without ``_0000`` too.
 
@@ -28,6 +29,11 @@ def case_name(image: str | os.PathLike | Sequence[str]) -> str:
 def image_files(image: str | Sequence[str]) -> list[str]:
     """Return the files of an image: itself, or one a channel."""
     return [image] if isinstance(image, str) else list(image)
+
+
+def case_of(record: Mapping[str, Any]) -> str:
+    """Return the ``case`` of a record; of one that a client has made without it, the name of its image."""
+    return record.get("case") or case_name(record["image"])
 
 
 def refuse_repeated_cases(records: Iterable[Mapping[str, Any]]) -> None:
@@ -48,7 +54,7 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
             files), or one such file.
         in_channels: channels of an image. Files named like nnU-Net's ``case_0000.nii.gz`` are a channel each, and so
             many of them are an image. Beside files of other names only those count as such of which no channel is
-            missing; each other file is an image.
+            missing and none too many, as of scans that are numbered; each other file is an image.
 
     Returns:
         One ``{"image": path, "case": name}`` for each image, sorted by file name; of images in several files the path
@@ -65,10 +71,9 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
     images = [file for file in files if file.name.endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
     if not images:
         raise InputError(f"no NIfTI image (.nii or .nii.gz) found in {path}.")
-    named = [image for image in images if _is_channel(image, in_channels)]
-    found = cases_by_channels(named)
-    if len(named) < len(images):
-        found = {case: files for case, files in found.items() if len(files) == in_channels}
+    found = cases_by_channels(images)
+    if not all(_is_channel(image, in_channels) for image in images):
+        found = {case: files for case, files in found.items() if sorted(files) == list(range(in_channels))}
     records = [{"image": image_of(case, files, in_channels), "case": case} for case, files in found.items()]
     taken = {file for files in found.values() for file in files.values()}
     records += [{"image": str(image), "case": case_name(image)} for image in images if str(image) not in taken]

@@ -10,7 +10,7 @@ from typing import Any
 import nibabel as nib
 from monai.data import FolderLayoutBase
 
-from semicl_monai.data.images import case_name, image_files
+from semicl_monai.data.images import case_name, case_of, image_files
 from semicl_monai.utils import InputError
 from semicl_monai.utils.nifti import MASK_DESCRIPTION
 
@@ -50,7 +50,7 @@ class MaskLayout(FolderLayoutBase):
         """Refuse masks that would replace what is not ours, before the first is written.
 
         Args:
-            records: ``{"image": path, "case": name}`` of each image, see :func:`~semicl_monai.data.list_images`.
+            records: ``{"image": path, "case": name}`` of each image, as of :func:`~semicl_monai.data.list_images`.
 
         Raises:
             InputError: When a mask would replace one of the images, or a file that is no mask of ours.
@@ -58,11 +58,11 @@ class MaskLayout(FolderLayoutBase):
         records = list(records)
         images = {os.path.realpath(file) for record in records for file in image_files(record["image"])}
         for record in records:
-            mask = self.filename(record["case"])
+            mask = self.filename(case_of(record))
             what = "an image that is to be segmented" if os.path.realpath(mask) in images else _not_ours(mask)
             if what:
                 raise InputError(
-                    f"case {record['case']}: the mask would replace {mask}, {what}; give another --output_dir, "
+                    f"case {case_of(record)}: the mask would replace {mask}, {what}; give another --output_dir, "
                     "--log_dir or --output_postfix."
                 )
 

@@ -9,7 +9,9 @@ from typing import Any
 from monai.data import IterableDataset
 from torch.utils.data import get_worker_info
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
+from semicl_monai.data.images import case_of
 from semicl_monai.utils import InputError, find_input_error
 
 logger = logging.getLogger(__name__)
@@ -25,12 +27,12 @@ class UsableImages(IterableDataset):
         transform: what prepares one.
 
     Attributes:
-        left_out: the reason by case.
+        left_out: the reason of each image that was left out.
     """
 
     def __init__(self, data: Sequence[Mapping[str, Any]], transform: Callable | None = None) -> None:
         super().__init__(data, transform)
-        self.left_out: dict[str, str] = {}
+        self.left_out: list[str] = []
 
     def __iter__(self) -> Iterator[Any]:
         """Prepare one image after another.
@@ -51,14 +53,15 @@ class UsableImages(IterableDataset):
         try:
             return [self.transform(record) if self.transform else record]
         except Exception as error:  # MONAI wraps what a transform raises
-            self._leave_out(record["case"], error)
+            self._leave_out(case_of(record), error)
         return []
 
     def _leave_out(self, case: str, error: Exception) -> None:
         found = find_input_error(error)
         reason = str(found or f"case {case}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
-        logger.warning("left out: %s", reason, exc_info=None if found else error)
-        self.left_out[case] = reason.removesuffix(".")
+        with logging_redirect_tqdm():  # beside the progress bar
+            logger.warning("left out: %s", reason, exc_info=None if found else error)
+        self.left_out.append(reason.removesuffix("."))
 
     def refuse_left_out(self) -> None:
         """Tell what has been left out.
@@ -68,4 +71,4 @@ class UsableImages(IterableDataset):
         """
         if self.left_out:
             count = f"{len(self.left_out)} of {len(list(self.data))} images were left out"
-            raise InputError(f"{count}: {'; '.join(self.left_out.values())}.")
+            raise InputError(f"{count}: {'; '.join(self.left_out)}.")

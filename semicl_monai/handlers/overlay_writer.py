@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,25 +59,25 @@ class OverlayWriter:
         if engine.state.iteration > self.num_cases:
             return
         for case, sample in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[call-overload]
-            try:
+            with _warning(case["case"]):
                 self.slices[case["case"]] = fullest_slice(sample, self.axis)
-            except Exception as error:  # whatever it is, the evaluation goes on
-                _warn(case["case"], error)
 
     def write(self) -> None:
         """Draw what was kept."""
         slices, self.slices = self.slices, {}
         for case, kept in slices.items():
-            try:
+            with _warning(case):
                 self.output_dir.mkdir(parents=True, exist_ok=True)
                 overlay(kept, case).savefig(self.output_dir / f"{case}.png", dpi=120)
-            except Exception as error:  # whatever it is, the evaluation goes on
-                _warn(case, error)
 
 
-def _warn(case: str, error: Exception) -> None:
-    reason = " ".join(str(error).split())[:200]
-    logger.warning("case %s: its picture cannot be drawn: %s: %s", case, type(error).__name__, reason)
+@contextmanager
+def _warning(case: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever it is, the evaluation goes on
+        reason = " ".join(str(error).split())[:200]
+        logger.warning("case %s: its picture cannot be drawn: %s: %s", case, type(error).__name__, reason)
 
 
 def fullest_slice(sample: Mapping[str, Any], axis: int) -> Slice:

@@ -62,7 +62,7 @@ class LoadCased(LoadImaged):
 
     Raises:
         InputError: When a key is neither image nor label, ``num_classes`` or ``in_channels`` is too small,
-            ``label_values`` or ``stray_values`` do not tell what each value stands for, or ``replace_nan`` is no number.
+            ``label_values`` or ``stray_values`` do not tell what each value stands for, or ``replace_nan`` is none.
 
     Example:
         >>> load = LoadCased(keys=("image", "label"), num_classes=3)

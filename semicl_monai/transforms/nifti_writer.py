@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -57,7 +58,7 @@ class NiftiWriter(NibabelWriter):
         Raises:
             InputError: When it cannot be written.
         """
-        image = self.create_backend_obj(self.data_obj, affine=self.affine, dtype=self.output_dtype, **obj_kwargs)  # type: ignore[arg-type]
+        image = self.create_backend_obj(self.data_obj, affine=self.affine, dtype=self.output_dtype, **obj_kwargs)
         if self.header is None:
             image.set_sform(image.affine, code=1)
             image.set_qform(image.affine, code=1)
@@ -69,7 +70,9 @@ class NiftiWriter(NibabelWriter):
         content = image.to_bytes()
         compressed = str(filename).endswith(".gz")
         write_whole(
-            filename, gzip.compress(content, 1, mtime=0) if compressed else content, "give a writable --output_dir"
+            Path(filename),
+            gzip.compress(content, 1, mtime=0) if compressed else content,
+            "give a writable --output_dir",
         )
 
 

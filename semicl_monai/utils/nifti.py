@@ -1,8 +1,8 @@
 """NIfTI files: how they are opened, which of their spaces is used, and what no stage takes.
 
-A header may tell the space of a volume twice, as an sform and as a qform. **The sform is used where its code is above 0,
-else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``, x
-flipped, the centre at the origin. All is in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
+A header may tell the space of a volume twice, as an sform and as a qform. **The sform is used where its code is above
+0, else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``,
+x flipped, the centre at the origin. All is in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
 
 The refusals here say what is wrong and not of which file; :func:`naming` puts that before them.
 """
@@ -102,8 +102,9 @@ def open_nifti(file: str | os.PathLike) -> Any:
 
 def affine_in_mm(image: Any) -> np.ndarray:
     """Return the affine from voxels to mm of nibabel's image, by the form that this module says."""
-    factor = MM.get(int(image.header["xyzt_units"]) & 7, 1.0)
-    return np.diag([factor, factor, factor, 1.0]) @ image.affine
+    affine = np.array(image.affine, float)
+    affine[:3] *= MM.get(int(image.header["xyzt_units"]) & 7, 1.0)
+    return affine
 
 
 def _check_affine(affine: np.ndarray) -> None:
