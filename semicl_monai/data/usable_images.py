@@ -58,7 +58,7 @@ class UsableImages(IterableDataset):
 
     def _leave_out(self, case: str, error: Exception) -> None:
         found = find_input_error(error)
-        reason = str(found or f"case {case}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        reason = str(found or f"case {case}: {_root_of(error)}")
         with logging_redirect_tqdm():  # beside the progress bar
             logger.warning("left out: %s", reason, exc_info=None if found else error)
         self.left_out.append(reason.removesuffix("."))
@@ -72,3 +72,9 @@ class UsableImages(IterableDataset):
         if self.left_out:
             count = f"{len(self.left_out)} of {len(list(self.data))} images were left out"
             raise InputError(f"{count}: {'; '.join(self.left_out)}.")
+
+
+def _root_of(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

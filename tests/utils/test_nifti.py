@@ -161,7 +161,7 @@ def test_what_is_not_used_may_be_broken(save):
     file = save(sform_code=1, qform_code=1, quatern_b=1, quatern_c=1)  # no rotation
     np.testing.assert_allclose(affine_in_mm(open_nifti(file)), SFORM, rtol=1e-6)
     with (
-        pytest.raises(InputError, match="^case a: cannot be read as NIfTI: ValueError: w2 should be"),
+        pytest.raises(InputError, match=r"^case a: cannot be read as NIfTI: ValueError: w2 should be"),
         naming("case a:"),
     ):
         open_nifti(save(sform_code=0, qform_code=1, quatern_b=1, quatern_c=1))
@@ -224,7 +224,7 @@ def test_where_affines_differ_the_headers_tell_why(save):
     one = space_of(save(qform_code=0, name="one.nii"))
     none = space_of(save(sform_code=0, qform_code=0, name="none.nii"))
     check_same_space(both, one)
-    with pytest.raises(InputError, match="^must have its affine to within 0.001, got a difference of") as raised:
+    with pytest.raises(InputError, match=r"^must have its affine to within 0\.001, got a difference of") as raised:
         check_same_space(both, none)
     assert str(raised.value).endswith(
         "; in both.nii the sform, which is used, and the qform differ"
