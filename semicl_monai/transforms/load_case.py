@@ -179,7 +179,9 @@ class LoadCased(LoadImaged):
         """Check a label and turn its values, in place, into class numbers."""
         _check_one_channel(label, where)
         voxels, values = _voxels(label), label.as_tensor()
-        voxels[...] = whole_numbers(voxels)
+        rounded = whole_numbers(voxels)
+        if rounded is not voxels:
+            voxels[...] = rounded
         self._replace_strays(values, where)
         wanted = f"whole numbers from 0 to {self.num_classes - 1}"
         wrong = (values != values.round()) | (values < 0) | (values >= self.num_classes)  # NaN differs from itself

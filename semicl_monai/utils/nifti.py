@@ -180,6 +180,8 @@ def whole_numbers(voxels: np.ndarray) -> np.ndarray:
         return voxels
     with np.errstate(invalid="ignore"):  # infinity
         whole = np.rint(voxels)
+        if np.array_equal(whole, voxels):
+            return voxels  # the common case takes no more memory
         return np.where(abs(voxels - whole) <= WHOLE_TOLERANCE, whole, voxels)
 
 
