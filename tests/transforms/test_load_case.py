@@ -540,3 +540,12 @@ def test_the_case_goes_with_the_image(sample):
     assert load(sample)["image"].meta["case"] == "a"
     del sample["case"]
     assert "case" not in load(sample)["image"].meta
+
+
+def test_files_that_are_mapped_into_memory_stay_as_they_are(tmp_path):
+    volume = np.random.default_rng(0).normal(size=(6, 7, 8))
+    volume[0] = np.nan
+    sample = {"image": save(tmp_path / "a.nii", volume), "label": save(tmp_path / "b.nii", np.full((6, 7, 8), 0.9999))}
+    before = [Path(file).read_bytes() for file in sample.values()]
+    assert load(sample, replace_nan=0)["label"].eq(1).all()
+    assert [Path(file).read_bytes() for file in sample.values()] == before
