@@ -26,6 +26,7 @@ def new_bundle(
     split_seed: int = 0,
     modality: str | None = None,
     folder: str = ".",
+    replace_nan: float | None = None,
 ) -> None:
     """Write a bundle for the data in a folder: what differs from other bundles is measured on its training images.
 
@@ -42,6 +43,8 @@ def new_bundle(
         split_seed: of the split into training, validation and test, 3:1:1.
         modality: ``CT`` for images in Hounsfield units; by default what the JSON file says of the channels.
         folder: where the bundle's folder is made, by default here.
+        replace_nan: the number to put in place of NaN in all images, now and in all stages; by default an image with
+            NaN is refused.
 
     Raises:
         InputError: When there is such a folder, or the data cannot be used.
@@ -52,11 +55,12 @@ def new_bundle(
         raise InputError(f"{source / datalist} is not there: wanted a JSON file that tells what the folder holds.")
     lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed)
     channels, names = read_description(source / datalist)
-    fingerprint = take_fingerprint(lists.training, lists.labelled)
+    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)
     channels = [modality] if modality else channels
     where = {"dataset_dir": str(source), "datalist_file": datalist}
     split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
-    task = {**where, **split, **plan_task(fingerprint, channels, names)}
+    filling = {} if replace_nan is None else {"replace_nan": replace_nan}
+    task = {**where, **split, **filling, **plan_task(fingerprint, channels, names)}
     _write_whole(target, task, channels)
     print(_summary(target, task, lists, fingerprint))
 

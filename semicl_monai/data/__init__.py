@@ -5,12 +5,14 @@ from .description import read_description
 from .download import download_decathlon
 from .fingerprint import Fingerprint, take_fingerprint
 from .images import case_name, list_images, studies_beside
+from .mask_layout import MaskLayout, mask_subject
 from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
 from .paired_loader import PairedDataLoader
 from .seeded_sampler import SeededRandomSampler
 from .split import make_split
 from .synthetic import make_synthetic_hippocampus
 from .synthetic_heart import make_synthetic_whole_heart
+from .usable_images import UsableImages
 from .volume_dataset import VolumeDataset
 
 __all__ = [
@@ -19,9 +21,11 @@ __all__ = [
     "AugmentingDataLoader",
     "CasesOfRank",
     "Fingerprint",
+    "MaskLayout",
     "PairedDataLoader",
     "SeededRandomSampler",
     "SegmentationDatalist",
+    "UsableImages",
     "VolumeDataset",
     "case_name",
     "download_decathlon",
@@ -29,6 +33,7 @@ __all__ = [
     "make_split",
     "make_synthetic_hippocampus",
     "make_synthetic_whole_heart",
+    "mask_subject",
     "mmwhs_sections",
     "read_description",
     "studies_beside",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,18 @@ from tqdm import tqdm
 
 from semicl_monai.data.images import image_files
 from semicl_monai.utils import InputError
+from semicl_monai.utils.nifti import (
+    Space,
+    affine_in_mm,
+    check_intensities,
+    check_replace_nan,
+    check_same_space,
+    naming,
+    open_nifti,
+    read_voxels,
+    whole_numbers,
+    without_nan,
+)
 
 SAMPLES = 10_000  # foreground voxels a case, of which the statistics are
 
@@ -51,25 +62,34 @@ class Fingerprint:
         return len(means) > 1 and bool((means.std(0) < within).all())
 
 
-def take_fingerprint(training: Sequence[Mapping[str, Any]], labelled: Sequence[Mapping[str, Any]]) -> Fingerprint:
-    """Measure training images: the headers of all, the voxels of the labelled ones.
+def take_fingerprint(
+    training: Sequence[Mapping[str, Any]], labelled: Sequence[Mapping[str, Any]], replace_nan: float | None = None
+) -> Fingerprint:
+    """Measure training images, and refuse what a later stage would refuse.
+
+    All headers are looked at before the first voxels are read.
 
     Args:
         training: records of all training images, ``{"image", "case"}``.
         labelled: those with a label that may be used, ``{"image", "label", "case"}``.
+        replace_nan: the number that stands for NaN in an image; by default an image with NaN is refused.
 
     Raises:
         InputError: When a file cannot be read, images differ in their channels, or the files of one image in their
-            shape, a label does not fit its image or holds numbers that are not whole, an image numbers that are not
-            finite, or no label has any foreground.
+            shape or affine, an image is constant or holds numbers that are not finite, a label has another shape or
+            affine than its image or holds numbers that are not whole, or no label has any foreground.
     """
-    headers = [_header(record) for record in tqdm(training, desc="Reading headers")]
+    replace_nan = check_replace_nan(replace_nan)
+    labels = {record["case"]: record["label"] for record in labelled}
+    with tqdm(training, desc="Reading headers") as records:
+        headers = [_header(record, labels.get(record["case"])) for record in records]
     channels = headers[0][0]
     for record, header in zip(training, headers, strict=True):
         if header[0] != channels:
             first = training[0]["case"]
             raise InputError(f"case {record['case']}: wanted {channels} channel(s) as in {first}, got {header[0]}.")
-    found = [_foreground(record) for record in tqdm(labelled, desc="Reading foreground")]
+    with tqdm(training, desc="Reading voxels") as records:
+        found = [_voxels(record, labels.get(record["case"]), replace_nan) for record in records]
     foreground = tuple(values for values, _ in found if len(values))
     if not foreground:
         raise InputError("no label of a training image has any foreground (> 0).")
@@ -77,54 +97,67 @@ def take_fingerprint(training: Sequence[Mapping[str, Any]], labelled: Sequence[M
     return Fingerprint(channels, shapes, spacings, tuple(sorted({v for _, vs in found for v in vs})), foreground)
 
 
-def _header(record: Mapping[str, Any]) -> tuple[int, np.ndarray, np.ndarray]:
-    """Channels, shape and spacing in RAS order."""
+def _header(record: Mapping[str, Any], label: str | None) -> tuple[int, np.ndarray, np.ndarray]:
+    """Channels, shape and spacing in RAS order, of an image whose files and label lie in one space."""
     files = image_files(record["image"])
-    with _readable(files[0], record):
-        image: Any = nib.load(files[0])
-        order = np.argsort(io_orientation(image.affine)[:, 0])
-        spacing = nib.affines.voxel_sizes(image.affine)[order]
-    if image.ndim not in (3, 4) or (image.ndim == 4 and len(files) > 1):
-        raise InputError(f"case {record['case']}: image file {files[0]} must be 3-D, got the shape {image.shape}.")
-    if not (spacing > 0).all():
-        raise InputError(f"case {record['case']}: image file {files[0]} must have a spacing above 0, got {spacing}.")
-    channels = image.shape[3] if image.ndim == 4 else len(files)
-    return channels, np.array(image.shape[:3])[order], spacing
+    space, channels = _space(record, "image", files[0], several=len(files) == 1)
+    for file in files[1:]:
+        other, _ = _space(record, "image", file)
+        with naming(f"{_where(record, 'image', file)} beside {files[0]}"):
+            check_same_space(space, other)
+    if label is not None:
+        other, _ = _space(record, "label", label)
+        with naming(f"{_where(record, 'label', label)} of {files[0]}"):
+            check_same_space(space, other)
+    order = np.argsort(io_orientation(space.affine)[:, 0])
+    spacing = nib.affines.voxel_sizes(space.affine)[order]
+    return max(channels, len(files)), np.array(space.shape)[order], spacing
 
 
-def _foreground(record: Mapping[str, Any]) -> tuple[np.ndarray, set[int]]:
-    """Intensities of some foreground voxels, and the values of the label."""
-    label = _voxels([record["label"]], record)
-    values = np.unique(label)
-    if not (np.isfinite(values) & (values >= 0) & (values == values.round())).all():
-        raise InputError(f"case {record['case']}: label file {record['label']} must hold whole numbers from 0.")
-    image = _voxels(image_files(record["image"]), record)
-    if label.shape != (*image.shape[:3], 1):
-        wanted = f"{record['label']} must have the shape of its image {image.shape[:3]}"
-        raise InputError(f"case {record['case']}: label file {wanted}, got {label.shape[: 3 + (label.shape[3] > 1)]}.")
-    inside = image[label[..., 0] > 0]
-    if not np.isfinite(inside).all():
-        raise InputError(f"case {record['case']}: image file {record['image']} must hold finite numbers.")
+def _space(record: Mapping[str, Any], key: str, file: str, several: bool = False) -> tuple[Space, int]:
+    """Space and channels of a file, which may have ``several``."""
+    with naming(_where(record, key, file)):
+        image = open_nifti(file)
+        channels = image.shape[3] if image.ndim == 4 else 1
+        if image.ndim not in (3, 4) or (channels > 1 and not several):
+            wanted = "3-D" if several else "3-D with one channel"
+            raise InputError(f"must be {wanted}, got the shape {image.shape}.")
+    return Space(image.shape[:3], affine_in_mm(image), image.header, file), channels
+
+
+def _voxels(record: Mapping[str, Any], label: str | None, replace_nan: float | None) -> tuple[np.ndarray, set[int]]:
+    """Intensities of some foreground voxels, and the values of the label; none of either without a label."""
+    image = _intensities(record, replace_nan)
+    if label is None:
+        return np.empty((0, image.shape[3])), set()
+    numbers, values = _label(record, label)
+    inside = image[numbers > 0]
     drawn = np.random.default_rng(0).permutation(len(inside))[:SAMPLES]
     return inside[drawn].astype(np.float64), {int(value) for value in values if value > 0}
 
 
-def _voxels(files: Iterable[str], record: Mapping[str, Any]) -> np.ndarray:
-    volumes = []
+def _intensities(record: Mapping[str, Any], replace_nan: float | None) -> np.ndarray:
+    """Voxels of an image as networks see them, ``(x, y, z, channels)``."""
+    files, volumes = image_files(record["image"]), []
     for file in files:
-        with _readable(file, record):
-            image: Any = nib.load(file)
-            volumes.append(np.asanyarray(image.dataobj))
-        if volumes[-1].shape != volumes[0].shape:
-            wanted = f"{file} must have the shape {volumes[0].shape} of the first"
-            raise InputError(f"case {record['case']}: image file {wanted}, got {volumes[-1].shape}.")
-    return volumes[0] if volumes[0].ndim == 4 else np.stack(volumes, axis=-1)
+        with naming(_where(record, "image", file)):
+            volume = np.asarray(without_nan(read_voxels(open_nifti(file)), replace_nan), np.float32)
+        volumes.append(volume if volume.ndim == 4 else volume[..., None])
+    image = volumes[0] if len(volumes) == 1 else np.concatenate(volumes, axis=-1)
+    with naming(_where(record, "image", files[0])):
+        check_intensities(image)
+    return image
 
 
-@contextmanager
-def _readable(file: str, record: Mapping[str, Any]) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # what a broken file makes nibabel raise is no closed list
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"case {record['case']}: {file} cannot be read as NIfTI: {reason}") from error
+def _label(record: Mapping[str, Any], file: str) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels of a label, ``(x, y, z)``, and the values among them."""
+    with naming(_where(record, "label", file)):
+        numbers = whole_numbers(read_voxels(open_nifti(file)))
+        values = np.unique(numbers)
+        if not (np.isfinite(values) & (values >= 0) & (values == values.round())).all():
+            raise InputError("must hold whole numbers from 0.")
+    return numbers.reshape(numbers.shape[:3]), values
+
+
+def _where(record: Mapping[str, Any], key: str, file: str) -> str:
+    return f"case {record['case']}: {key} file {file}"

@@ -9,8 +9,7 @@ from typing import Any
 
 from semicl_monai.data.nnunet import CHANNEL, cases_by_channels, image_of
 from semicl_monai.utils import InputError
-
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
+from semicl_monai.utils.nifti import NIFTI_SUFFIXES
 
 
 def case_name(image: str | os.PathLike | Sequence[str]) -> str:
@@ -32,6 +31,11 @@ def image_files(image: str | Sequence[str]) -> list[str]:
     return [image] if isinstance(image, str) else list(image)
 
 
+def case_of(record: Mapping[str, Any]) -> str:
+    """Return the ``case`` of a record; of one that a client has made without it, the name of its image."""
+    return record.get("case") or case_name(record["image"])
+
+
 def refuse_repeated_cases(records: Iterable[Mapping[str, Any]]) -> None:
     """Raise :class:`~semicl_monai.utils.InputError` when two records have the same ``case``."""
     seen: dict[str, str] = {}
@@ -48,8 +52,9 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
     Args:
         folder: a folder, of which every ``*.nii`` and ``*.nii.gz`` is taken (not those of its subfolders, no hidden
             files), or one such file.
-        in_channels: channels of an image. Where every file is named like nnU-Net's ``case_0000.nii.gz``, a file is a
-            channel, and so many of them are an image.
+        in_channels: channels of an image. Files named like nnU-Net's ``case_0000.nii.gz`` are a channel each, and so
+            many of them are an image. Beside files of other names only those count as such of which no channel is
+            missing and none too many, as of scans that are numbered; each other file is an image.
 
     Returns:
         One ``{"image": path, "case": name}`` for each image, sorted by file name; of images in several files the path
@@ -66,18 +71,20 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
     images = [file for file in files if file.name.endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
     if not images:
         raise InputError(f"no NIfTI image (.nii or .nii.gz) found in {path}.")
-    if _one_file_a_channel(images, in_channels):
-        found = cases_by_channels(images)
-        records = [{"image": image_of(case, of, in_channels), "case": case} for case, of in found.items()]
-    else:
-        records = [{"image": str(image), "case": case_name(image)} for image in images]
+    found = cases_by_channels(images)
+    if not all(_is_channel(image, in_channels) for image in images):
+        found = {case: files for case, files in found.items() if sorted(files) == list(range(in_channels))}
+    records = [{"image": image_of(case, files, in_channels), "case": case} for case, files in found.items()]
+    taken = {file for files in found.values() for file in files.values()}
+    records += [{"image": str(image), "case": case_name(image)} for image in images if str(image) not in taken]
+    records.sort(key=lambda record: image_files(record["image"])[0])
     refuse_repeated_cases(records)
     return records
 
 
-def _one_file_a_channel(images: Sequence[Path], in_channels: int) -> bool:
-    channels = [CHANNEL.fullmatch(case_name(image)) for image in images]
-    return all(found and int(found["channel"]) < in_channels for found in channels)
+def _is_channel(image: Path, in_channels: int) -> bool:
+    found = CHANNEL.fullmatch(case_name(image))
+    return found is not None and int(found["channel"]) < in_channels
 
 
 def studies_beside(records: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:

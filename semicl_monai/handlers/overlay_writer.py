@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +16,101 @@ from matplotlib.lines import Line2D
 from monai.data import MetaTensor
 from nibabel.orientations import io_orientation
 
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Image, truth and prediction of one slice, ``(width, height)``, and which one of the file it is."""
+
+    image: np.ndarray
+    label: np.ndarray
+    pred: np.ndarray
+    axis: int
+    index: int
+
 
 class OverlayWriter:
     """Write a PNG of the first few cases: truth and prediction outlined on the slice with the most truth.
+
+    The slices are kept and drawn at the end of the evaluation, after all that is written at the end of its epoch. A
+    picture that cannot be drawn or written is a warning: the figures are what an evaluation is for.
 
     Of several processes each draws its own cases; our configs have the first one draw.
 
     Args:
         output_dir: folder to write to, one ``<case>.png`` a case.
         num_cases: how many cases.
-        axis: spatial axis to slice along once the image lies in RAS, wherever its file has it.
+        axis: spatial axis to slice along once the image lies in RAS, wherever its file has it. A volume of which that
+            leaves a line is sliced along the axis that leaves the largest picture.
     """
 
     def __init__(self, output_dir: str | Path, num_cases: int = 4, axis: int = 2) -> None:
         self.output_dir, self.num_cases, self.axis = Path(output_dir), num_cases, axis
+        self.slices: dict[str, Slice] = {}
 
     def attach(self, engine: Engine) -> None:
         """Attach to an evaluator with decollated ``image``, ``label`` and ``pred`` ``(1, H, W, D)``, in one grid."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def __call__(self, engine: Engine) -> None:
+        """Keep the slices of a batch."""
         if engine.state.iteration > self.num_cases:
             return
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         for case, sample in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[call-overload]
-            overlay(sample, case["case"], self.axis).savefig(self.output_dir / f"{case['case']}.png", dpi=120)
+            with _warning(case["case"]):
+                self.slices[case["case"]] = fullest_slice(sample, self.axis)
+
+    def write(self) -> None:
+        """Draw what was kept."""
+        slices, self.slices = self.slices, {}
+        for case, kept in slices.items():
+            with _warning(case):
+                self.output_dir.mkdir(parents=True, exist_ok=True)
+                overlay(kept, case).savefig(self.output_dir / f"{case}.png", dpi=120)
 
 
-def overlay(sample: dict[str, Any], case: str, axis: int) -> Figure:
-    """Return a figure of one case: the bare slice, and the slice with the outlines of truth and prediction."""
+@contextmanager
+def _warning(case: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever it is, the evaluation goes on
+        reason = " ".join(str(error).split())[:200]
+        logger.warning("case %s: its picture cannot be drawn: %s: %s", case, type(error).__name__, reason)
+
+
+def fullest_slice(sample: Mapping[str, Any], axis: int) -> Slice:
+    """Return the slice with the most truth.
+
+    Args:
+        sample: ``image``, ``label`` and ``pred``, ``(C, H, W, D)`` in one grid; the first channel is taken.
+        axis: see :class:`OverlayWriter`.
+
+    Raises:
+        ValueError: When no axis leaves a picture of at least 2 x 2 voxels.
+    """
     if isinstance(sample["image"], MetaTensor):
         axis = int(io_orientation(sample["image"].affine.cpu())[:, 0].tolist().index(axis))
+    axis = _axis_across_a_plane(tuple(sample["label"].shape[1:]), axis)
     volumes = [np.moveaxis(np.asarray(sample[key].cpu())[0], axis, 0) for key in ("image", "label", "pred")]
     index = int((volumes[1] > 0).sum((1, 2)).argmax())
-    image, label, pred = (volume[index].T for volume in volumes)
+    image, label, pred = (volume[index].copy() for volume in volumes)  # not a view: the volume is not kept
+    return Slice(image, label, pred, axis, index)
+
+
+def _axis_across_a_plane(shape: tuple[int, ...], axis: int) -> int:
+    """The axis, or another one where it leaves less than 2 x 2 voxels, which cannot be outlined."""
+    planes = {other: np.delete(shape, other) for other in (axis, *range(3))}
+    fit = [other for other, plane in planes.items() if plane.min() >= 2]
+    if not fit:
+        raise ValueError(f"wanted a slice of at least 2 x 2 voxels, got a volume of {shape}")
+    return axis if axis in fit else max(fit, key=lambda other: planes[other].prod())
+
+
+def overlay(kept: Slice, case: str) -> Figure:
+    """Return a figure of one case: the bare slice, and the slice with the outlines of truth and prediction."""
+    image, label, pred = kept.image.T, kept.label.T, kept.pred.T
     figure = Figure(figsize=(8, 4.4), layout="constrained")
     plain, drawn = figure.subplots(1, 2)
     for axes in (plain, drawn):
@@ -58,5 +123,5 @@ def overlay(sample: dict[str, Any], case: str, axis: int) -> Figure:
     drawn.legend(
         handles=[Line2D([], [], color=c, label=n) for n, c in (("truth", "tab:green"), ("prediction", "tab:red"))]
     )
-    figure.suptitle(f"{case}, slice {index} of axis {axis}")
+    figure.suptitle(f"{case}, slice {kept.index} of axis {kept.axis}")
     return figure

@@ -2,6 +2,8 @@ from semicl_monai.utils import Registry
 
 from .invert_argmax import InvertArgmaxd
 from .load_case import LoadCased
+from .nifti_reader import NiftiReader
+from .nifti_writer import NiftiWriter
 from .rand_cut_mix import RandCutMix
 from .rand_deform import RandDeformd
 from .rand_jigsaw import RandJigsawd
@@ -30,6 +32,8 @@ __all__ = [
     "TRANSFORMS",
     "InvertArgmaxd",
     "LoadCased",
+    "NiftiReader",
+    "NiftiWriter",
     "RandCutMix",
     "RandDeformd",
     "RandJigsawd",

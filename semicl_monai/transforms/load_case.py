@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import ImageReader, MetaTensor
 from monai.transforms import LoadImaged
 from monai.utils import MetaKeys
 
+from semicl_monai.transforms.nifti_reader import NiftiReader
 from semicl_monai.utils import InputError
-
-AFFINE_TOLERANCE = 1e-3  # mm, for the rounding of two NIfTI headers
+from semicl_monai.utils.nifti import (
+    Space,
+    check_intensities,
+    check_replace_nan,
+    check_same_space,
+    naming,
+    whole_numbers,
+    without_nan,
+)
 
 
 class LoadCased(LoadImaged):
@@ -24,7 +34,12 @@ class LoadCased(LoadImaged):
 
     A :class:`monai.transforms.LoadImaged` for NIfTI files whose every refusal is one line that names the file. Sample
     keys stay as they are; the tensors keep their metadata (``filename_or_obj``, affine), so that results can be saved
-    in the space of the image.
+    in the space of the image, and get the sample's ``case``. Affines are in mm, by the rule of
+    :mod:`semicl_monai.utils.nifti`.
+
+    A label whose affine is that of its image to within 1e-3 mm gets the image's own: otherwise what follows could
+    resample the two to grids that lie half a voxel apart. Values of a label are rounded where they are whole to within
+    1e-3.
 
     The label files of a data set may number the classes in their own way, see ``label_values``; the label that comes
     out holds class numbers from 0 to ``num_classes - 1``. A file that holds nothing else is taken as it is: MONAI Label
@@ -41,11 +56,13 @@ class LoadCased(LoadImaged):
             label files hold class numbers.
         stray_values: known mistakes in label files, and the value that each stands for, such as ``{421: 420}``; keys
             may be strings. Every file that has one is warned about.
+        replace_nan: the number to put in place of NaN in an image, such as 0 outside of the body; by default an image
+            with NaN is refused. Infinity always is.
         allow_missing_keys: whether a sample may lack one of ``keys``, as an unlabelled one lacks its label.
 
     Raises:
-        InputError: When a key is neither image nor label, ``num_classes`` or ``in_channels`` is too small, or
-            ``label_values`` or ``stray_values`` do not tell what each value stands for.
+        InputError: When a key is neither image nor label, ``num_classes`` or ``in_channels`` is too small,
+            ``label_values`` or ``stray_values`` do not tell what each value stands for, or ``replace_nan`` is none.
 
     Example:
         >>> load = LoadCased(keys=("image", "label"), num_classes=3)
@@ -64,11 +81,12 @@ class LoadCased(LoadImaged):
         *,
         label_values: Sequence[int] | None = None,
         stray_values: Mapping[Any, Any] | None = None,
+        replace_nan: float | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(
             keys,
-            reader="NibabelReader",
+            reader=NiftiReader,
             image_only=True,
             ensure_channel_first=True,
             allow_missing_keys=allow_missing_keys,
@@ -86,6 +104,7 @@ class LoadCased(LoadImaged):
         self.label_key = label_key
         self.label_values = None if label_values is None else _parse_label_values(label_values, num_classes)
         self.stray_values = _parse_stray_values(stray_values or {}, self.label_values or (), num_classes)
+        self.replace_nan = check_replace_nan(replace_nan)
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """Load and check one case.
@@ -99,10 +118,11 @@ class LoadCased(LoadImaged):
             The sample with the image ``(C, H, W, D)`` and the label ``(1, H, W, D)`` in place of their paths.
 
         Raises:
-            InputError: When a file is missing, truncated or not NIfTI; when the image is not 3-D, has another number
-                of channels than ``in_channels``, is constant or has voxels that are not finite; when the label has
-                another shape or affine than the image, or other values than ``num_classes`` or ``label_values`` allow;
-                when the files of an image are not one a channel, 3-D, and of one shape and affine.
+            InputError: When a file is missing, damaged or not NIfTI, holds other than real numbers, or has an affine
+                without inverse; when the image is not 3-D, has another number of channels than ``in_channels``, is
+                constant or has voxels that are not finite; when the label has another shape or affine than the image,
+                or other values than ``num_classes`` or ``label_values`` allow; when the files of an image are not one
+                a channel, 3-D, and of one shape and affine.
         """
         sample = dict(data)
         for key in self.key_iterator(sample):
@@ -110,14 +130,14 @@ class LoadCased(LoadImaged):
         loaded = set(self.key_iterator(data))
         if self.image_key in loaded:
             self._check_image(sample[self.image_key], _where(data, self.image_key))
+            if "case" in data and isinstance(sample[self.image_key], MetaTensor):
+                sample[self.image_key].meta["case"] = data["case"]
         if self.label_key in loaded:
             self._check_label(sample[self.label_key], _where(data, self.label_key))
         if {self.image_key, self.label_key} <= loaded:
-            _check_same_space(
-                sample[self.image_key],
-                sample[self.label_key],
-                f"{_where(data, self.label_key)} of {_files(data, self.image_key)[0]}",
-            )
+            with naming(f"{_where(data, self.label_key)} of {_files(data, self.image_key)[0]}"):
+                check_same_space(_space(sample[self.image_key]), _space(sample[self.label_key]))
+            _share_affine(sample[self.image_key], sample[self.label_key])
         return sample
 
     def _load(self, data: Mapping[Hashable, Any], key: Hashable, reader: ImageReader | None) -> MetaTensor:
@@ -131,20 +151,14 @@ class LoadCased(LoadImaged):
             where = _where(data, key, file)
             channels.append(self._load_file(file, where, reader))
             _check_one_channel(channels[-1], where)
-            _check_same_space(channels[0], channels[-1], f"{where} beside {files[0]}")
+            with naming(f"{where} beside {files[0]}"):
+                check_same_space(_space(channels[0]), _space(channels[-1]))
         return MetaTensor(torch.cat([channel.as_tensor() for channel in channels]), meta=channels[0].meta)
 
     def _load_file(self, file: str | os.PathLike, where: str, reader: ImageReader | None) -> MetaTensor:
-        path = Path(file).expanduser()
-        if not path.is_file():
-            raise InputError(f"{where} is not there.")
-        if not path.name.endswith((".nii", ".nii.gz")):
-            raise InputError(f"{where} must be NIfTI (.nii or .nii.gz).")
-        try:
-            loaded = self._loader(path, reader)
-        except Exception as error:  # what a broken file makes nibabel and zlib raise is no closed list
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
+        with naming(where):
+            # given here, as MONAI tries all the readers it knows after one that refuses a file
+            loaded = self._loader(Path(file), reader or self._loader.readers[-1])
         volume = loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
         if isinstance(volume, MetaTensor):
             # of a 4-D file whose first two axes are not x and y, MONAI 1.6.1 could not save a mask otherwise
@@ -155,16 +169,19 @@ class LoadCased(LoadImaged):
         if image.ndim != 4 or image.shape[0] != self.in_channels or 0 in image.shape:
             wanted = f"3-D with {self.in_channels} channel(s)"
             raise InputError(f"{where} must be {wanted}, got the channel-first shape {tuple(image.shape)}.")
-        num_broken = int((~torch.isfinite(image)).sum())
-        if num_broken:
-            raise InputError(f"{where} must hold finite numbers, got NaN or infinity in {num_broken} voxel(s).")
-        if image.min() == image.max():
-            raise InputError(f"{where} must not be constant, got {image.min().item():g} in every voxel.")
+        voxels = _voxels(image)
+        if self.replace_nan is not None:
+            voxels[...] = without_nan(voxels, self.replace_nan)
+        with naming(where):
+            check_intensities(voxels)
 
     def _check_label(self, label: MetaTensor, where: str) -> None:
         """Check a label and turn its values, in place, into class numbers."""
         _check_one_channel(label, where)
-        values = label.as_tensor()
+        voxels, values = _voxels(label), label.as_tensor()
+        rounded = whole_numbers(voxels)
+        if rounded is not voxels:
+            voxels[...] = rounded
         self._replace_strays(values, where)
         wanted = f"whole numbers from 0 to {self.num_classes - 1}"
         wrong = (values != values.round()) | (values < 0) | (values >= self.num_classes)  # NaN differs from itself
@@ -249,11 +266,16 @@ def _check_one_channel(volume: MetaTensor, where: str) -> None:
         raise InputError(f"{where} must be 3-D with one channel, got the channel-first shape {tuple(volume.shape)}.")
 
 
-def _check_same_space(first: MetaTensor, other: MetaTensor, where: str) -> None:
-    if first.shape[1:] != other.shape[1:]:
-        raise InputError(f"{where} must have its shape {tuple(first.shape[1:])}, got {tuple(other.shape[1:])}.")
-    difference = (first.affine - other.affine).abs().max().item()
-    if not difference <= AFFINE_TOLERANCE:  # NaN included
-        raise InputError(
-            f"{where} must have its affine to within {AFFINE_TOLERANCE:g}, got a difference of {difference:g}."
-        )
+def _voxels(volume: torch.Tensor) -> np.ndarray:
+    """The voxels of a volume, in its own memory."""
+    return (volume.as_tensor() if isinstance(volume, MetaTensor) else volume).numpy()
+
+
+def _space(volume: MetaTensor) -> Space:
+    file = volume.meta.get("filename_or_obj", "")
+    return Space(tuple(volume.shape[1:]), volume.affine.numpy(), volume.meta, file)
+
+
+def _share_affine(image: MetaTensor, label: MetaTensor) -> None:
+    label.affine = image.affine.clone()
+    label.meta[MetaKeys.ORIGINAL_AFFINE] = deepcopy(image.meta.get(MetaKeys.ORIGINAL_AFFINE))

@@ -288,3 +288,25 @@ def test_a_failure_in_the_middle_leaves_nothing(make, tmp_path, monkeypatch):
     monkeypatch.setattr("semicl_monai.apps.new_bundle.bundle_metadata", fail)
     refuse(make, rf"the bundle cannot be written to .*{NAME}: No space left on device")
     assert list((tmp_path / "bundles").iterdir()) == []
+
+
+def test_nan_is_refused_unless_it_may_be_replaced_and_then_in_every_stage(make, data):
+    for file in (data / "imagesTr").iterdir():
+        volume = np.asarray(nib.load(file).dataobj).copy()
+        volume[:2] = np.nan
+        save(volume, file)
+    with pytest.raises(InputError, match=r"NaN or infinity in 960 voxel\(s\); --replace_nan 0 takes NaN for 0\."):
+        make()
+    bundle = make(replace_nan=0)
+    assert read(bundle / "task.json")["replace_nan"] == 0
+    for name in ("pretrain", "train", "evaluate", "inference", "monailabel_pretrain"):
+        parser = ConfigParser(read(bundle / "configs" / f"{name}.json"))
+        transforms = parser["preprocessing::transforms" if "preprocessing" in parser else "deterministic_transforms"]
+        assert (parser["replace_nan"], transforms[0]["replace_nan"]) == (0, "@replace_nan")
+
+
+def test_a_label_in_another_place_than_its_image_is_refused_at_once(make, data):
+    for file in (data / "labelsTr").iterdir():
+        nib.save(nib.Nifti1Image(np.asarray(nib.load(file).dataobj), np.diag([1.0, 1.0, 4.01, 1.0])), file)
+    with pytest.raises(InputError, match=r"label file .* of .*_0000\.nii\.gz must have its affine to within 0\.001"):
+        make()

@@ -109,7 +109,7 @@ def test_every_stage_runs_on_the_raw_layout_of_nnunet(make, run, hippocampus):
     run(bundle, "inference", dataset_dir=str(hippocampus / "imagesTs"))
     ((name, mask),) = predictions(bundle).items()
     image = nib.load(hippocampus / "imagesTs/synthetic_008_0000.nii.gz")
-    assert name == "synthetic_008_0000_seg.nii.gz"
+    assert name == "synthetic_008_seg.nii.gz"
     assert mask.shape == image.shape
     np.testing.assert_allclose(mask.affine, image.affine, atol=1e-4)
 
@@ -165,7 +165,7 @@ def test_every_stage_runs_on_four_channels_across_another_axis_with_label_values
     elsewhere = {"output_dir": str(tmp_path / "valued"), "weights": str(bundle / "models/model.pt")}
     run(bundle, "inference", dataset_dir=str(images), original_values="true", **elsewhere)
     ((name, plain),), ((same_name, valued),) = predictions(bundle).items(), predictions(tmp_path / "valued").items()
-    assert name == same_name == f"{min(images.iterdir()).name.removesuffix('.nii.gz')}_seg.nii.gz"
+    assert name == same_name == f"{min(images.iterdir()).name.removesuffix('.nii.gz').removesuffix('_0000')}_seg.nii.gz"
     assert plain.shape == valued.shape == (26, 22, 6)
     np.testing.assert_allclose(valued.affine, nib.load(min(images.iterdir())).affine, atol=1e-4)
     numbers = np.asarray(plain.dataobj)

@@ -94,14 +94,63 @@ def test_every_training_image_counts_for_sizes_and_the_labelled_ones_for_intensi
     assert [sorted(values[:, 0].tolist()) for values in found.foreground] == [foreground(image, label)]
 
 
-def test_an_image_without_label_is_opened_for_its_header_alone(case):
-    (first, *_), (second, *_) = case("a"), case("b")
-    whole = nib.load(second["image"])
-    plain = second["image"].removesuffix(".gz")
-    nib.save(whole, plain)
-    truncate(plain, 400)  # 352 bytes of header, and hardly a voxel
-    found = take_fingerprint([bare(first), {"image": plain, "case": "b"}], [first])
-    assert found.shapes.tolist() == [[4, 5, 6]] * 2
+def without_label(case, change):
+    """Take a labelled case, and an unlabelled one whose voxels are changed."""
+    (first, *_), (second, image, _) = case("a"), case("b")
+    affine = nib.load(second["image"]).affine
+    nib.save(nib.Nifti1Image(change(image), affine), second["image"])
+    return take_fingerprint([bare(first), bare(second)], [first])
+
+
+def first_voxel(value):
+    def change(image):
+        image[0, 0, 0] = value
+        return image
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (first_voxel(np.nan), r"finite numbers, got NaN or infinity in 1 voxel\(s\); --replace_nan 0 takes NaN for 0"),
+        (first_voxel(-np.inf), r"finite numbers, got NaN or infinity in 1 voxel\(s\)\.$"),
+        (np.ones_like, "not be constant, got 1 in every voxel"),
+        (lambda image: image.astype(np.complex64), "one real number a voxel, got complex64"),
+    ],
+)
+def test_an_image_without_label_is_refused_for_what_training_would_refuse(case, change, message):
+    with pytest.raises(InputError, match=rf"case b: image file .*b\.nii\.gz must .*{message}"):
+        without_label(case, change)
+
+
+def test_an_image_without_label_is_read_to_its_end(case):
+    (first, *_), (second, *_) = case("a"), case("b", shape=(12, 12, 12))
+    content = bytearray(Path(second["image"]).read_bytes())
+    content[-8] ^= 1  # of the checksum
+    Path(second["image"]).write_bytes(content)
+    with pytest.raises(InputError, match=rf"case b: image file {second['image']} cannot be read .*CRC check failed"):
+        take_fingerprint([bare(first), bare(second)], [first])
+
+
+def test_nan_may_stand_for_a_number(case, save):
+    record, image, label = case()
+    image[0] = np.nan
+    save("a", image)
+    found = take_fingerprint([bare(record)], [record], replace_nan=-7)
+    image[0] = -7
+    assert sorted(found.foreground[0][:, 0].tolist()) == foreground(image, label)
+    image[0, 0, 0] = np.inf
+    save("a", image)
+    with pytest.raises(InputError, match=r"finite numbers, got NaN or infinity in 1 voxel\(s\)"):
+        take_fingerprint([bare(record)], [record], replace_nan=0)
+
+
+def test_one_constant_channel_is_as_good_as_in_training(case):
+    record, image, _ = case(shape=(*SHAPE, 2))
+    image[..., 1] = 3
+    nib.save(nib.Nifti1Image(image, nib.load(record["image"]).affine), record["image"])
+    assert take(record).channels == 2
 
 
 def test_a_case_without_foreground_adds_its_size_alone(case):
@@ -191,13 +240,13 @@ def test_a_truncated_file_is_refused(case, key, num_bytes):
     record[key] = record[key].removesuffix(".gz")
     nib.save(whole, record[key])
     truncate(record[key], num_bytes)
-    refuse(rf"case a: {record[key]} cannot be read as NIfTI: ", record)
+    refuse(rf"case a: {key} file {record[key]} cannot be read as NIfTI: ", record)
 
 
 def test_a_file_that_is_no_nifti_is_refused(case):
     record, *_ = case()
     Path(record["label"]).write_text("<html>not found</html>" * 50)
-    refuse(rf"case a: {record['label']} cannot be read as NIfTI: ", record)
+    refuse(rf"case a: label file {record['label']} cannot be read as NIfTI: ", record)
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 6, 1, 2)])
@@ -211,14 +260,14 @@ def test_a_4d_file_among_several_is_refused(case, save):
     record, image, _ = case(shape=(*SHAPE, 2))
     refuse("case a: image file .* must be 3-D", {**record, "image": [record["image"]] * 2})
     second = {**record, "image": [save("one", image[..., 0]), record["image"]]}
-    refuse(rf"image file {record['image']} must have the shape \(4, 5, 6\) of the first, got \(4, 5, 6, 2\)", second)
+    refuse(rf"image file {record['image']} must be 3-D with one channel, got the shape \(4, 5, 6, 2\)", second)
 
 
 def test_files_of_an_image_that_differ_in_shape_are_refused(case, save, rng):
     record, *_ = case()
     other = save("other", rng.normal(size=(4, 5, 7)))
     refuse(
-        rf"case a: image file {other} must have the shape \(4, 5, 6\) of the first, got \(4, 5, 7\)",
+        rf"case a: image file {other} beside {record['image']} must have its shape \(4, 5, 6\), got \(4, 5, 7\)",
         {**record, "image": [record["image"], other]},
     )
 
@@ -231,11 +280,56 @@ def test_a_spacing_of_zero_is_refused(case):
     refuse(rf"case a: image file {record['image']} must have a spacing above 0, got ", record)
 
 
-@pytest.mark.parametrize(("shape", "got"), [((4, 5, 7), r"\(4, 5, 7\)"), ((*SHAPE, 2), r"\(4, 5, 6, 2\)")])
-def test_a_label_of_another_shape_is_refused(case, save, shape, got):
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((4, 5, 7), r"of .*a\.nii\.gz must have its shape \(4, 5, 6\), got \(4, 5, 7\)"),
+        ((*SHAPE, 2), r"must be 3-D with one channel, got the shape \(4, 5, 6, 2\)"),
+    ],
+)
+def test_a_label_of_another_shape_is_refused(case, save, shape, message):
     record, *_ = case()
     save("a_label", np.ones(shape, np.uint8))
-    refuse(rf"case a: label file .*a_label\.nii\.gz must have the shape of its image \(4, 5, 6\), got {got}", record)
+    refuse(rf"case a: label file .*a_label\.nii\.gz {message}", record)
+
+
+def test_a_label_of_another_affine_is_refused(case, save):
+    record, _, label = case()
+    save("a_label", label, spacing=(0.5, 1.25, 3.1))
+    message = r"must have its affine to within 0\.001, got a difference of 0\.0999"
+    refuse(rf"case a: label file .*a_label\.nii\.gz of {record['image']} {message}", record)
+
+
+def test_a_channel_of_another_affine_is_refused(case, save, rng):
+    record, *_ = case()
+    other = save("other", rng.normal(size=SHAPE), spacing=(0.5, 1.25, 3.1))
+    message = rf"case a: image file {other} beside {record['image']} must have its affine to within 0\.001"
+    refuse(message, {**record, "image": [record["image"], other]})
+
+
+def test_values_of_a_label_are_whole_to_within_a_thousandth(case, save):
+    record, image, label = case()
+    save("a_label", label + np.where(label == 1, 2e-5, -1e-7))
+    found = take(record)
+    assert found.label_values == (1, 2)
+    assert sorted(found.foreground[0][:, 0].tolist()) == foreground(image, label)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("micron", 0.001), ("mm", 1), ("unknown", 1)])
+def test_spacings_are_in_mm(case, unit, factor):
+    record, *_ = case()
+    for key in ("image", "label"):
+        volume = nib.load(record[key])
+        volume.header.set_xyzt_units(unit)
+        nib.save(nib.Nifti1Image(np.asarray(volume.dataobj), volume.affine, volume.header), record[key])
+    np.testing.assert_allclose(take(record).spacings, [np.multiply(SPACING, factor)], rtol=1e-6)
+
+
+def test_rgb_images_are_refused(case):
+    record, *_ = case()
+    rgb = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(rgb, np.eye(4)), record["image"])
+    refuse(rf"case a: image file {record['image']} must hold one real number a voxel, got RGB\.", record)
 
 
 def test_a_label_with_a_single_channel_is_a_label(case, save):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from semicl_monai.data import case_name, list_images, studies_beside
-from semicl_monai.data.images import refuse_repeated_cases
+from semicl_monai.data.images import case_of, refuse_repeated_cases
 from semicl_monai.utils import InputError
 
 
@@ -129,3 +129,39 @@ def test_two_images_in_files_a_channel_of_one_case_are_refused(tmp_path):
     records = [{"image": [f"{folder}/a_0000.nii", f"{folder}/a_0001.nii"], "case": "a"} for folder in "xy"]
     with pytest.raises(InputError, match=r"got 'a' for x/a_0000\.nii and y/a_0000\.nii"):
         refuse_repeated_cases(records)
+
+
+def cases_of(folder, **options):
+    return {record["case"]: record["image"] for record in list_images(folder, **options)}
+
+
+def test_one_channel_of_nnunet_is_its_case_beside_files_of_other_names(tmp_path):
+    touch(tmp_path, "b.nii.gz", "c00_0000.nii.gz", "a_0000.nii")
+    names = {"a": "a_0000.nii", "b": "b.nii.gz", "c00": "c00_0000.nii.gz"}
+    assert cases_of(tmp_path) == {case: str(tmp_path / name) for case, name in names.items()}
+    assert list(cases_of(tmp_path)) == ["a", "b", "c00"]
+
+
+def test_all_channels_of_nnunet_are_one_case_beside_files_of_other_names(tmp_path):
+    touch(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz", "b.nii.gz", "c_0001.nii.gz")
+    assert cases_of(tmp_path, in_channels=2) == {
+        "a": [str(tmp_path / f"a_000{number}.nii.gz") for number in (0, 1)],
+        "b": str(tmp_path / "b.nii.gz"),
+        "c_0001": str(tmp_path / "c_0001.nii.gz"),
+    }
+
+
+def test_scans_that_are_numbered_keep_their_numbers(tmp_path):
+    touch(tmp_path, *(f"scan_{number:04d}.nii.gz" for number in range(3)))
+    assert list(cases_of(tmp_path)) == ["scan_0000", "scan_0001", "scan_0002"]
+
+
+def test_an_image_of_nnunet_beside_one_of_its_case_name_is_refused(tmp_path):
+    touch(tmp_path, "a_0000.nii.gz", "a.nii.gz")
+    with pytest.raises(InputError, match=r"got 'a' for .*a\.nii\.gz and .*a_0000\.nii\.gz"):
+        list_images(tmp_path)
+
+
+def test_a_record_without_a_case_is_named_by_its_image():
+    assert case_of({"image": "x/a.nii.gz"}) == "a"
+    assert case_of({"image": ["x/a_0000.nii.gz", "x/a_0001.nii.gz"], "case": "b"}) == "b"

@@ -5,14 +5,16 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine, Events
 from matplotlib.image import imread
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import nn
 
-from semicl_monai.handlers import OverlayWriter
-from semicl_monai.handlers.overlay_writer import overlay
+from semicl_monai.handlers import CaseMetrics, OverlayWriter
+from semicl_monai.handlers.overlay_writer import fullest_slice
+from semicl_monai.handlers.overlay_writer import overlay as draw
 
 
 def case(name, classes=2):
@@ -22,6 +24,10 @@ def case(name, classes=2):
     label[0, 2:5, 2:5, 2:5] = 1
     label[0, 5:8, 2:7, 3] = classes
     return {"image": image, "label": label, "case": name}
+
+
+def overlay(sample, name, axis):
+    return draw(fullest_slice(sample, axis), name)
 
 
 def evaluate(folder, names, **options):
@@ -94,3 +100,70 @@ def test_truth_is_outlined_in_green_and_prediction_in_red(classes):
 def test_it_builds_from_a_config(tmp_path):
     config = {"handler": {"_target_": "semicl_monai.handlers.OverlayWriter", "output_dir": str(tmp_path), "axis": 1}}
     assert ConfigParser(config).get_parsed_content("handler").axis == 1
+
+
+@pytest.mark.parametrize(("shape", "axis", "used"), [((9, 1, 8), 2, 1), ((1, 9, 8), 1, 0), ((9, 8, 1), 0, 2)])
+def test_a_volume_of_one_slice_is_drawn_across_the_axis_that_shows_it(shape, axis, used):
+    label = torch.zeros(1, *shape)
+    label[0].select(used, 0)[3:6, 2:5] = 1
+    figure = overlay({"image": torch.rand(1, *shape), "label": label, "pred": label}, "a", axis)
+    assert figure.get_suptitle() == f"a, slice 0 of axis {used}"
+    assert figure.axes[0].images[0].get_array().shape == tuple(size for size in shape if size > 1)[::-1]
+
+
+def test_of_two_axes_the_one_with_the_larger_picture_is_taken():
+    sample = {key: torch.ones(1, 20, 2, 1) for key in ("image", "label", "pred")}
+    assert fullest_slice(sample, 1).axis == 2
+    sample = {key: torch.ones(1, 2, 9, 1) for key in ("image", "label", "pred")}
+    assert fullest_slice(sample, 0).axis == 2
+
+
+def engine_with(folder, records, order=("pictures", "figures")):
+    """Run an evaluation of records whose handlers are attached in an order, and tell what there is at each end."""
+    found = []
+    handlers = {"pictures": OverlayWriter(folder), "figures": CaseMetrics(folder, ["one"])}
+    engine = Engine(
+        lambda _, batch: [{key: value for key, value in record.items() if key != "case"} for record in batch]
+    )
+    for name in order:
+        handlers[name].attach(engine)
+    engine.add_event_handler(
+        Events.EPOCH_COMPLETED, lambda: found.extend(sorted(file.name for file in folder.glob("*")))
+    )
+    engine.run([[record] for record in records])
+    return found
+
+
+def line(name):
+    """A volume that is a line, which no axis shows."""
+    return {key: torch.ones(1, 9, 1, 1) for key in ("image", "label", "pred")} | {"case": name}
+
+
+def pictured(name):
+    sample = case(name)
+    return sample | {"pred": sample["label"].clamp(max=1), "label": sample["label"].clamp(max=1)}
+
+
+@pytest.mark.parametrize("order", [("pictures", "figures"), ("figures", "pictures")])
+def test_the_figures_are_on_disk_before_the_first_picture(tmp_path, order):
+    assert engine_with(tmp_path, [pictured("a")], order) == ["cases.csv", "summary.json"]
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path, caplog):
+    (tmp_path / "b.png").mkdir()  # a picture that cannot be written
+    engine_with(tmp_path, [line("a"), pictured("b"), pictured("c")])
+    assert (tmp_path / "c.png").is_file()
+    assert len((tmp_path / "cases.csv").read_text().splitlines()) == 4
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned[0] == (
+        "case a: its picture cannot be drawn: ValueError: "
+        "wanted a slice of at least 2 x 2 voxels, got a volume of (9, 1, 1)"
+    )
+    assert warned[1].startswith("case b: its picture cannot be drawn: IsADirectoryError: ")
+
+
+def test_no_volume_is_kept():
+    sample = pictured("a")
+    kept = fullest_slice(sample, 2)
+    assert all(getattr(kept, key).base is None for key in ("image", "label", "pred"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +11,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd, Orientationd, SaveImage, SaveImaged, Spacingd
 
+from semicl_monai.transforms import SafeSpacingd
 from semicl_monai.transforms.load_case import LoadCased
 from semicl_monai.utils import InputError
 
@@ -419,3 +421,131 @@ def test_every_channel_is_held_against_the_label(channels, sample):
     save(sample["label"], np.zeros((6, 7, 9)))
     both = {"image": channels[0]["image"], "label": sample["label"]}
     refuse_channels(both, f"label file {sample['label']} of {both['image'][0]}", keys=("image", "label"))
+
+
+def oblique(rng):
+    """A random rotation, spacing and origin."""
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    return nib.affines.from_matvec(turn * rng.uniform(0.4, 3, 3), rng.uniform(-200, 200, 3))
+
+
+def test_an_image_and_a_label_that_lie_together_are_resampled_to_one_grid(sample):
+    rng, apart = np.random.default_rng(0), 0
+    prepare = [
+        Orientationd(("image", "label"), axcodes="RAS", labels=None),
+        SafeSpacingd(("image", "label"), pixdim=(1.5, 1.25, 2.0), mode=("bilinear", "nearest"), dtype=torch.float32),
+    ]
+    for _ in range(60):
+        affine = oblique(rng)
+        resaved = affine + rng.uniform(-2e-7, 2e-7, (4, 4)) * [[1], [1], [1], [0]]
+        image = save(sample["image"], np.random.default_rng(1).normal(size=(6, 7, 8)), affine)
+        save(sample["label"], np.zeros((6, 7, 8)), affine)
+        with_affine(sample["label"], resaved)
+        loaded = load(sample)
+        assert torch.equal(loaded["label"].affine, loaded["image"].affine)
+        np.testing.assert_array_equal(loaded["image"].affine, nib.load(image).affine)
+        result = Compose(prepare)(loaded)
+        assert result["image"].shape == result["label"].shape
+        assert torch.equal(result["image"].affine, result["label"].affine)
+        apart += bool(np.any(nib.load(sample["label"]).affine != nib.load(image).affine))
+    assert apart > 50  # the files do differ
+
+
+def with_affine(file, affine):
+    """Write another sform into a file, as another program has computed it."""
+    volume = nib.load(file)
+    voxels, header = np.asarray(volume.dataobj), volume.header
+    header.set_sform(affine, code=1)
+    nib.save(nib.Nifti1Image(voxels, None, header), file)
+
+
+def test_the_channels_of_an_image_have_the_affine_of_the_first(channels):
+    sample, _ = channels
+    affine = AFFINE.copy()
+    affine[:3, 3] += 5e-4
+    with_affine(sample["image"][1], affine)
+    np.testing.assert_array_equal(load_channels(sample).affine, AFFINE)
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("micron", 0.001), ("meter", 1000)])
+def test_metres_and_micrometres_are_converted(sample, unit, mm):
+    for key in ("image", "label"):
+        volume = nib.load(sample[key])
+        volume.header.set_xyzt_units(unit)
+        nib.save(nib.Nifti1Image(np.asarray(volume.dataobj), AFFINE, volume.header), sample[key])
+    for volume in (load(sample)[key] for key in ("image", "label")):
+        np.testing.assert_allclose(volume.affine, np.diag([mm, 2 * mm, 3 * mm, 1]), rtol=1e-6)
+        np.testing.assert_allclose(volume.pixdim, [mm, 2 * mm, 3 * mm], rtol=1e-6)
+
+
+def test_an_affine_without_inverse_a_complex_image_and_a_damaged_file_are_refused(sample):
+    whole = nib.load(sample["image"])
+    voxels = np.asarray(whole.dataobj)
+    with_affine(sample["image"], np.diag([1.0, 1.0, 0.0, 1.0]))
+    refuse(sample, f"case a: image file {sample['image']} must have a spacing above 0, got [1. 1. 0.]")
+    with_affine(sample["image"], np.diag([1.0, 1.0, np.nan, 1.0]))
+    refuse(sample, f"case a: image file {sample['image']} must have an affine of finite numbers")
+    save(sample["image"], voxels * 1j, dtype=np.complex64)
+    refuse(sample, f"case a: image file {sample['image']} must hold one real number a voxel, got complex64")
+    save(sample["image"], voxels)
+    content = bytearray(Path(sample["image"]).read_bytes())
+    content[-8] ^= 1
+    Path(sample["image"]).write_bytes(content)
+    refuse(sample, f"case a: image file {sample['image']} cannot be read as NIfTI", "CRC check failed")
+
+
+def test_a_header_that_tells_no_space_is_why_affines_differ(sample):
+    volume = nib.load(sample["label"])
+    header = volume.header
+    header["sform_code"] = header["qform_code"] = 0
+    nib.save(nib.Nifti1Image(np.asarray(volume.dataobj), None, header), sample["label"])
+    reason = f"; {sample['label']} tells no space (sform_code and qform_code are 0), so that a default is used."
+    refuse(sample, "case a: label file", "must have its affine to within 0.001, got a difference of", reason)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_values_that_are_whole_to_within_a_thousandth_are_rounded(sample, scaled):
+    numbers = np.random.default_rng(0).integers(0, 2 if scaled else 3, (6, 7, 8))  # 256 steps suit two values alone
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8 if scaled else np.float32)
+    values = numbers.astype(float) if scaled else numbers + np.array([-1e-7, 1.526e-5, 9e-4])[numbers]
+    nib.save(nib.Nifti1Image(values, AFFINE, header), sample["label"])
+    assert not np.array_equal(np.asarray(nib.load(sample["label"]).dataobj), numbers)
+    np.testing.assert_array_equal(load(sample)["label"][0], numbers)
+
+
+def test_the_values_of_a_data_set_are_rounded_too(sample, numbers):
+    save(sample["label"], np.array([0, *VALUES])[numbers] + 5e-4)
+    np.testing.assert_array_equal(load_valued(sample)[0], numbers)
+
+
+def test_nan_in_an_image_is_replaced_when_asked_for(sample):
+    volume = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
+    volume[:2] = np.nan
+    save(sample["image"], volume)
+    refuse(sample, "got NaN or infinity in 112 voxel(s); --replace_nan 0 takes NaN for 0.")
+    np.testing.assert_array_equal(load(sample, replace_nan=-3)["image"][0], np.where(np.isnan(volume), -3, volume))
+    volume[5, 5, 5] = np.inf
+    save(sample["image"], volume)
+    refuse(sample, "got NaN or infinity in 1 voxel(s).", replace_nan=0)
+    refuse(sample, "replace_nan must be a finite number, got 'zero'", replace_nan="zero")
+
+
+def test_nan_in_a_label_is_not_replaced(sample):
+    save(sample["label"], np.full((6, 7, 8), np.nan))
+    refuse(sample, "must hold whole numbers from 0 to 2, got nan", replace_nan=0)
+
+
+def test_the_case_goes_with_the_image(sample):
+    assert load(sample)["image"].meta["case"] == "a"
+    del sample["case"]
+    assert "case" not in load(sample)["image"].meta
+
+
+def test_files_that_are_mapped_into_memory_stay_as_they_are(tmp_path):
+    volume = np.random.default_rng(0).normal(size=(6, 7, 8))
+    volume[0] = np.nan
+    sample = {"image": save(tmp_path / "a.nii", volume), "label": save(tmp_path / "b.nii", np.full((6, 7, 8), 0.9999))}
+    before = [Path(file).read_bytes() for file in sample.values()]
+    assert load(sample, replace_nan=0)["label"].eq(1).all()
+    assert [Path(file).read_bytes() for file in sample.values()] == before

@@ -1,0 +1,89 @@
+"""Names of masks, and the user's files that they must not replace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+from monai.data import FolderLayoutBase
+
+from semicl_monai.data.images import case_name, case_of, image_files
+from semicl_monai.utils import InputError
+from semicl_monai.utils.nifti import MASK_DESCRIPTION
+
+
+class MaskLayout(FolderLayoutBase):
+    """Call the mask of a case ``<case>_<postfix>.nii.gz``, for :class:`monai.transforms.SaveImaged`.
+
+    Args:
+        output_dir: folder of the masks.
+        postfix: what tells a mask from its image; with ``""`` the mask of ``c00_0000.nii.gz`` is ``c00.nii.gz``, as
+            nnU-Net has it.
+
+    Raises:
+        InputError: When ``postfix`` names a folder.
+
+    Example:
+        >>> MaskLayout("predictions").filename("c00").as_posix()
+        'predictions/c00_seg.nii.gz'
+    """
+
+    def __init__(self, output_dir: str | os.PathLike, postfix: str = "seg") -> None:
+        self.output_dir, self.postfix = Path(output_dir), "" if postfix is None else str(postfix)
+        if {"/", os.sep} & set(self.postfix):
+            raise InputError(f"output_postfix must be a part of a file name, got '{postfix}'.")
+
+    def filename(self, subject: str = "", **kwargs: Any) -> Path:
+        """Return the file of a mask.
+
+        Args:
+            subject: the case.
+            kwargs: what else SaveImaged knows of it.
+        """
+        postfix = f"_{self.postfix}" if self.postfix else ""
+        return self.output_dir / f"{subject}{postfix}.nii.gz"
+
+    def check(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Refuse masks that would replace what is not ours, before the first is written.
+
+        Args:
+            records: ``{"image": path, "case": name}`` of each image, as of :func:`~semicl_monai.data.list_images`.
+
+        Raises:
+            InputError: When a mask would replace one of the images, or a file that is no mask of ours.
+        """
+        records = list(records)
+        images = {os.path.realpath(file) for record in records for file in image_files(record["image"])}
+        for record in records:
+            mask = self.filename(case_of(record))
+            what = "an image that is to be segmented" if os.path.realpath(mask) in images else _not_ours(mask)
+            if what:
+                raise InputError(
+                    f"case {case_of(record)}: the mask would replace {mask}, {what}; give another --output_dir, "
+                    "--log_dir or --output_postfix."
+                )
+
+
+def mask_subject(meta: Mapping[str, Any], saver: Any) -> dict[str, str]:
+    """Return the case of a mask to :class:`monai.transforms.SaveImage`, of which it then asks :class:`MaskLayout`.
+
+    Args:
+        meta: metadata of the mask: ``case``, or the file of its image.
+        saver: not used.
+    """
+    return {"subject": meta["case"] if "case" in meta else case_name(meta["filename_or_obj"])}
+
+
+def _not_ours(mask: Path) -> str:
+    """What a file is that is no mask of ours; empty where there is none."""
+    if not os.path.lexists(mask):
+        return ""
+    try:
+        header: Any = nib.load(mask).header
+        ours = not mask.is_symlink() and header["descrip"].item() == MASK_DESCRIPTION
+    except Exception:  # what a broken file makes nibabel raise is no closed list
+        ours = False
+    return "" if ours else "a file that inference has not written"

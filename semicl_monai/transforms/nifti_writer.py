@@ -1,0 +1,81 @@
+"""MONAI's writer of NIfTI files, for masks that lie where their image does in every viewer."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.config import NdarrayOrTensor, PathLike
+from monai.data import NibabelWriter
+from monai.utils import convert_to_numpy
+
+from semicl_monai.utils import write_whole
+from semicl_monai.utils.nifti import MASK_DESCRIPTION, nifti_header
+
+
+class NiftiWriter(NibabelWriter):
+    """A :class:`monai.data.NibabelWriter` that gives a mask sform, qform, their codes and units of its image.
+
+    Where the two forms differ, viewers differ in the one they show; a mask with one form in both would lie beside its
+    image in some of them. Data that do not lie in the grid of the image get what MONAI gives them. A mask has as many
+    axes as its image, a single slice included, and appears whole or not at all.
+
+    Args:
+        output_dtype: as in :class:`monai.data.NibabelWriter`.
+        kwargs: as in :class:`monai.data.NibabelWriter`.
+    """
+
+    header: nib.Nifti1Header | None = None
+
+    def set_data_array(
+        self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, squeeze_end_dims: bool = True, **kwargs: Any
+    ) -> None:
+        """Take the data; of ``squeeze_end_dims`` only a single channel is dropped, no axis of the volume."""
+        super().set_data_array(data_array, channel_dim, False, **kwargs)
+        data: Any = self.data_obj
+        if squeeze_end_dims and data.ndim == 4 and data.shape[-1] == 1:
+            self.data_obj = data[..., 0]
+
+    def set_metadata(self, meta_dict: Mapping | None, resample: bool = True, **options: Any) -> None:
+        """Take the metadata of the image, as :class:`~semicl_monai.transforms.NiftiReader` has read them."""
+        super().set_metadata(meta_dict, resample, **options)
+        self.header = nifti_header(_fields(meta_dict or {})) if self._in_grid_of(meta_dict or {}) else None
+
+    def _in_grid_of(self, meta: Mapping) -> bool:
+        if meta.get("original_affine") is None or meta.get("spatial_shape") is None:
+            return False
+        affine, wanted = (convert_to_numpy(each) for each in (self.affine, meta["original_affine"]))
+        shape = tuple(np.asarray(self.data_obj).shape[:3])
+        return shape == tuple(int(size) for size in meta["spatial_shape"]) and np.allclose(affine, wanted, atol=1e-3)
+
+    def write(self, filename: PathLike, verbose: bool = False, **obj_kwargs: Any) -> None:
+        """Write the file.
+
+        Raises:
+            InputError: When it cannot be written.
+        """
+        image = self.create_backend_obj(self.data_obj, affine=self.affine, dtype=self.output_dtype, **obj_kwargs)
+        if self.header is None:
+            image.set_sform(image.affine, code=1)
+            image.set_qform(image.affine, code=1)
+        else:
+            self.header.set_data_dtype(image.get_data_dtype())
+            # without an affine nibabel leaves the header as it is
+            image = nib.Nifti1Image(image.dataobj, None, self.header)
+        image.header["descrip"] = MASK_DESCRIPTION
+        content = image.to_bytes()
+        compressed = str(filename).endswith(".gz")
+        write_whole(
+            Path(filename),
+            gzip.compress(content, 1, mtime=0) if compressed else content,
+            "give a writable --output_dir",
+        )
+
+
+def _fields(meta: Mapping) -> dict[str, Any]:
+    """The fields of the header, of which MONAI's transforms may have changed ``pixdim``."""
+    return {**meta, "pixdim": meta["original_pixdim"]} if "original_pixdim" in meta else dict(meta)

@@ -1,0 +1,239 @@
+"""NIfTI files: how they are opened, which of their spaces is used, and what no stage takes.
+
+A header may tell the space of a volume twice, as an sform and as a qform. **The sform is used where its code is above
+0, else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``,
+x flipped, the centre at the origin. All is in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
+
+The refusals here say what is wrong and not of which file; :func:`naming` puts that before them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from semicl_monai.utils.errors import InputError
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+SPACE_FIELDS = (
+    *("sform_code", "srow_x", "srow_y", "srow_z", "qform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "pixdim", "xyzt_units"),
+)
+AFFINE_TOLERANCE = 1e-3  # mm, for the rounding of two headers
+WHOLE_TOLERANCE = 1e-3  # for what scl_slope makes of class numbers
+FLAT = 1e-4  # volume of three axes of length 1, below which they lie in a plane
+MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of metre, mm and micrometre, by xyzt_units
+CHUNK = 1 << 20
+MASK_DESCRIPTION = b"semicl-monai mask"  # by which a mask of ours is told from a user's file of its name
+
+
+@dataclass(frozen=True)
+class Space:
+    """Voxel grid of a volume.
+
+    Attributes:
+        shape: voxels along the three axes of the file.
+        affine: from voxels to mm.
+        header: of its file, for what to say of an affine that is not the expected one; may be empty.
+        file: its file.
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    header: Mapping[str, Any] = field(default_factory=dict)
+    file: str | os.PathLike = ""
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Put the case and the file before whatever goes wrong inside.
+
+    Args:
+        where: such as ``"case a: image file a.nii.gz"``.
+
+    Raises:
+        InputError: When anything was raised inside; one line.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where} {error}") from error
+    except Exception as error:  # what a broken file makes nibabel and zlib raise is no closed list
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
+
+
+def open_nifti(file: str | os.PathLike) -> Any:
+    """Open a NIfTI file and check its header.
+
+    Args:
+        file: the file.
+
+    Returns:
+        nibabel's image, whose voxels :func:`read_voxels` reads. Its own ``affine`` is in units of the file: see
+        :func:`affine_in_mm`.
+
+    Raises:
+        InputError: When it is not there, is not called like a NIfTI file, has no voxels, does not hold real numbers, or
+            has an affine that is not finite or has no inverse.
+    """
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise InputError("is not there.")
+    if not path.name.endswith(NIFTI_SUFFIXES):
+        raise InputError("must be NIfTI (.nii or .nii.gz).")
+    image: Any = nib.load(path)
+    kind = image.get_data_dtype()
+    if kind.kind not in "iuf":
+        raise InputError(f"must hold one real number a voxel, got {'RGB' if kind.names else kind}.")
+    if not image.shape or 0 in image.shape:
+        raise InputError(f"must have voxels, got the shape {image.shape}.")
+    _check_affine(affine_in_mm(image))
+    return image
+
+
+def affine_in_mm(image: Any) -> np.ndarray:
+    """Return the affine from voxels to mm of nibabel's image, by the form that this module says."""
+    affine = np.array(image.affine, float)
+    affine[:3] *= MM.get(int(image.header["xyzt_units"]) & 7, 1.0)
+    return affine
+
+
+def _check_affine(affine: np.ndarray) -> None:
+    if not np.isfinite(affine).all():
+        raise InputError("must have an affine of finite numbers, got NaN or infinity.")
+    spacing = nib.affines.voxel_sizes(affine)
+    if not (spacing > 0).all():
+        raise InputError(f"must have a spacing above 0, got {spacing}.")
+    if abs(np.linalg.det(affine[:3, :3] / spacing)) < FLAT:
+        raise InputError("must have an affine with an inverse, got axes that lie in a plane.")
+
+
+def read_voxels(image: Any) -> np.ndarray:
+    """Read the voxels of an opened file, to the end of the file.
+
+    nibabel stops at the last voxel. Only at the end of a gzip stream its checksum is compared.
+
+    Args:
+        image: from :func:`open_nifti`.
+    """
+    file = image.get_filename()
+    if not file.endswith(".gz"):
+        return np.asanyarray(image.dataobj)
+    with gzip.open(file) as stream:
+        voxels = np.asanyarray(type(image).from_stream(stream).dataobj)
+        while stream.read(CHUNK):
+            pass
+    return voxels
+
+
+def check_intensities(voxels: np.ndarray) -> None:
+    """Check the voxels of an image.
+
+    Args:
+        voxels: after :func:`without_nan`.
+
+    Raises:
+        InputError: When some are not finite, or all are equal.
+    """
+    low, high = voxels.min(), voxels.max()
+    if not (np.isfinite(low) and np.isfinite(high)):  # NaN is the minimum of what has one
+        broken = np.count_nonzero(~np.isfinite(voxels))
+        advice = "; --replace_nan 0 takes NaN for 0" if np.isnan(voxels).any() else ""
+        raise InputError(f"must hold finite numbers, got NaN or infinity in {broken} voxel(s){advice}.")
+    if low == high:
+        raise InputError(f"must not be constant, got {float(low):g} in every voxel.")
+
+
+def without_nan(voxels: np.ndarray, value: float | None) -> np.ndarray:
+    """Return the voxels of an image with ``value`` in place of NaN; by default, as they are."""
+    if value is None or voxels.dtype.kind != "f":
+        return voxels
+    return np.where(np.isnan(voxels), voxels.dtype.type(value), voxels)
+
+
+def check_replace_nan(value: Any) -> float | None:
+    """Return the option ``replace_nan`` as a number.
+
+    Raises:
+        InputError: When it is neither ``None`` nor a finite number.
+    """
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)):
+        return value
+    raise InputError(f"replace_nan must be a finite number, got {value!r}.")
+
+
+def whole_numbers(voxels: np.ndarray) -> np.ndarray:
+    """Return the voxels of a label, of which those that are whole to within 1e-3 are rounded.
+
+    A label that was saved with a scale (``scl_slope``), or resampled, holds 0.9999999 for 1.
+    """
+    if voxels.dtype.kind != "f":
+        return voxels
+    with np.errstate(invalid="ignore"):  # infinity
+        whole = np.rint(voxels)
+        if np.array_equal(whole, voxels):
+            return voxels  # the common case takes no more memory
+        return np.where(abs(voxels - whole) <= WHOLE_TOLERANCE, whole, voxels)
+
+
+def check_same_space(space: Space, other: Space) -> None:
+    """Check that a label, or a further channel, lies where its image does.
+
+    Args:
+        space: of the image.
+        other: what must be equal, its affine to within 1e-3 mm.
+
+    Raises:
+        InputError: When the two differ. Where the headers tell why, so does the line.
+    """
+    if space.shape != other.shape:
+        raise InputError(f"must have its shape {space.shape}, got {other.shape}.")
+    difference = abs(space.affine - other.affine).max()
+    if not difference <= AFFINE_TOLERANCE:  # NaN included
+        reasons = "".join(_reason(one) for one in (space, other))
+        raise InputError(
+            f"must have its affine to within {AFFINE_TOLERANCE:g}, got a difference of {difference:g}{reasons}."
+        )
+
+
+def _reason(space: Space) -> str:
+    """What of a header may be why an affine is not as expected."""
+    header = nifti_header(space.header)
+    if header is None:
+        return ""
+    if header["sform_code"] <= 0 and header["qform_code"] <= 0:
+        return f"; {space.file} tells no space (sform_code and qform_code are 0), so that a default is used"
+    if header["sform_code"] > 0 and header["qform_code"] > 0 and _differ(header):
+        return f"; in {space.file} the sform, which is used, and the qform differ"
+    return ""
+
+
+def _differ(header: nib.Nifti1Header) -> bool:
+    try:
+        return not np.allclose(header.get_sform(), header.get_qform(), atol=AFFINE_TOLERANCE)
+    except (ValueError, nib.spatialimages.HeaderDataError):  # a qform that is none
+        return True
+
+
+def nifti_header(fields: Mapping[str, Any]) -> nib.Nifti1Header | None:
+    """Return a header with what ``fields`` tells of the space, as the file had it; ``None`` where that is incomplete.
+
+    Args:
+        fields: a header, or the metadata that MONAI makes of one.
+    """
+    if not all(name in fields for name in SPACE_FIELDS):
+        return None
+    header = nib.Nifti1Header()
+    for name in SPACE_FIELDS:
+        header[name] = np.asarray(fields[name])
+    header["pixdim"][4:] = 1
+    return header

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import SaveImage
+
+from semicl_monai.data import MaskLayout, list_images, mask_subject
+from semicl_monai.transforms import NiftiWriter
+from semicl_monai.utils import InputError
+
+
+def image(file):
+    nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.float32), np.eye(4)), file)
+
+
+def save(layout, **meta):
+    """Save a mask as inference does, and return the names of the files there are."""
+    mask = MetaTensor(torch.ones(1, 3, 4, 5), meta=meta)
+    options = {"writer": NiftiWriter, "output_name_formatter": mask_subject, "print_log": False}
+    SaveImage(folder_layout=layout, **options)(mask)
+    return sorted(file.name for file in layout.output_dir.iterdir())
+
+
+@pytest.mark.parametrize(("postfix", "name"), [("seg", "c00_seg.nii.gz"), ("", "c00.nii.gz"), (1, "c00_1.nii.gz")])
+def test_a_mask_is_named_by_its_case(tmp_path, postfix, name):
+    assert save(MaskLayout(tmp_path, postfix), case="c00", filename_or_obj="/x/c00_0000.nii.gz") == [name]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("/x/a.b.nii.gz", "a.b_seg.nii.gz"), ("/x/c00_0000.nii", "c00_0000_seg.nii.gz")]
+)
+def test_without_a_case_it_is_named_by_its_image(tmp_path, file, name):
+    assert save(MaskLayout(tmp_path), filename_or_obj=file) == [name]
+
+
+@pytest.mark.parametrize("postfix", ["../seg", "a/b"])
+def test_a_postfix_is_a_part_of_a_name(postfix):
+    with pytest.raises(InputError, match=f"output_postfix must be a part of a file name, got '{postfix}'"):
+        MaskLayout("out", postfix)
+
+
+@pytest.mark.parametrize(
+    ("postfix", "names"),
+    [("", ["a.nii.gz"]), ("seg", ["a.nii.gz", "a_seg.nii.gz"]), ("seg", ["a.nii", "a_seg.nii.gz"])],
+)
+def test_an_image_is_not_replaced_by_a_mask(tmp_path, postfix, names):
+    for name in names:
+        image(tmp_path / name)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(InputError, match=r"case a: the mask would replace .*, an image that is to be segmented; give"):
+        MaskLayout(tmp_path / "link", postfix).check(list_images(tmp_path))
+
+
+def test_masks_beside_their_images_are_fine(tmp_path):
+    image(tmp_path / "a.nii.gz")
+    image(tmp_path / "b_0000.nii.gz")
+    MaskLayout(tmp_path).check(list_images(tmp_path))
+    MaskLayout(tmp_path, "mask").check(list_images(tmp_path))
+
+
+def test_what_inference_has_written_is_replaced_and_nothing_else(tmp_path):
+    records, layout = [{"image": "/x/a_0000.nii.gz", "case": "a"}], MaskLayout(tmp_path, "")
+    layout.check(records)
+    save(layout, case="a")
+    layout.check(records)
+    own = tmp_path / "a.nii.gz"
+    kept = own.rename(tmp_path / "kept.nii.gz")
+    refused = (
+        rf"^case a: the mask would replace {own}, a file that inference has not written; give another --output_dir"
+    )
+    image(own)  # a label of the user's
+    with pytest.raises(InputError, match=refused):
+        layout.check(records)
+    own.write_text("notes")
+    with pytest.raises(InputError, match=refused):
+        layout.check(records)
+    own.unlink()
+    own.symlink_to(kept)
+    with pytest.raises(InputError, match=refused):
+        layout.check(records)
