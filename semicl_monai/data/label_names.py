@@ -33,21 +33,21 @@ def check_label_names(records: Sequence[Mapping[str, Any]], class_names: Sequenc
         return
     for record in map(folder.record, records):
         readings = _readings(folder.info(record["case"]))
-        if any(_wrong(names, class_names) for names in readings):
-            where = f"study {record['case']}: {{}} in {folder.datastore}"
-            _check_values(readings, _values(record["label"]), class_names, where)
-
-
-def _check_values(readings: list[Names], values: set[int], class_names: Sequence[str], where: str) -> None:
-    fitting = [names for names in readings if values <= set(names)] or readings
-    for names in fitting:
-        wrong = _wrong({value: name for value, name in names.items() if value in values}, class_names)
+        wrong = _first_wrong(readings, record["label"], class_names)
         if wrong:
             value, name, wanted = wrong
-            raise InputError(
-                f"{where.format(f'value {value} of its label is {name!r}')}, wanted {wanted}; segments must stand in "
-                f"the order of class_names: {', '.join(class_names)}."
-            )
+            found = f"value {value} of its label is '{name}' in {folder.datastore}, wanted {wanted}"
+            order = f"segments must stand in the order of class_names: {', '.join(class_names)}"
+            raise InputError(f"study {record['case']}: {found}; {order}.")
+
+
+def _first_wrong(readings: list[Names], label: str, class_names: Sequence[str]) -> tuple[int, str, str] | None:
+    if not any(_wrong(names, class_names) for names in readings):
+        return None  # whatever the label holds, which takes time to read
+    values = _values(label)
+    fitting = [names for names in readings if values <= set(names)] or readings
+    held = [{value: name for value, name in names.items() if value in values} for names in fitting]
+    return next(filter(None, (_wrong(names, class_names) for names in held)), None)
 
 
 def _wrong(names: Names, class_names: Sequence[str]) -> tuple[int, str, str] | None:
@@ -57,7 +57,7 @@ def _wrong(names: Names, class_names: Sequence[str]) -> tuple[int, str, str] | N
         if value not in wanted:
             return value, name, f"no value above {len(wanted)}"
         if _plain(name) != _plain(wanted[value]):
-            return value, name, f"{wanted[value]!r}"
+            return value, name, f"'{wanted[value]}'"
     return None
 
 
@@ -95,4 +95,4 @@ def _values(label: str) -> set[int]:
         values = np.unique(np.asanyarray(Nifti1Image.from_filename(label).dataobj))
     except Exception:  # the loader says what is wrong with a label that cannot be read
         return set()
-    return {int(value) for value in values if value > 0}
+    return {int(value) for value in values[np.isfinite(values)] if value > 0}

@@ -82,8 +82,8 @@ def find_study_folder(records: Iterable[Mapping[str, Any]]) -> StudyFolder | Non
         return None
     # MONAI Label sets it for all its processes; of a server for DICOM it is an address
     started_with = os.environ.get("MONAI_LABEL_STUDIES", "")
-    for folder in [started_with] if Path(started_with, DATASTORE).is_file() else _around(Path(labels[0])):
-        found = StudyFolder(folder)
+    folders = [Path(started_with)] if Path(started_with, DATASTORE).is_file() else _around(labels)
+    for found in map(StudyFolder, folders):
         if all(found.has(label) for label in labels):
             return found
     return None
@@ -99,9 +99,12 @@ def as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _around(label: Path) -> list[Path]:
-    label = label.resolve()
-    if label.parent.name != "final":
-        return []
-    folders = [folder for folder in label.parents[1:5] if (folder / DATASTORE).is_file()]
-    return folders or [folder.parent for folder in label.parents[1:2] if folder.name == "labels"]
+def _around(labels: Iterable[str | os.PathLike]) -> list[Path]:
+    finals = dict.fromkeys(Path(label).parent.resolve() for label in labels)
+    folders = [folder for final in finals if final.name == "final" for folder in _above(final)]
+    return list(dict.fromkeys(folders))
+
+
+def _above(final: Path) -> list[Path]:
+    with_datastore = [folder for folder in final.parents[:4] if (folder / DATASTORE).is_file()]
+    return with_datastore or ([final.parents[1]] if final.parent.name == "labels" else [])
