@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_monai_label_trains_on_several_gpus(dataset_dir, tmp_path, pretraining):
     monailabel_app(str(tmp_path / "app"))
     installed = tmp_path / "app/model" / CONFIGS.parent.name
     configs = Path(f"{installed}_pretraining" if pretraining else installed) / "configs"
-    write_as_monai_label(configs, dataset_dir)
+    write_as_monai_label(configs, studies_of(dataset_dir, tmp_path / "studies"))
     (installed / "models/model.pt").unlink()
 
     files = str([str(configs / "monailabel_train.json"), str(configs / "multi_gpu_train.json")])
@@ -150,12 +151,23 @@ def test_monai_label_trains_on_several_gpus(dataset_dir, tmp_path, pretraining):
     assert len(record["unlabelled"]) == (8 if pretraining else 0)
 
 
-def write_as_monai_label(configs, dataset_dir):
+def studies_of(dataset_dir, folder):
+    """Studies as MONAI Label keeps them, three of them labelled; all are links."""
+    (folder / "labels/final").mkdir(parents=True)
+    images = sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
+    for image in images:
+        (folder / image.name).symlink_to(image)
+    for image in images[:3]:
+        shutil.copy(dataset_dir / "labelsTr" / image.name, folder / "labels/final")
+    return folder
+
+
+def write_as_monai_label(configs, studies):
     """The config that MONAI Label writes for training on several GPUs."""
     parser = ConfigParser()
     parser.read_config(str(configs / "train.json"))
-    images = sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
-    records = [{"image": str(image), "label": str(dataset_dir / "labelsTr" / image.name)} for image in images[:3]]
+    labels = sorted((studies / "labels/final").iterdir())
+    records = [{"image": str((studies / label.name).resolve()), "label": str(label.resolve())} for label in labels]
     parser.update({"bundle_root": str(configs.parent), "device": "cuda", **SIZE, "iterations_per_epoch": 1})
     parser.update({"train::dataset::data": records[:2], "validate::dataset::data": records[2:]})
     parser["train::trainer::max_epochs"] = 1
