@@ -81,8 +81,8 @@ def find_study_folder(records: Iterable[Mapping[str, Any]]) -> StudyFolder | Non
     if not labels or len(labels) < len(given):
         return None
     # MONAI Label sets it for all its processes; of a server for DICOM it is an address
-    started_with = os.environ.get("MONAI_LABEL_STUDIES", "")
-    folders = [Path(started_with)] if Path(started_with, DATASTORE).is_file() else _around(labels)
+    started_with = Path(os.path.abspath(os.environ.get("MONAI_LABEL_STUDIES") or os.devnull))
+    folders = [started_with] if (started_with / DATASTORE).is_file() else _around(labels)
     for found in map(StudyFolder, folders):
         if all(found.has(label) for label in labels):
             return found

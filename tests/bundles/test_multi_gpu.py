@@ -213,7 +213,7 @@ def test_a_teacher_labels_in_both_processes_after_the_warm_up(dataset_dir, tmp_p
     assert len(scalars(tmp_path / "eval/train", "agreement")) == 2
 
 
-def test_a_run_of_two_processes_is_resumed(dataset_dir, tmp_path, runs):
+def test_a_run_of_two_processes_is_resumed(dataset_dir, tmp_path):
     options = {"dataset_dir": dataset_dir, "output_dir": tmp_path, **TRAINING, "pretrained": "none"}
     run_two(tmp_path, "train", **options)
     whole = torch.load(tmp_path / "models/model_final.pt", weights_only=True)

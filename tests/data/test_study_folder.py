@@ -82,6 +82,20 @@ def test_a_server_for_dicom_keeps_its_studies_around_the_labels(studies, monkeyp
     assert find_study_folder(handed_over(studies, "b.nii.gz")).images == studies
 
 
+def test_a_relative_folder_gives_absolute_paths(studies, monkeypatch):
+    write(studies)
+    monkeypatch.chdir(studies.parent)
+    monkeypatch.setenv("MONAI_LABEL_STUDIES", "studies")
+    assert find_study_folder(handed_over(studies, "b.nii.gz")).images == studies
+
+
+def test_a_datastore_in_the_working_folder_is_not_that_of_a_server(studies, tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MONAI_LABEL_STUDIES", "")
+    assert find_study_folder(handed_over(studies, "b.nii.gz")).images == studies
+
+
 @pytest.mark.parametrize(
     "label", ["labelsTr/a.nii.gz", "final/a.nii.gz", "masks/final/a.nii.gz", "labels/original/a.nii.gz"]
 )
