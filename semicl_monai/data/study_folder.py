@@ -106,5 +106,5 @@ def _around(labels: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def _above(final: Path) -> list[Path]:
-    with_datastore = [folder for folder in final.parents[:4] if (folder / DATASTORE).is_file()]
-    return with_datastore or ([final.parents[1]] if final.parent.name == "labels" else [])
+    usual = [final.parents[1]] if final.parent.name == "labels" else []
+    return usual + [folder for folder in final.parents[:4] if (folder / DATASTORE).is_file()]
