@@ -130,3 +130,12 @@ def test_a_broken_datastore_is_refused(studies, text, wrong):
     (studies / study_folder.DATASTORE).write_text(text)
     with pytest.raises(InputError, match=rf"the datastore of MONAI Label .*studies/datastore_v2\.json {wrong}"):
         find_study_folder(handed_over(studies, "a.nii.gz"))
+
+
+def test_data_that_are_not_those_of_the_server_are_no_studies(studies, tmp_path, monkeypatch):
+    write(studies)
+    monkeypatch.setenv("MONAI_LABEL_STUDIES", str(studies))
+    other = tmp_path / "other/labels/final/a.nii.gz"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    assert find_study_folder([{"image": str(tmp_path / "other/a.nii.gz"), "label": str(other)}]) is None
