@@ -4,12 +4,14 @@ from .datalist import SegmentationDatalist
 from .description import read_description
 from .download import download_decathlon
 from .fingerprint import Fingerprint, take_fingerprint
-from .images import case_name, list_images, studies_beside
+from .images import case_name, list_images
+from .label_names import check_label_names
 from .mask_layout import MaskLayout, mask_subject
 from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
 from .paired_loader import PairedDataLoader
 from .seeded_sampler import SeededRandomSampler
 from .split import make_split
+from .studies import labelled_studies, list_studies, name_cases
 from .synthetic import make_synthetic_hippocampus
 from .synthetic_heart import make_synthetic_whole_heart
 from .usable_images import UsableImages
@@ -28,14 +30,17 @@ __all__ = [
     "UsableImages",
     "VolumeDataset",
     "case_name",
+    "check_label_names",
     "download_decathlon",
+    "labelled_studies",
     "list_images",
+    "list_studies",
     "make_split",
     "make_synthetic_hippocampus",
     "make_synthetic_whole_heart",
     "mask_subject",
     "mmwhs_sections",
+    "name_cases",
     "read_description",
-    "studies_beside",
     "take_fingerprint",
 ]

@@ -85,25 +85,3 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
 def _is_channel(image: Path, in_channels: int) -> bool:
     found = CHANNEL.fullmatch(case_name(image))
     return found is not None and int(found["channel"]) < in_channels
-
-
-def studies_beside(records: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
-    """List all images in the folders of those that were named.
-
-    MONAI Label names the labelled studies alone; the others lie beside them.
-
-    Args:
-        records: ``{"image": path, ...}`` of at least one image.
-
-    Returns:
-        One ``{"image": path, "case": name}`` for each image, see :func:`list_images`.
-
-    Raises:
-        InputError: When no image was named.
-    """
-    folders = dict.fromkeys(Path(record["image"]).parent for record in records)
-    if not folders:
-        raise InputError(
-            "the studies are found beside the labelled ones: wanted at least one labelled study, got none."
-        )
-    return [image for folder in folders for image in list_images(folder)]

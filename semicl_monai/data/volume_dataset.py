@@ -10,8 +10,8 @@ from typing import Any
 from monai.data import CacheDataset
 from tqdm import tqdm
 
-from semicl_monai.data.images import case_name
 from semicl_monai.data.prepared_files import PreparedFiles
+from semicl_monai.data.studies import name_cases
 from semicl_monai.utils.distributed import rank_and_size
 
 
@@ -25,7 +25,8 @@ class VolumeDataset(CacheDataset):
     :class:`semicl_monai.data.SeededRandomSampler` gives them.
 
     Args:
-        data: records, one a volume; one without ``case`` is named by the file of its ``image``.
+        data: records, one a volume; one without ``case`` is named as its study is in MONAI Label, or by the file of
+            its ``image``.
         transform: transforms; those before the first random one are applied once and kept.
         cache_dir: a folder to keep the prepared volumes in, for this and every later run that prepares the same files
             in the same way, see :class:`~semicl_monai.data.prepared_files.PreparedFiles`; by default they are kept in
@@ -45,7 +46,7 @@ class VolumeDataset(CacheDataset):
     ) -> None:
         # The random transforms never write into what they get, so that the kept volumes need no copy.
         super().__init__(
-            [_named(record) for record in data],
+            name_cases(data),
             transform,
             num_workers=num_workers,
             copy_cache=False,
@@ -82,12 +83,3 @@ class VolumeDataset(CacheDataset):
 
     def _load_cache_item(self, idx: int) -> Any:
         return self.files(self.data[idx]) if self.files else super()._load_cache_item(idx)
-
-
-def _named(record: dict) -> dict:
-    """The record with its ``case``, which MONAI Label does not give."""
-    return (
-        record
-        if "case" in record or not isinstance(record.get("image"), (str, list))
-        else {**record, "case": case_name(record["image"])}
-    )

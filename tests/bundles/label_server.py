@@ -98,14 +98,30 @@ class LabelServer:
         file.write_bytes(self.post(f"/infer/{model}?image={study}&output=image", {}))
         return nibabel.load(file)
 
-    def train(self, model: str, **request: Any) -> str:
+    def train(self, model: str, ends: str = "DONE", **request: Any) -> str:
         """Train to the end and return what the server has logged meanwhile."""
         start = len(self.log.read_text(errors="replace"))
         self.post(f"/train/{model}", request)
         self.wait(lambda: self._state("/train/") in ENDS, 400)
         log = self.log.read_text(errors="replace")[start:]
-        assert self._state("/train/") == "DONE", log[-3000:]
+        assert self._state("/train/") == ends, log[-3000:]
         return log
+
+    def save_label(self, study: str, label: Path, segments: list[str]) -> None:
+        """Submit a label as 3D Slicer does, with the names of its segments in their order."""
+        info = {"label_info": [{"name": name, "idx": number} for number, name in enumerate(segments, 1)]}
+        parts = [
+            ('name="params"', json.dumps(info).encode()),
+            (f'name="label"; filename="{label.name}"', label.read_bytes()),
+        ]
+        body = b"".join(
+            b"--cut\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (a.encode(), b) for a, b in parts
+        )
+        headers = {"Content-Type": "multipart/form-data; boundary=cut"}
+        url = f"{self.url}/datastore/label?image={study}&tag=final"
+        request = urllib.request.Request(url, body + b"--cut--\r\n", headers, method="PUT")
+        with OPENER.open(request, timeout=60) as answer:
+            assert json.load(answer)["label"] == study
 
     def wait_for_scores(self) -> None:
         """Wait until the active learning that a training sets off has scored all unlabelled studies."""

@@ -24,16 +24,26 @@ SMALL = {"features": [8, 16, 32, 64, 64, 8], "iterations_per_epoch": 20, "batch_
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
-    """Studies as MONAI Label keeps them, and beside them the truth of all, of which the server sees three."""
+    """Studies as MONAI Label keeps them, and beside them the truth of all, of which the server sees three.
+
+    Every second one is a link to an archive, where it has another name and lies among others.
+    """
     data = make_synthetic_hippocampus(tmp_path_factory.mktemp("data") / "synthetic", num_cases=NUM_STUDIES, num_test=1)
     folder = tmp_path_factory.mktemp("studies")
     (folder / "labels/final").mkdir(parents=True)
     images = sorted((data / "imagesTr").glob("*.nii.gz"))
+    archive = tmp_path_factory.mktemp("archive")
+    shutil.copy(images[0], archive / "of_somebody_else.nii.gz")
     for number, image in enumerate(images):
-        shutil.copy(image, folder)
+        if number % 2:
+            shutil.copy(image, archive / f"scan_{number}.nii.gz")
+            (folder / image.name).symlink_to(archive / f"scan_{number}.nii.gz")
+        else:
+            shutil.copy(image, folder)
         if number < NUM_LABELLED:
             shutil.copy(data / "labelsTr" / image.name, folder / "labels/final")
     _store_in_other_axes(folder / images[-1].name, folder / "turned.nii.gz")
+    (folder / "scan.mha").touch()
     return folder, {image.name.split(".")[0]: data / "labelsTr" / image.name for image in images}
 
 
@@ -83,8 +93,11 @@ def models_of(server):
 def test_few_labels_and_pre_training_on_all_studies_make_the_model_better(server, studies, tmp_path):
     untrained = mean_dice(server, studies, tmp_path)
     before = (models_of(server) / "model.pt").read_bytes()
+    for study in sorted(studies[1])[:2]:
+        server.save_label(study, studies[1][study], ["anterior", "Posterior"])
 
-    server.train(f"{NAME}_pretraining", **as_slicer_asks(server, f"{NAME}_pretraining", max_epochs=2))
+    log = server.train(f"{NAME}_pretraining", **as_slicer_asks(server, f"{NAME}_pretraining", max_epochs=2))
+    assert f"1 of {studies[0]} left out (wanted .nii or .nii.gz): scan.mha." in log
     seen = json.loads((models_of(server) / "model_pretrained.json").read_text())
     assert sorted(seen["labelled"] + seen["unlabelled"]) == sorted([*studies[1], "turned"])
     labelled = sorted(studies[1])[:NUM_LABELLED]
@@ -131,6 +144,19 @@ def test_pre_training_is_a_trainer_and_no_model_to_segment_with(server):
     info = server.get("/info/")
     assert set(info["trainers"]) == {NAME, f"{NAME}_pretraining"}
     assert set(info["models"]) == {NAME}
+
+
+def test_a_label_whose_segments_stand_in_another_order_is_not_trained_on(server, studies):
+    study, label = sorted(studies[1].items())[1]
+    server.save_label(study, label, ["Posterior", "Anterior"])
+    before = (models_of(server) / "model.pt").read_bytes()
+    found = f"value 1 of its label is 'Posterior' in {studies[0]}/datastore_v2.json, wanted 'Anterior'"
+    for trainer in (NAME, f"{NAME}_pretraining"):
+        log = server.train(trainer, ends="ERROR", max_epochs=1, val_split=0, multi_gpu=False)
+        assert f"error: study {study}: {found}" in log
+        assert "Traceback" not in log
+    assert (models_of(server) / "model.pt").read_bytes() == before
+    server.save_label(study, label, ["anterior", "posterior"])
 
 
 def test_active_learning_scores_the_unlabelled_studies_by_dropout(server, studies):

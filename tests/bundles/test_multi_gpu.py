@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import monai
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -30,34 +31,50 @@ SGD = {
 TIMEOUT = 120  # processes that wait for each other are a failure, and not for ever
 
 
-def command(stage, processes, **options):
-    files = [str(CONFIGS / f"{stage}.json")] + [str(CONFIGS / f"multi_gpu_{stage}.json")] * (processes > 1)
-    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
-    run_id = "run" if stage == "train" else stage
+def command(stage, **options):
+    files = str([str(CONFIGS / f"{name}.json") for name in (stage, f"multi_gpu_{stage}")])
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     given = [f"--{name}={value}" for name, value in {**SIZE, **options}.items()]
-    return [sys.executable, *start, "-m", "monai.bundle", "run", run_id, "--config_file", str(files), *given]
+    return [sys.executable, *start, "-m", "monai.bundle", "run", run_id(stage), "--config_file", files, *given]
 
 
-def run(folder, stage, processes, **options):
-    # torchrun gives each process one thread; with more of them sums are rounded otherwise
-    threads = {**os.environ, "OMP_NUM_THREADS": "1"}
-    line = command(stage, processes, **options)
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT, env=threads)
+def run_id(stage):
+    return "run" if stage == "train" else stage
+
+
+def run_two(folder, stage, **options):
+    line = command(stage, **options)
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def run_one(stage, **options):
+    """Run a stage here, since a process takes longer to start than to train."""
+    threads, hook = torch.get_num_threads(), sys.excepthook
+    torch.set_num_threads(1)  # as torchrun has it; with more of them sums are rounded otherwise
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in {**SIZE, **options}.items()}
+    try:
+        monai.bundle.run(run_id(stage), config_file=str(CONFIGS / f"{stage}.json"), logging_file=False, **given)
+    finally:
+        torch.set_num_threads(threads)
+        sys.excepthook = hook
+        monai.data.set_track_meta(True)
 
 
 @pytest.fixture(scope="module")
 def runs(dataset_dir, tmp_path_factory):
-    """The same job by one process and by two."""
-    folders = []
-    for processes in (1, 2):
-        folder = tmp_path_factory.mktemp(f"by_{processes}")
-        where = {"dataset_dir": dataset_dir, "output_dir": folder}
-        for stage in ("pretrain", "train"):
-            run(folder, stage, processes, **where, **TRAINING, **SGD[stage], learning_rate=0.01)
-        run(folder, "evaluate", processes, **where)
-        folders.append(folder)
-    return folders
+    """The same job by one process, and by two that have an own folder each."""
+    one, two = (tmp_path_factory.mktemp(name) for name in ("one", "two"))
+    own = f"$'{two}/' + __import__('os').environ['RANK']"
+    first = two / "0/models"
+    found = {"pretrain": {}, "train": {"pretrained": first / "model_pretrained.pt"}}
+    for stage, weights in found.items():
+        options = {"dataset_dir": dataset_dir, **TRAINING, **SGD[stage], "learning_rate": 0.01}
+        run_one(stage, **options, output_dir=one)
+        run_two(two, stage, **options, output_dir=own, **weights)
+    run_one("evaluate", dataset_dir=dataset_dir, output_dir=one)
+    run_two(two, "evaluate", dataset_dir=dataset_dir, output_dir=own, weights=first / "model.pt")
+    return one, two / "0"
 
 
 @pytest.mark.parametrize("name", ["model_pretrained_first", "model_pretrained", "model"])
@@ -114,17 +131,8 @@ def test_two_processes_leave_the_files_of_one(runs):
     assert all(any((folder / "eval/evaluate/overlays").iterdir()) for folder in runs)
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "train", "evaluate"])
-def test_only_the_first_process_writes(dataset_dir, tmp_path, runs, stage):
-    few = {**TRAINING, "epochs": 1, "iterations_per_epoch": 1}
-    given = {
-        "pretrain": few,
-        "train": {**few, "pretrained": "none"},
-        "evaluate": {"weights": runs[0] / "models/model.pt"},
-    }
-    own = f"$'{tmp_path}/' + __import__('os').environ['RANK']"
-    run(tmp_path, stage, 2, dataset_dir=dataset_dir, output_dir=own, **given[stage])
-    assert [folder.name for folder in tmp_path.iterdir()] == ["0"]
+def test_only_the_first_process_writes(runs):
+    assert [folder.name for folder in runs[1].parent.iterdir()] == ["0"]
 
 
 @pytest.mark.parametrize("pretraining", [True, False])
@@ -135,7 +143,7 @@ def test_monai_label_trains_on_several_gpus(dataset_dir, tmp_path, pretraining):
     monailabel_app(str(tmp_path / "app"))
     installed = tmp_path / "app/model" / CONFIGS.parent.name
     configs = Path(f"{installed}_pretraining" if pretraining else installed) / "configs"
-    write_as_monai_label(configs, dataset_dir)
+    write_as_monai_label(configs, studies_of(dataset_dir, tmp_path / "studies"))
     (installed / "models/model.pt").unlink()
 
     files = str([str(configs / "monailabel_train.json"), str(configs / "multi_gpu_train.json")])
@@ -150,12 +158,23 @@ def test_monai_label_trains_on_several_gpus(dataset_dir, tmp_path, pretraining):
     assert len(record["unlabelled"]) == (8 if pretraining else 0)
 
 
-def write_as_monai_label(configs, dataset_dir):
+def studies_of(dataset_dir, folder):
+    """Studies as MONAI Label keeps them, three of them labelled; all are links."""
+    (folder / "labels/final").mkdir(parents=True)
+    images = sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
+    for image in images:
+        (folder / image.name).symlink_to(image)
+    for image in images[:3]:
+        shutil.copy(dataset_dir / "labelsTr" / image.name, folder / "labels/final")
+    return folder
+
+
+def write_as_monai_label(configs, studies):
     """The config that MONAI Label writes for training on several GPUs."""
     parser = ConfigParser()
     parser.read_config(str(configs / "train.json"))
-    images = sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
-    records = [{"image": str(image), "label": str(dataset_dir / "labelsTr" / image.name)} for image in images[:3]]
+    labels = sorted((studies / "labels/final").iterdir())
+    records = [{"image": str((studies / label.name).resolve()), "label": str(label.resolve())} for label in labels]
     parser.update({"bundle_root": str(configs.parent), "device": "cuda", **SIZE, "iterations_per_epoch": 1})
     parser.update({"train::dataset::data": records[:2], "validate::dataset::data": records[2:]})
     parser["train::trainer::max_epochs"] = 1
@@ -173,12 +192,11 @@ def without_names_of_processes(folder):
 
 @pytest.mark.parametrize(("method", "sampler"), [("local", "block"), ("joint", "stride")])
 def test_other_pretraining_contrasts_across_the_processes_too(dataset_dir, tmp_path, method, sampler):
-    weights = []
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        options = {**TRAINING, "epochs": 1, "method": method, "sampler": sampler, "output_dir": folder}
-        run(tmp_path, "pretrain", processes, dataset_dir=dataset_dir, **options)
-        weights.append(torch.load(folder / "models/model_pretrained.pt", weights_only=True))
+    options = {"dataset_dir": dataset_dir, **TRAINING, "epochs": 1, "method": method, "sampler": sampler}
+    run_one("pretrain", **options, output_dir=tmp_path / "one")
+    run_two(tmp_path, "pretrain", **options, output_dir=tmp_path / "two")
+    files = (tmp_path / f"{name}/models/model_pretrained.pt" for name in ("one", "two"))
+    weights = [torch.load(file, weights_only=True) for file in files]
     for key in (key for key in weights[0] if not key.endswith("conv.bias")):
         torch.testing.assert_close(weights[1][key], weights[0][key], rtol=1e-3, atol=2e-4)
 
@@ -186,7 +204,7 @@ def test_other_pretraining_contrasts_across_the_processes_too(dataset_dir, tmp_p
 @pytest.mark.parametrize("method", ["self_training", "local_pseudo"])
 def test_a_teacher_labels_in_both_processes_after_the_warm_up(dataset_dir, tmp_path, method):
     options = {**TRAINING, "warm_up_epochs": 1, "method": method, "pretrained": "none", "validation": "none"}
-    run(tmp_path, "train", 2, dataset_dir=dataset_dir, output_dir=tmp_path, pseudo_threshold=0.0, **options)
+    run_two(tmp_path, "train", dataset_dir=dataset_dir, output_dir=tmp_path, pseudo_threshold=0.0, **options)
     teacher, student = (
         torch.load(tmp_path / f"models/{name}.pt", weights_only=True) for name in ("model", "model_student")
     )
@@ -195,12 +213,12 @@ def test_a_teacher_labels_in_both_processes_after_the_warm_up(dataset_dir, tmp_p
     assert len(scalars(tmp_path / "eval/train", "agreement")) == 2
 
 
-def test_a_run_of_two_processes_is_resumed(dataset_dir, tmp_path, runs):
+def test_a_run_of_two_processes_is_resumed(dataset_dir, tmp_path):
     options = {"dataset_dir": dataset_dir, "output_dir": tmp_path, **TRAINING, "pretrained": "none"}
-    run(tmp_path, "train", 2, **options)
+    run_two(tmp_path, "train", **options)
     whole = torch.load(tmp_path / "models/model_final.pt", weights_only=True)
     (tmp_path / "models/checkpoints/train/checkpoint_2.pt").unlink()  # as if it had been stopped after the first epoch
-    run(tmp_path, "train", 2, **options, resume=True)
+    run_two(tmp_path, "train", **options, resume=True)
     resumed = torch.load(tmp_path / "models/model_final.pt", weights_only=True)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
@@ -208,7 +226,7 @@ def test_a_run_of_two_processes_is_resumed(dataset_dir, tmp_path, runs):
 def test_a_batch_that_the_processes_cannot_share_is_refused(dataset_dir, tmp_path):
     options = {**TRAINING, "batch_size": 3, "dataset_dir": dataset_dir, "output_dir": tmp_path}
     done = subprocess.run(
-        command("pretrain", 2, **options), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT
+        command("pretrain", **options), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT
     )
     assert done.returncode != 0
     assert "batch_size, of all processes together, must be a multiple of their number 2, got 3." in done.stderr

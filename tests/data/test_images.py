@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from semicl_monai.data import case_name, list_images, studies_beside
+from semicl_monai.data import case_name, list_images
 from semicl_monai.data.images import case_of, refuse_repeated_cases
 from semicl_monai.utils import InputError
 
@@ -56,21 +56,6 @@ def test_two_images_of_one_case_are_refused(tmp_path):
     touch(tmp_path, "a.nii", "a.nii.gz")
     with pytest.raises(InputError, match=r"got 'a' for .*a\.nii and .*a\.nii\.gz"):
         list_images(tmp_path)
-
-
-def test_the_studies_beside_some_are_all_of_their_folders(tmp_path):
-    touch(tmp_path, "b.nii.gz", "a.nii.gz", "c.nii")
-    (tmp_path / "labels").mkdir()
-    touch(tmp_path / "labels", "a.nii.gz")
-    records = [{"image": str(tmp_path / name), "label": "anywhere"} for name in ("b.nii.gz", "c.nii")]
-    assert studies_beside(records) == [
-        {"image": str(tmp_path / name), "case": name[0]} for name in ("a.nii.gz", "b.nii.gz", "c.nii")
-    ]
-
-
-def test_without_a_study_there_is_no_folder_to_look_in():
-    with pytest.raises(InputError, match="wanted at least one labelled study, got none"):
-        studies_beside([])
 
 
 @pytest.mark.parametrize(

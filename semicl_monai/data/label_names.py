@@ -1,0 +1,98 @@
+"""Names that the segments of a label had where it was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Image
+
+from semicl_monai.data.study_folder import as_dict, find_study_folder
+from semicl_monai.utils import InputError
+
+Names = dict[int, str]  # by their value in a label
+
+
+def check_label_names(records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
+    """Compare the names of segments, as a client of MONAI Label has stored them, with those of the classes.
+
+    3D Slicer numbers the segments of a label by their order, so that one that was moved or deleted changes the classes
+    of the others. Names are compared without regard to case, and for those values alone that a label holds. Labels
+    that nothing is known of pass, as do records that are no studies of MONAI Label.
+
+    Args:
+        records: ``{"image": path, "label": path}`` of each labelled volume.
+        class_names: names of the classes without background.
+
+    Raises:
+        InputError: When a label holds a value that has another name than its class, or no class.
+    """
+    folder = find_study_folder(records)
+    if folder is None:
+        return
+    for record in map(folder.record, records):
+        readings = _readings(folder.info(record["case"]))
+        wrong = _first_wrong(readings, record["label"], class_names)
+        if wrong:
+            value, name, wanted = wrong
+            found = f"value {value} of its label is '{name}' in {folder.datastore}, wanted {wanted}"
+            order = f"segments must stand in the order of class_names: {', '.join(class_names)}"
+            raise InputError(f"study {record['case']}: {found}; {order}.")
+
+
+def _first_wrong(readings: list[Names], label: str, class_names: Sequence[str]) -> tuple[int, str, str] | None:
+    if not any(_wrong(names, class_names) for names in readings):
+        return None  # whatever the label holds, which takes time to read
+    values = _values(label)
+    fitting = [names for names in readings if values <= set(names)] or readings
+    held = [{value: name for value, name in names.items() if value in values} for names in fitting]
+    return next(filter(None, (_wrong(names, class_names) for names in held)), None)
+
+
+def _wrong(names: Names, class_names: Sequence[str]) -> tuple[int, str, str] | None:
+    """The first value whose name is not that of its class, the name, and what was wanted."""
+    wanted = dict(enumerate(class_names, 1))
+    for value, name in sorted(names.items()):
+        if value not in wanted:
+            return value, name, f"no value above {len(wanted)}"
+        if _plain(name) != _plain(wanted[value]):
+            return value, name, f"'{wanted[value]}'"
+    return None
+
+
+def _readings(info: Mapping[str, Any]) -> list[Names]:
+    """Names by value, in each way that they can be meant; none where nothing is known."""
+    segments = info.get("label_info")
+    if isinstance(segments, list) and segments:
+        return _of_segments([entry for entry in segments if isinstance(as_dict(entry).get("name"), str)])
+    names = as_dict(info.get("params")).get("label_names") or info.get("label_names")
+    if isinstance(names, list):
+        names = {name: number for number, name in enumerate((n for n in names if _plain(n) != "background"), 1)}
+    by_value = {_number(value): str(name) for name, value in as_dict(names).items()}
+    return [{value: name for value, name in by_value.items() if value}]
+
+
+# Slicer's idx counts the segments that it leaves out too, such as a background; the values of its label do not
+def _of_segments(segments: list[dict[str, Any]]) -> list[Names]:
+    in_order = sorted(segments, key=lambda segment: _number(segment.get("idx")) or 0)
+    by_order = {number: segment["name"] for number, segment in enumerate(in_order, 1)}
+    numbers = [_number(segment.get("idx")) for segment in in_order]
+    by_index = {number: segment["name"] for number, segment in zip(numbers, in_order, strict=True) if number}
+    return [by_order] if len(by_index) < len(segments) else [by_order, by_index]
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if str(value).isdigit() else None
+
+
+def _plain(name: Any) -> str:
+    return str(name).strip().casefold()
+
+
+def _values(label: str) -> set[int]:
+    try:
+        values = np.unique(np.asanyarray(Nifti1Image.from_filename(label).dataobj))
+    except Exception:  # the loader says what is wrong with a label that cannot be read
+        return set()
+    return {int(value) for value in values[np.isfinite(values)] if value > 0}

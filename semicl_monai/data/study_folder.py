@@ -1,0 +1,110 @@
+"""The folder of studies that a MONAI Label server works on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from semicl_monai.utils import read_json
+
+DATASTORE = "datastore_v2.json"
+SUFFIXES = (".nii.gz", ".nii", ".nrrd")
+
+
+class StudyFolder:
+    """Studies and finished labels as MONAI Label 0.8.5 keeps them, and what it knows of the labels.
+
+    ``STUDIES/x.nii.gz`` is a study, ``STUDIES/labels/final/x.nii.gz`` its label; ``STUDIES/datastore_v2.json`` may
+    name other folders and holds what a client said of a label. Each file may be a link. MONAI Label hands over the
+    targets of links, whose folders and names say nothing of a study.
+
+    Args:
+        folder: the folder the server was started with.
+
+    Attributes:
+        images: the folder of the studies.
+        labels: the folder of the finished labels.
+        datastore: the file with what is known of them; it may be missing.
+
+    Raises:
+        InputError: When ``datastore_v2.json`` cannot be read.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        folder = Path(folder)
+        self.datastore = folder / DATASTORE
+        known = read_json(self.datastore, "the datastore of MONAI Label") if self.datastore.is_file() else {}
+        self.images = folder / str(known.get("images_dir") or ".")
+        self.labels = folder / str(known.get("labels_dir") or "labels") / "final"
+        self._objects = as_dict(known.get("objects"))
+        files = sorted(self.labels.iterdir()) if self.labels.is_dir() else []
+        self._labels = {os.path.realpath(file): file for file in files}
+
+    def has(self, label: str | os.PathLike) -> bool:
+        """Whether a file, or the link to it, is one of the labels."""
+        return os.path.realpath(label) in self._labels
+
+    def record(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the record of a labelled study with the files of this folder and the study's name as ``case``.
+
+        Args:
+            record: ``{"image": path, "label": path}``, both perhaps the targets of links.
+        """
+        label = self._labels[os.path.realpath(record["label"])]
+        study = study_name(label)
+        return {**record, "image": self._image(study, record["image"]), "label": str(label), "case": study}
+
+    def info(self, study: str) -> dict[str, Any]:
+        """Return what a client said of the label of a study."""
+        of_study = as_dict(self._objects.get(study))
+        return as_dict(as_dict(as_dict(of_study.get("labels")).get("final")).get("info"))
+
+    def _image(self, study: str, image: str) -> str:
+        target = os.path.realpath(image)
+        links = [self.images / f"{study}{suffix}" for suffix in SUFFIXES]
+        return next((str(file) for file in links if os.path.realpath(file) == target), image)
+
+
+def find_study_folder(records: Iterable[Mapping[str, Any]]) -> StudyFolder | None:
+    """Return the folder of studies that all records are of; none where they are no labelled studies of MONAI Label.
+
+    It is the one the server was started with, as its trainings are told, or the one around the labels. The folders of
+    the images say nothing, since they may be those of an archive that links lead to.
+
+    Raises:
+        InputError: When a ``datastore_v2.json`` cannot be read.
+    """
+    given = [record.get("label") for record in records]
+    labels = [label for label in given if isinstance(label, str | os.PathLike)]
+    if not labels or len(labels) < len(given):
+        return None
+    # MONAI Label sets it for all its processes; of a server for DICOM it is an address
+    started_with = Path(os.path.abspath(os.environ.get("MONAI_LABEL_STUDIES") or os.devnull))
+    folders = [started_with] if (started_with / DATASTORE).is_file() else _around(labels)
+    for found in map(StudyFolder, folders):
+        if all(found.has(label) for label in labels):
+            return found
+    return None
+
+
+def study_name(file: Path) -> str:
+    """The name of a study or a label without the suffixes that MONAI Label knows."""
+    return next((file.name.removesuffix(suffix) for suffix in SUFFIXES if file.name.endswith(suffix)), file.stem)
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """A part of a JSON file that should be an object; an empty one where it is not."""
+    return value if isinstance(value, dict) else {}
+
+
+def _around(labels: Iterable[str | os.PathLike]) -> list[Path]:
+    finals = dict.fromkeys(Path(label).parent.resolve() for label in labels)
+    folders = [folder for final in finals if final.name == "final" for folder in _above(final)]
+    return list(dict.fromkeys(folders))
+
+
+def _above(final: Path) -> list[Path]:
+    usual = [final.parents[1]] if final.parent.name == "labels" else []
+    return usual + [folder for folder in final.parents[:4] if (folder / DATASTORE).is_file()]
