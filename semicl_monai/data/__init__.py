@@ -4,6 +4,7 @@ from .datalist import SegmentationDatalist
 from .description import read_description
 from .download import download_decathlon
 from .fingerprint import Fingerprint, take_fingerprint
+from .foreground import check_foreground
 from .images import case_name, list_images, studies_beside
 from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
 from .paired_loader import PairedDataLoader
@@ -24,6 +25,7 @@ __all__ = [
     "SegmentationDatalist",
     "VolumeDataset",
     "case_name",
+    "check_foreground",
     "download_decathlon",
     "list_images",
     "make_split",
