@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from semicl_monai.utils import InputError
 from semicl_monai.utils.distributed import all_gather_object, largest_over_ranks
 
-ADVICE = "lower --learning_rate, or compute in full precision (--amp false --bfloat16 false); nothing of this epoch was saved"
+ADVICE = (
+    "lower --learning_rate, or compute in full precision (--amp false --bfloat16 false); "
+    "nothing of this epoch was saved"
+)
 
 
 # ignite's TerminateOnNan ends a run as one that is complete, so that savers write the network, and after the step
