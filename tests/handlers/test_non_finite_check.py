@@ -145,11 +145,12 @@ def test_a_sound_training_is_not_changed_by_it(stage):
     assert all(map(torch.equal, plain.weights(), checked.weights()))
 
 
-@pytest.mark.filterwarnings("ignore:User provided device_type of 'cuda'")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # MONAI's amp is that of CUDA
 def test_gradients_that_a_scaler_leaves_out_are_no_error(stage):
     """Under float16 the first steps are left out, until the scale fits."""
     trained = stage(epochs=1, amp=True)
-    trained.trainer.scaler = scaler = torch.amp.GradScaler("cpu", init_scale=3e38)
+    scaler = torch.amp.GradScaler("cpu", init_scale=3e38)
+    trained.trainer.add_event_handler(Events.STARTED, lambda engine: setattr(engine, "scaler", scaler))
     trained.trainer.loss_function = lambda pred, target: 1000 * pred.mean()
     before = trained.weights()
     trained.run(NonFiniteCheck("fine-tuning", trained.network))
