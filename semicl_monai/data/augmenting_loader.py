@@ -71,7 +71,20 @@ class AugmentingDataLoader(ThreadDataLoader):
             torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         self.started, self.worker_init_fn = True, partial(_begin, track_meta=get_track_meta())
         # A thread that reads from lasting processes could take the first batch of the next epoch for the last one's.
-        return _without_traceback(DataLoader.__iter__(self))
+        return self._until_error(DataLoader.__iter__(self))
+
+    def _until_error(self, batches: Any) -> Iterator[Any]:
+        try:
+            yield from batches
+        except Exception as error:
+            # What frees an error and its processes at once waits five seconds for each of them.
+            batches._shutdown_workers()
+            self._iterator, self.started = None, False
+            if not isinstance(error, InputError):
+                raise
+            # torch puts all the process's traceback before the one line
+            line = str(error).rpartition(f"{InputError.__module__}.{InputError.__qualname__}: ")[2]
+            raise InputError(line.strip()) from error
 
 
 @dataclass
@@ -87,15 +100,6 @@ def _with_error(batches: Iterable[Any]) -> Iterator[Any]:
         yield from batches
     except Exception as error:
         yield _Failure(error)
-
-
-def _without_traceback(batches: Iterable[Any]) -> Iterator[Any]:
-    """Make of an input error of a process, which torch raises with all of its traceback, its one line again."""
-    try:
-        yield from batches
-    except InputError as error:
-        line = str(error).rpartition(f"{InputError.__module__}.{InputError.__qualname__}: ")[2]
-        raise InputError(line.strip()) from error
 
 
 def _begin(worker_id: int, track_meta: bool) -> None:

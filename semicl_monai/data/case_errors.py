@@ -45,7 +45,7 @@ def collate_cases(samples: Sequence[Any], collate: Callable) -> Any:
         raise
     except Exception as error:
         cases = ", ".join(dict.fromkeys(map(str, _cases(samples))))
-        raise InputError(f"cases {cases}: cannot be put into one batch: {_one_line(error)}") from error
+        raise InputError(f"cases {cases or '?'}: cannot be put into one batch: {_one_line(error)}") from error
 
 
 def _failure(error: BaseException) -> str:

@@ -108,13 +108,33 @@ def test_an_error_of_the_collation_names_the_cases_of_the_batch(num_workers):
     assert given == []
 
 
-def test_a_loader_goes_on_after_an_epoch_that_has_failed():
-    transform = Fail("c")
-    loader = AugmentingDataLoader(VolumeDataset([{"case": case} for case in "abc"], Compose([transform])))
-    with pytest.raises(InputError, match="case c: Fail failed"):
+class FailOnce(Transform):
+    """Fail on a case while there is a file."""
+
+    def __init__(self, case, file):
+        self.case, self.file = case, file
+
+    def __call__(self, data):
+        if data["case"] == self.case and self.file.exists():
+            raise ValueError("not now")
+        return data
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_loader_goes_on_after_an_epoch_that_has_failed(num_workers, tmp_path):
+    (tmp_path / "failing").touch()
+    dataset = VolumeDataset([{"case": case} for case in "abc"], Compose([Draw(), FailOnce("c", tmp_path / "failing")]))
+    loader = AugmentingDataLoader(dataset, num_workers=num_workers)
+    with pytest.raises(InputError, match="case c: FailOnce failed: ValueError: not now"):
         list(loader)
-    transform.case = ""
+    (tmp_path / "failing").unlink()
     assert [batch["case"] for batch in loader] == [["a"], ["b"], ["c"]]
+
+
+def test_samples_without_a_name_that_do_not_fit_together_are_an_error_too():
+    loader = AugmentingDataLoader(["a", None], num_workers=1)
+    with pytest.raises(InputError, match=r"^cases \?: cannot be put into one batch: TypeError: .*NoneType"):
+        list(loader)
 
 
 class Short(SequentialSampler):
