@@ -4,6 +4,7 @@ from .datalist import SegmentationDatalist
 from .description import read_description
 from .download import download_decathlon
 from .fingerprint import Fingerprint, take_fingerprint
+from .foreground import check_foreground
 from .images import case_name, list_images
 from .label_names import check_label_names
 from .mask_layout import MaskLayout, mask_subject
@@ -30,6 +31,7 @@ __all__ = [
     "UsableImages",
     "VolumeDataset",
     "case_name",
+    "check_foreground",
     "check_label_names",
     "download_decathlon",
     "labelled_studies",

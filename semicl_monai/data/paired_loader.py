@@ -8,11 +8,12 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from semicl_monai.data.whole_epoch import whole_epoch
 from semicl_monai.utils import InputError
 
 
 class PairedDataLoader:
-    """Give every labelled batch the images of an unlabelled one, under ``unlabelled_image``.
+    """Give every labelled batch the images of an unlabelled one, under ``unlabelled_image``, and their ``case`` names.
 
     Where the unlabelled samples have several images, such as a weakly augmented one or two views, they come likewise
     (``unlabelled_weak_image``, ``unlabelled_view1_image``). During a warm-up batches are labelled ones alone.
@@ -46,9 +47,17 @@ class PairedDataLoader:
         return min(len(loader) for loader in self.loaders)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Return the batches of an epoch.
+
+        Raises:
+            RuntimeError: When there are fewer batches than ``len()`` has promised.
+        """
+        return whole_epoch(self._batches(), len(self))
+
+    def _batches(self) -> Iterator[dict[str, Any]]:
         if self.epoch <= self.warm_up_epochs:
             yield from islice(self.loaders[0], len(self))
             return
         for labelled, unlabelled in zip(*self.loaders, strict=False):
-            images = {f"unlabelled_{key}": image for key, image in unlabelled.items() if key.endswith("image")}
-            yield {**labelled, **images}
+            kept = {key: part for key, part in unlabelled.items() if key.endswith("image") or key == "case"}
+            yield {**labelled, **{f"unlabelled_{key}": part for key, part in kept.items()}}

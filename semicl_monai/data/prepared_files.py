@@ -21,6 +21,8 @@ from monai.utils import convert_to_tensor
 from semicl_monai import __version__
 from semicl_monai.utils import InputError
 
+ORIGIN = "made_from"  # key of the hash in a file
+
 
 # not monai.data.PersistentDataset: a truncated file ends it, a file that is being moved from /tmp can be read half, its
 # hashes depend on which equal strings are one object, it reads a whole file for a few slices, and set_data empties
@@ -28,11 +30,13 @@ from semicl_monai.utils import InputError
 class PreparedFiles:
     """What the deterministic transforms make of a record, kept as one file a record and mapped into memory.
 
-    A file is found by a hash of the paths, sizes and times of the record's files, of ``case``, and of the deterministic
-    transforms with their arguments, so that neither changed data nor changed transforms meet an old file. The
-    transforms get those entries alone that their ``keys`` name, and ``case``; what else a record holds, and random
-    transforms, change neither the file nor its name. Any number of runs and processes may share a folder. A file
-    appears only once it is complete; one that cannot be read is made again.
+    A file is found by a hash of the record's files (path, size, inode, and the times of the last change of the content
+    and of the inode, the latter of which no program sets back), of ``case``, and of the deterministic transforms with
+    their arguments, so that neither changed data nor changed transforms meet an old file. The hash is in the file too:
+    one of another volume under the name of this one is not taken. The transforms get those entries alone that their
+    ``keys`` name, and ``case``; what else a record holds, and random transforms, change neither the file nor its name.
+    Any number of runs and processes may share a folder. A file appears only once it is complete; one that cannot be
+    read, or is another volume's, is made again.
 
     The tensors keep their dtype and lose their metadata. Only what is used of them is read from disk, and the memory it
     takes is the system's to reclaim.
@@ -68,13 +72,14 @@ class PreparedFiles:
         """
         used = {key: value for key, value in record.items() if key in self.keys}
         others = {key: value for key, value in record.items() if key not in self.keys}
-        file = self.folder / f"{self._name(used)}.pt"
+        origin = self._origin(used)
+        file = self.folder / f"{origin}.pt"
         with suppress(Exception):  # not there, or broken: what a broken file makes torch raise is no closed list
-            return {**others, **_read(file)}
-        _write(self.transform(used, end=self.end, threading=True), file)
-        return {**others, **_read(file)}
+            return {**others, **_read(file, origin)}
+        _write(self.transform(used, end=self.end, threading=True), file, origin)
+        return {**others, **_read(file, origin)}
 
-    def _name(self, used: Mapping[str, Any]) -> str:
+    def _origin(self, used: Mapping[str, Any]) -> str:
         entries = {key: _stamped(value) for key, value in used.items()}
         return _Hasher("sha1").hash((self.recipe, get_track_meta(), entries))
 
@@ -98,7 +103,7 @@ def _hash_of(transform: Transform) -> str:
 
 
 def _stamped(entry: Any) -> Any:
-    """A path with the size and the time of its file; anything else as it is."""
+    """A path with what changes when its file does; anything else as it is."""
     if isinstance(entry, (list, tuple)):
         return [_stamped(part) for part in entry]
     if not isinstance(entry, (str, os.PathLike)):
@@ -107,24 +112,31 @@ def _stamped(entry: Any) -> Any:
     if not path.is_file():
         return str(entry)
     stat = path.stat()
-    return [str(path), stat.st_size, stat.st_mtime_ns]
+    # cp -p, rsync -t and touch -d set the size and the time of a file to those of another one, not ctime and inode
+    return [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _read(file: Path) -> dict[str, Any]:
-    return torch.load(file, mmap=True, weights_only=True)
+def _read(file: Path, origin: str) -> dict[str, Any]:
+    content = torch.load(file, mmap=True, weights_only=True)
+    if content.pop(ORIGIN) != origin:
+        raise ValueError(f"{file} was made of other files or in another way.")
+    return content
 
 
-def _write(prepared: Mapping[str, Any], file: Path) -> None:
+def _write(prepared: Mapping[str, Any], file: Path, origin: str) -> None:
     plain = convert_to_tensor(dict(prepared), convert_numeric=False, track_meta=False)
     # cloned, as all that a tensor is a view of would be saved
     own = {key: value.clone() if torch.is_tensor(value) else value for key, value in plain.items()}
     content = io.BytesIO()  # torch does not tell why it cannot write a file
-    torch.save(own, content)
-    try:
+    torch.save({**own, ORIGIN: origin}, content)
+    try:  # not utils.write_whole, whose draft is that of all threads of a process
         file.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=file.parent, prefix=".") as folder:
             draft = Path(folder) / file.name
-            draft.write_bytes(content.getbuffer())
+            with open(draft, "wb") as opened:
+                opened.write(content.getbuffer())
+                opened.flush()
+                os.fsync(opened.fileno())  # a power cut would leave a whole file of zeros
             os.replace(draft, file)
     except OSError as error:
         raise InputError(f"cannot write to cache_dir {file.parent}: {error.strerror}.") from error

@@ -10,6 +10,7 @@ from typing import Any
 from monai.data import CacheDataset
 from tqdm import tqdm
 
+from semicl_monai.data.case_errors import errors_of_case
 from semicl_monai.data.prepared_files import PreparedFiles
 from semicl_monai.data.studies import name_cases
 from semicl_monai.utils.distributed import rank_and_size
@@ -34,7 +35,8 @@ class VolumeDataset(CacheDataset):
         num_workers: volumes to prepare at a time for ``cache_dir``; without it, one.
 
     Raises:
-        InputError: When ``cache_dir`` is given and a deterministic transform cannot be told from others.
+        InputError: When ``cache_dir`` is given and a deterministic transform cannot be told from others; and, with the
+            case named, when a transform fails.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class VolumeDataset(CacheDataset):
         Processes with one ``cache_dir`` each begin with their share of the volumes.
 
         Raises:
-            InputError: When ``cache_dir`` cannot be written to.
+            InputError: When a volume cannot be prepared, or ``cache_dir`` cannot be written to.
         """
         rank, size = rank_and_size()
         cases = sorted(range(self.cache_num), key=lambda index: (index - rank) % size)
@@ -77,9 +79,24 @@ class VolumeDataset(CacheDataset):
             for _ in tqdm(done, total=self.cache_num, desc="Loading volumes", disable=self.cache_num == 0):
                 pass
 
+    def prepared(self) -> list[Any]:
+        """Return the volumes as they are before the first random transform; those that are missing are prepared."""
+        for index in range(self.cache_num):
+            self._keep(index)
+        return list(self._cache)
+
     def _keep(self, index: int) -> None:
         if self._cache[index] is None:
-            self._cache[index] = self._load_cache_item(index)
+            with errors_of_case(self._case(index)):
+                self._cache[index] = self._load_cache_item(index)
+
+    def _transform(self, index: int) -> Any:
+        case = self._case(index)  # outside: the IndexError of an index too high ends an iteration
+        with errors_of_case(case):
+            return super()._transform(index)
+
+    def _case(self, index: int) -> Any:
+        return self.data[index].get("case", index)
 
     def _load_cache_item(self, idx: int) -> Any:
         return self.files(self.data[idx]) if self.files else super()._load_cache_item(idx)

@@ -1,10 +1,12 @@
 from .best_metric import BestMetric
+from .chance_warning import ChanceWarning
 from .consistency_ramp_up import ConsistencyRampUp
 from .current_model import start_from_newer
 from .embedding_plot import EmbeddingPlot
 from .epoch_progress import EpochProgress
 from .metrics import CaseMetrics, case_metrics, mean_with_interval
 from .model_saver import ModelSaver
+from .non_finite_check import NonFiniteCheck
 from .overlay_writer import OverlayWriter
 from .pretext_metric import PretextMetric
 from .resume import ResumeCheckpoint, set_aside
@@ -15,10 +17,12 @@ from .teacher_ema import TeacherEMA
 __all__ = [
     "BestMetric",
     "CaseMetrics",
+    "ChanceWarning",
     "ConsistencyRampUp",
     "EmbeddingPlot",
     "EpochProgress",
     "ModelSaver",
+    "NonFiniteCheck",
     "OverlayWriter",
     "PretextMetric",
     "ResumeCheckpoint",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ SGD = {
     "pretrain": {"first::optimizer::_target_": "torch.optim.SGD", "train::optimizer::_target_": "torch.optim.SGD"},
     "train": {"optimizer::_target_": "torch.optim.SGD"},
 }
+SPOILT = "$lambda *a: @loss(*a) * (float('nan') if torch.distributed.get_rank() == 1 else 1.0)"
 TIMEOUT = 120  # processes that wait for each other are a failure, and not for ever
 
 
@@ -133,6 +135,21 @@ def test_two_processes_leave_the_files_of_one(runs):
 
 def test_only_the_first_process_writes(runs):
     assert [folder.name for folder in runs[1].parent.iterdir()] == ["0"]
+
+
+def test_both_processes_end_when_the_loss_of_one_is_not_finite(dataset_dir, tmp_path):
+    """A process that ended alone would leave the other one waiting; the line names the cases of both."""
+    options = {**TRAINING, "pretrained": "none", "dataset_dir": dataset_dir, "output_dir": tmp_path}
+    line = command("train", 2, **options, **{"train::trainer::loss_function": SPOILT})
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    errors = re.findall("error: (.*)", done.stderr)
+    assert done.returncode != 0
+    assert done.stderr.count("the loss must be finite") == len(errors) > 0
+    assert len(set(errors)) == 1
+    assert re.match(
+        r"fine-tuning: the loss must be finite, got nan .*, cases synthetic_\d+, synthetic_\d+: ", errors[0]
+    )
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 @pytest.mark.parametrize("pretraining", [True, False])

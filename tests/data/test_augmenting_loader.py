@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import get_track_meta, set_track_meta
 from monai.transforms import Compose, Randomizable, Transform
+from torch.utils.data import SequentialSampler
 
 from semicl_monai.data import AugmentingDataLoader, SeededRandomSampler, VolumeDataset
 from semicl_monai.utils import InputError
@@ -65,3 +68,93 @@ def test_a_number_of_processes_that_is_none_is_refused(num_workers):
     message = f"num_workers must be a whole number from 0, got {num_workers!r}."
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         AugmentingDataLoader([1, 2, 3], num_workers=num_workers)
+
+
+class Fail(Randomizable, Transform):
+    """Fail on one case, or give samples of two sizes."""
+
+    def __init__(self, case="", uneven=False):
+        self.case, self.uneven = case, uneven
+
+    def __call__(self, data):
+        if data["case"] == self.case:
+            raise TypeError("'float' object cannot\n be interpreted")
+        return {**data, "image": torch.zeros(2 + (self.uneven and data["case"] == "b"))}
+
+
+def batches_until(error, num_workers, transform, **options):
+    """Return the batches that come before an error, and its text."""
+    dataset = VolumeDataset([{"case": case} for case in "abcdef"], Compose([transform]))
+    given = []
+    loader = AugmentingDataLoader(dataset, num_workers=num_workers, batch_size=2, **options)
+    with pytest.raises(error) as raised:
+        deque(given.append(batch["case"]) for batch in loader)
+    return given, str(raised.value)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(("case", "before"), [("a", []), ("d", [["a", "b"]]), ("f", [["a", "b"], ["c", "d"]])])
+def test_an_error_of_a_transform_ends_the_epoch_in_one_line_that_names_the_case(num_workers, case, before):
+    given, text = batches_until(InputError, num_workers, Fail(case))
+    assert text == f"case {case}: Fail failed: TypeError: 'float' object cannot be interpreted"
+    assert given == before
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_of_the_collation_names_the_cases_of_the_batch(num_workers):
+    given, text = batches_until(InputError, num_workers, Fail(uneven=True))
+    assert text.startswith("cases a, b: cannot be put into one batch: RuntimeError: stack expects each tensor to be")
+    assert "\n" not in text
+    assert given == []
+
+
+class FailOnce(Transform):
+    """Fail on a case while there is a file."""
+
+    def __init__(self, case, file):
+        self.case, self.file = case, file
+
+    def __call__(self, data):
+        if data["case"] == self.case and self.file.exists():
+            raise ValueError("not now")
+        return data
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_loader_goes_on_after_an_epoch_that_has_failed(num_workers, tmp_path):
+    (tmp_path / "failing").touch()
+    dataset = VolumeDataset([{"case": case} for case in "abc"], Compose([Draw(), FailOnce("c", tmp_path / "failing")]))
+    loader = AugmentingDataLoader(dataset, num_workers=num_workers)
+    with pytest.raises(InputError, match="case c: FailOnce failed: ValueError: not now"):
+        list(loader)
+    (tmp_path / "failing").unlink()
+    assert [batch["case"] for batch in loader] == [["a"], ["b"], ["c"]]
+
+
+def test_samples_without_a_name_that_do_not_fit_together_are_an_error_too():
+    loader = AugmentingDataLoader(["a", None], num_workers=1)
+    with pytest.raises(InputError, match=r"^cases \?: cannot be put into one batch: TypeError: .*NoneType"):
+        list(loader)
+
+
+class Short(SequentialSampler):
+    """Promises more than it gives."""
+
+    def __iter__(self):
+        return iter([0, 1])
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_epoch_that_is_shorter_than_promised_is_an_error(num_workers):
+    given, text = batches_until(RuntimeError, num_workers, Fail(), sampler=Short(range(6)))
+    assert text == "an epoch must have 3 batches, got 1: its loader ended early."
+    assert given == [["a", "b"]]
+
+
+def test_a_training_whose_augmentation_fails_ends_with_the_error():
+    """And not well, on no batch at all."""
+    loader = AugmentingDataLoader(VolumeDataset([{"case": "a"}], Compose([Fail("a")])))
+    trained = Engine(lambda engine, batch: batch)
+    with pytest.raises(InputError, match=r"^case a: Fail failed: TypeError: 'float' object cannot be interpreted$"):
+        trained.run(loader, max_epochs=2)
+    assert trained.state.iteration == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
@@ -21,11 +23,11 @@ def labelled():
     return loader(0, 4, "image", "label")
 
 
-def test_batches_stand_side_by_side_and_unlabelled_ones_give_their_images_alone(labelled):
-    pairs = PairedDataLoader(labelled, loader(10, 4, "image", "case"))
+def test_batches_stand_side_by_side_and_unlabelled_ones_give_their_images_and_names_alone(labelled):
+    pairs = PairedDataLoader(labelled, loader(10, 4, "image", "case", "label"))
     wanted = [
-        {"image": [0, 1], "label": [0, 1], "unlabelled_image": [10, 11]},
-        {"image": [2, 3], "label": [2, 3], "unlabelled_image": [12, 13]},
+        {"image": [0, 1], "label": [0, 1], "unlabelled_image": [10, 11], "unlabelled_case": [10, 11]},
+        {"image": [2, 3], "label": [2, 3], "unlabelled_image": [12, 13], "unlabelled_case": [12, 13]},
     ]
     assert as_lists(pairs) == wanted
     assert as_lists(pairs) == wanted, "a second epoch"
@@ -39,6 +41,7 @@ def test_a_weak_view_of_unlabelled_images_comes_along_and_nothing_else(labelled)
         "label": [2, 3],
         "unlabelled_image": [12, 13],
         "unlabelled_weak_image": [12, 13],
+        "unlabelled_case": [12, 13],
     }
 
 
@@ -89,6 +92,22 @@ def test_batches_may_be_of_different_sizes(labelled):
 def test_the_shorter_loader_ends_the_epoch(labelled, number):
     pairs = PairedDataLoader(labelled, loader(10, number, "image"))
     assert len(as_lists(pairs)) == len(pairs) == min(2, (number + 1) // 2)
+
+
+class Short(DataLoader):
+    """Ends one batch before what it has promised."""
+
+    def __iter__(self):
+        return islice(super().__iter__(), len(self) - 1)
+
+
+@pytest.mark.parametrize("short", ["labelled", "unlabelled", "warm-up"])
+def test_an_epoch_that_is_shorter_than_promised_is_an_error(labelled, short):
+    other, early = loader(10, 4, "image"), Short(Dataset([{"image": 0, "label": 0}] * 4), batch_size=2)
+    pair = (labelled, early) if short == "unlabelled" else (early, other)
+    pairs = PairedDataLoader(*pair, warm_up_epochs=int(short == "warm-up"))
+    with pytest.raises(RuntimeError, match=r"^an epoch must have 2 batches, got 1: its loader ended early\.$"):
+        list(pairs)
 
 
 def test_both_loaders_are_at_hand(labelled):

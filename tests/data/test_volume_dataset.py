@@ -5,6 +5,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose, Randomizable, Transform
 
 from semicl_monai.data import VolumeDataset
+from semicl_monai.utils import InputError
 
 
 class Load(Transform):
@@ -60,9 +61,10 @@ def test_prepare_meets_bad_input_before_training():
     dataset = VolumeDataset(
         [{"case": "a"}], Compose([type("Refuse", (Transform,), {"__call__": lambda s, d: refuse(d)})()])
     )
-    with pytest.raises(RuntimeError, match="applying transform") as raised:
+    with pytest.raises(InputError, match=r"^case a: Refuse failed: ValueError: bad case a$"):
         dataset.prepare()
-    assert str(raised.value.__cause__) == "bad case a"
+    with pytest.raises(InputError, match=r"^case a: Refuse failed: ValueError: bad case a$"):
+        dataset[0]
 
 
 def test_prepare_shows_its_progress_and_says_nothing_about_no_volumes(dataset, capsys):
@@ -70,6 +72,35 @@ def test_prepare_shows_its_progress_and_says_nothing_about_no_volumes(dataset, c
     assert capsys.readouterr().err == ""
     dataset.prepare()
     assert "Loading volumes: 100%" in capsys.readouterr().err
+
+
+class NoSlice(Randomizable, Transform):
+    def __call__(self, data):
+        raise IndexError("no such slice")
+
+
+def test_a_random_transform_that_fails_names_the_case_and_ends_no_iteration():
+    dataset = VolumeDataset([{"case": case} for case in "ab"], Compose([NoSlice()]))
+    message = "^case b: NoSlice failed: IndexError: no such slice$"
+    with pytest.raises(InputError, match=message):
+        dataset[1]
+    with pytest.raises(InputError, match=message):
+        dataset[-1, 7]
+    with pytest.raises(InputError, match=r"^case a: NoSlice failed"):
+        list(dataset)
+
+
+def test_an_index_too_high_ends_an_iteration(dataset):
+    assert [sample["case"] for sample in dataset] == ["a", "b", "c"]
+    with pytest.raises(IndexError):
+        dataset[3]
+
+
+def test_what_is_prepared_has_not_been_augmented(dataset, load):
+    dataset[1]
+    assert dataset.prepared() == [{"case": case, "image": number} for case, number in [("a", 2), ("b", 1), ("c", 3)]]
+    dataset.prepared()
+    assert load.opened == ["b", "a", "c"]
 
 
 def test_it_builds_from_a_config():

@@ -1,0 +1,43 @@
+"""Labels that hold something to learn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from semicl_monai.data.volume_dataset import VolumeDataset
+from semicl_monai.utils import InputError
+
+logger = logging.getLogger(__name__)
+
+MOST_CASES = 10  # that a line names
+
+
+def check_foreground(datasets: Iterable[VolumeDataset]) -> None:
+    """Refuse to train by labels that are all empty, and warn of some that are.
+
+    Volumes without a label, as those of a training by images alone, do not count.
+
+    Args:
+        datasets: those that are trained by.
+
+    Raises:
+        InputError: When no label of a data set holds foreground.
+    """
+    for dataset in datasets:
+        samples = [sample for sample in dataset.prepared() if torch.is_tensor(sample.get("label"))]
+        empty = [sample.get("case", "?") for sample in samples if not (sample["label"] > 0).any()]
+        if empty and len(empty) == len(samples):
+            raise InputError(
+                "labels of training volumes must hold foreground (a value above 0) in at least one of them, "
+                f"got {len(empty)} empty: {_listing(empty)}."
+            )
+        if empty:
+            logger.warning(f"{len(empty)} of {len(samples)} training labels hold no foreground: {_listing(empty)}.")
+
+
+def _listing(cases: Sequence[Any]) -> str:
+    return ", ".join(map(str, cases[:MOST_CASES])) + (", ..." if len(cases) > MOST_CASES else "")
