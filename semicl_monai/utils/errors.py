@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import re
 import sys
@@ -39,8 +40,17 @@ class InputError(ValueError):
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:
-    """Return the input error that ``error`` is or was caused by; MONAI wraps what a transform or a config raises."""
-    return next((found for found in _causes(error) if isinstance(found, InputError)), None)
+    """Return the input error that ``error`` is or was caused by; MONAI wraps what a transform or a config raises.
+
+    What a process of a data loader raises comes as the text of its traceback.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, InputError):
+            return cause
+        text = re.search(rf"^{InputError.__module__}\.InputError: (.*)$", str(cause), re.MULTILINE)
+        if text:
+            return InputError(text[1])
+    return None
 
 
 def error_line(error: BaseException | None) -> str | None:
@@ -82,15 +92,13 @@ def _disk_line(error: BaseException) -> str | None:
     if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
         name = ascii(error.object)[:200]
         return f"the locale cannot name the file {name}: set the environment variable PYTHONUTF8=1."
-    if not isinstance(error, OSError):
+    number = _number(error)
+    if number not in OF_THE_DISK or not isinstance(error, OSError | RuntimeError):
         return None
-    number, reason, file = _number(error), reason_of(error), error.filename
-    if number not in OF_THE_DISK:
-        return None
+    reason = reason_of(error) if isinstance(error, OSError) else os.strerror(number)
     hint = "free some space, or give a folder on another disk" if number in FULL else "give a folder you can write to"
     hint = "close other programs, or raise the limit (ulimit -n)" if number in (errno.EMFILE, errno.ENFILE) else hint
-    file = file or _open_file(error.__traceback__)
-    return f"{file or 'a file cannot be written'}: {reason}; {hint}."
+    return f"{_file_of(error) or 'a file cannot be written'}: {reason}; {hint}."
 
 
 def reason_of(error: OSError) -> str:
@@ -101,25 +109,31 @@ def reason_of(error: OSError) -> str:
     return os.strerror(number) if number else str(error).splitlines()[0][:200]
 
 
-def _number(error: OSError) -> int | None:
-    found = None if error.errno else re.search(r"\[Errno (\d+)\]", str(error))
-    return int(found[1]) if found else error.errno
+def _number(error: BaseException) -> int | None:
+    """The number of an error of the system; SaveImage of MONAI and processes of data loaders give it in a text."""
+    number = getattr(error, "errno", None)
+    found = None if number else re.search(r"\[Errno (\d+)\]", str(error))
+    return int(found[1]) if found else number
 
 
-def _open_file(traceback: TracebackType | None) -> str | None:
-    """The file that was being written: an error of ``write`` does not name it."""
-    frames = [frame for frame, _ in tracebacks.walk_tb(traceback)]
-    for value in (value for frame in reversed(frames) for value in _values(frame.f_locals)):
-        name = getattr(value, "name", None)
-        if isinstance(value, io.IOBase) and isinstance(name, str):
-            return name
-    return None
+def _file_of(error: BaseException) -> str | None:
+    """The file that cannot be read or written: an error of ``write`` does not name it."""
+    if getattr(error, "filename", None):
+        return str(error.filename)  # type: ignore[attr-defined]
+    named = re.search(r"cannot find a suitable writer for (.+)\.\n|\[Errno \d+\] [^'\n]*'([^'\n]+)'", str(error))
+    if named:
+        return named[1] or named[2]
+    frames = [frame for frame, _ in tracebacks.walk_tb(error.__traceback__)]
+    names = (_name_of(value) for frame in reversed(frames) for value in frame.f_locals.values())
+    return next((name for name in names if name), None)
 
 
-def _values(names: dict[str, Any]) -> Iterator[Any]:
-    """The variables of a frame, and what the object whose method it is holds."""
-    yield from names.values()
-    yield from getattr(names.get("self"), "__dict__", {}).values()
+def _name_of(value: Any) -> str | None:
+    """The path of an open file, of Python or of TensorBoard."""
+    is_file = isinstance(value, io.IOBase) or type(value).__name__ == "GFile"
+    name = (getattr(value, "name", None) or getattr(value, "filename", None)) if is_file else None
+    name = os.fsdecode(name) if isinstance(name, str | bytes) else ""
+    return None if name.startswith("<") else name or None  # "<stderr>"
 
 
 def show_input_errors() -> None:
@@ -147,7 +161,21 @@ def show_input_errors() -> None:
             previous_of_threads(args)
 
     sys.excepthook, threading.excepthook = hook, hook_of_threads
+    _log_without_tracebacks()
     _print_with_escapes()
+
+
+def _log_without_tracebacks() -> None:
+    """Handlers of MONAI log an exception with its traceback before it gets here."""
+    make = logging.getLogRecordFactory()
+
+    def make_short(*args: Any, **options: Any) -> logging.LogRecord:
+        record = make(*args, **options)
+        if record.exc_info and error_line(record.exc_info[1]) is not None:
+            record.exc_info = None
+        return record
+
+    logging.setLogRecordFactory(make_short)
 
 
 def _print_with_escapes() -> None:
