@@ -38,7 +38,7 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
     target, pretraining = models / source.name, models / f"{source.name}_pretraining"
     _check(source, models, (target, pretraining))
     has_weights = (source / "models" / "model.pt").is_file()
-    with new_folder(target, "the bundle") as draft, new_folder(pretraining, "its pre-training") as beside:
+    with new_folder(target, "the bundle") as draft, new_folder(pretraining, "the pre-training of the bundle") as beside:
         shutil.copytree(source, draft, ignore=LEFT_OUT, dirs_exist_ok=True)
         _write_pretraining(draft, beside)
         if not has_weights:

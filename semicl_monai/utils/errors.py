@@ -47,7 +47,7 @@ def find_input_error(error: BaseException | None) -> InputError | None:
     for cause in _causes(error):
         if isinstance(cause, InputError):
             return cause
-        text = re.search(rf"^{InputError.__module__}\.InputError: (.*)$", str(cause), re.MULTILINE)
+        text = re.search(rf"^(?:Original )?{InputError.__module__}\.InputError: (.*)$", str(cause), re.MULTILINE)
         if text:
             return InputError(text[1])
     return None
