@@ -106,16 +106,16 @@ def renewed_metadata(content: Mapping[str, Any], config: Mapping[str, Any], file
         config: of the bundle's inference.
         file: ``metadata.json``, for errors.
     """
-    content = copy.deepcopy(dict(content))
-    image, pred = (_of_channels(content, *where, file) for where in (("inputs", "image"), ("outputs", "pred")))
+    renewed = copy.deepcopy(dict(content))
+    image, pred = (_of_channels(renewed, *where, file) for where in (("inputs", "image"), ("outputs", "pred")))
     if isinstance(config.get("roi_size"), list):
         image["spatial_shape"] = pred["spatial_shape"] = config["roi_size"]
     if isinstance(config.get("class_names"), list):
-        _renew_classes(content, pred, config["class_names"])
+        _renew_classes(renewed, pred, config["class_names"])
     if isinstance(config.get("in_channels"), int):
         _renew_channels(image, config["in_channels"])
     image["value_range"] = _value_range(config.get("scaling"), image.get("value_range"))
-    return content
+    return renewed
 
 
 def _renew_classes(content: dict[str, Any], pred: dict[str, Any], class_names: Sequence[str]) -> None:
@@ -139,6 +139,5 @@ def _value_range(scaling: Any, before: Any) -> Any:
         return before
     if str(scaling.get("_target_")).endswith("NormalizeIntensityd"):
         return []  # nobody knows that of a z-score
-    ends = [scaling.get("b_min"), scaling.get("b_max")]
-    known = all(isinstance(end, int | float) for end in ends)
-    return [int(end) if float(end).is_integer() else end for end in ends] if known else before
+    ends = [end for end in (scaling.get("b_min"), scaling.get("b_max")) if isinstance(end, int | float)]
+    return [int(end) if float(end).is_integer() else end for end in ends] if len(ends) == 2 else before

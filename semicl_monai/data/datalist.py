@@ -132,7 +132,7 @@ class SegmentationDatalist:
         file = _find_datalist(self.dataset_dir, self.datalist, self.download)
         return file, read_sections(file)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | os.PathLike) -> None:
         """Write the split as JSON: case names by part, ``labelled_fraction`` and ``split_seed``.
 
         Folders are created as needed; the file appears only once it is complete.
@@ -144,7 +144,7 @@ class SegmentationDatalist:
             InputError: When the file cannot be written.
         """
         content = {"labelled_fraction": self.labelled_fraction, "split_seed": self.split_seed, **self.split}
-        save_json(content, path)
+        save_json(content, Path(path))
 
     def _make_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
         self.labelled_fraction = parse_labelled_fraction(self.labelled_fraction)

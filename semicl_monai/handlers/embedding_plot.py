@@ -73,7 +73,11 @@ class EmbeddingPlot:
         pixels = self._choose(labels.flatten())
         content = BytesIO()
         np.savez(
-            content, images=images, pixels=pixels, labels=labels.flatten()[pixels], before=self._features(images, pixels)
+            content,
+            images=images,
+            pixels=pixels,
+            labels=labels.flatten()[pixels],
+            before=self._features(images, pixels),
         )
         write_whole(kept, content.getbuffer(), ADVICE)
 

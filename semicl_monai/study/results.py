@@ -127,10 +127,16 @@ def _refuse_other_row(where: str, row: Mapping[Any, Any], numbers: Sequence[str]
     if None in row or None in row.values():
         raise InputError(f"{where}: wanted a value for each column, got {[*row.values()]}.")
     for name in numbers:
-        try:
-            float(row[name] or "nan")
-        except ValueError as error:
-            raise InputError(f"{where}: {name} must be a number, got {row[name]!r}.") from error
+        if not _is_number(row[name] or "nan"):
+            raise InputError(f"{where}: {name} must be a number, got {row[name]!r}.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_cells(output_dir: Path) -> list[dict[str, str]]:
@@ -164,7 +170,9 @@ def read_summary(evaluation: Path) -> dict[str, Any]:
     file = evaluation / "summary.json"
     content = read_json(file, "summary")
     try:
-        means = [content["classes"][name][metric]["mean"] for name in (*content["classes"], "mean") for metric in METRICS]
+        means = [
+            content["classes"][name][metric]["mean"] for name in (*content["classes"], "mean") for metric in METRICS
+        ]
     except (LookupError, TypeError) as error:
         raise InputError(f"summary {file} is not what an evaluation writes: run evaluate again.") from error
     for mean in means:

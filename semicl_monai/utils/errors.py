@@ -10,9 +10,12 @@ import re
 import sys
 import threading
 import traceback as tracebacks
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any
+
+from tqdm import tqdm
 
 # What a disk, its rights or its limits refuse. Any other OSError may be a fault of ours, and keeps its traceback.
 OF_THE_DISK = {
@@ -93,7 +96,7 @@ def _disk_line(error: BaseException) -> str | None:
         name = ascii(error.object)[:200]
         return f"the locale cannot name the file {name}: set the environment variable PYTHONUTF8=1."
     number = _number(error)
-    if number not in OF_THE_DISK or not isinstance(error, OSError | RuntimeError):
+    if number is None or number not in OF_THE_DISK or not isinstance(error, OSError | RuntimeError):
         return None
     reason = reason_of(error) if isinstance(error, OSError) else os.strerror(number)
     hint = "free some space, or give a folder on another disk" if number in FULL else "give a folder you can write to"
@@ -149,6 +152,8 @@ def show_input_errors() -> None:
         line = error_line(error)
         if line is not None and line not in told:
             told.add(line)
+            for bar in list(getattr(tqdm, "_instances", ())):  # the line is not to stand behind one
+                bar.close()
             print(f"error: {line}", file=sys.stderr)
         return line is not None
 
@@ -168,14 +173,15 @@ def show_input_errors() -> None:
 def _log_without_tracebacks() -> None:
     """Handlers of MONAI log an exception with its traceback before it gets here."""
     make = logging.getLogRecordFactory()
+    if not isinstance(make, partial) or make.func is not _record_without_traceback:
+        logging.setLogRecordFactory(partial(_record_without_traceback, make))
 
-    def make_short(*args: Any, **options: Any) -> logging.LogRecord:
-        record = make(*args, **options)
-        if record.exc_info and error_line(record.exc_info[1]) is not None:
-            record.exc_info = None
-        return record
 
-    logging.setLogRecordFactory(make_short)
+def _record_without_traceback(make: Callable[..., logging.LogRecord], *args: Any, **options: Any) -> logging.LogRecord:
+    record = make(*args, **options)
+    if record.exc_info and error_line(record.exc_info[1]) is not None:
+        record.exc_info = None
+    return record
 
 
 def _print_with_escapes() -> None:

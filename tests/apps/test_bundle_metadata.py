@@ -45,7 +45,9 @@ def change(bundle):
         file = bundle / "configs/metadata.json"
         (bundle / "task.json").write_text(json.dumps({**TASK, **task}))
         if metadata:
-            file.write_text(json.dumps({**json.loads(file.read_text()), **metadata}, ensure_ascii=False), encoding="utf-8")
+            file.write_text(
+                json.dumps({**json.loads(file.read_text()), **metadata}, ensure_ascii=False), encoding="utf-8"
+            )
         export_bundle(str(bundle))
         return json.loads(file.read_text(encoding="ascii"))
 

@@ -48,7 +48,10 @@ NO_RECORD = "is not what a study writes.*; delete it, and its step is run again"
 
 
 @damages(
-    keys=({"key": "a", "state": "done", "sate": 1}, "unexpected keyword argument 'sate'; delete it, and its step is run"),
+    keys=(
+        {"key": "a", "state": "done", "sate": 1},
+        "unexpected keyword argument 'sate'; delete it, and its step is run",
+    ),
     missing=({"key": "a"}, NO_RECORD),
     state=({"key": "a", "state": 3}, NO_RECORD),
     seconds=({"key": "a", "state": "done", "seconds": "long"}, NO_RECORD),

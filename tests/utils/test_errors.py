@@ -33,10 +33,11 @@ def hook(monkeypatch):
     """The hook of ``show_input_errors``, before which a recording one was in place."""
     shown = []
     monkeypatch.setattr(sys, "excepthook", lambda *error: shown.append(error))
-    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args))
-    monkeypatch.setattr(logging, "setLogRecordFactory", lambda make: monkeypatch.setattr(logging, "_logRecordFactory", make))
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    records = logging.getLogRecordFactory()
     show_input_errors()
-    return sys.excepthook, shown
+    yield sys.excepthook, shown
+    logging.setLogRecordFactory(records)
 
 
 def test_an_input_error_is_a_value_error():
@@ -137,10 +138,14 @@ def failure_of(call):
 )
 def test_what_a_disk_refuses_is_one_line_with_the_file_and_the_reason(number, reason):
     error = OSError(getattr(errno, number), os.strerror(getattr(errno, number)), "/data/a.pt")
-    assert error_line(raised(error, RuntimeError("applying transform"), RuntimeError("config"))) == f"/data/a.pt: {reason}"
+    assert (
+        error_line(raised(error, RuntimeError("applying transform"), RuntimeError("config"))) == f"/data/a.pt: {reason}"
+    )
 
 
-@pytest.mark.parametrize("error", [OSError("odd"), FileNotFoundError(2, "No such file or directory", "a"), KeyError("a")])
+@pytest.mark.parametrize(
+    "error", [OSError("odd"), FileNotFoundError(2, "No such file or directory", "a"), KeyError("a")]
+)
 def test_other_errors_keep_their_traceback(hook, error):
     assert error_line(error) is None
     show, shown = hook
@@ -219,7 +224,9 @@ def test_what_copytree_could_not_copy_is_named(tmp_path, monkeypatch):
 )
 def test_missing_memory_is_one_line_that_says_what_to_lower(error):
     line = error_line(raised(error, RuntimeError("applying transform")))
-    advice = "lower --batch_size, --samples_per_volume or --roi_size, or give --cache_dir, which keeps the prepared volumes"
+    advice = (
+        "lower --batch_size, --samples_per_volume or --roi_size, or give --cache_dir, which keeps the prepared volumes"
+    )
     assert line.startswith("there is not enough memory")
     assert advice in line
     assert "\n" not in line
@@ -265,7 +272,9 @@ def test_a_program_ends_with_one_line_and_code_1_at_a_limit_of_the_size_of_files
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
         "file = open(sys.argv[1], 'wb', buffering=0); [file.write(bytes(90)) for _ in range(3)]"
     )
-    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a")], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "a")], capture_output=True, text=True, check=False
+    )
     wanted = f"error: {tmp_path}/a: File too large; free some space, or give a folder on another disk.\n"
     assert (ended.returncode, ended.stderr) == (1, wanted)
 
@@ -276,5 +285,6 @@ def test_a_file_name_that_the_locale_cannot_write_is_one_line():
     )
     locale = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
     ended = subprocess.run([sys.executable, "-c", program], env=locale, capture_output=True, text=True, check=False)
-    wanted = r"error: the locale cannot name the file '/tmp/Tum\xf6r_that_is_not': set the environment variable PYTHONUTF8=1."
+    name = r"'/tmp/Tum\xf6r_that_is_not'"
+    wanted = f"error: the locale cannot name the file {name}: set the environment variable PYTHONUTF8=1."
     assert (ended.returncode, ended.stderr.strip()) == (1, wanted)

@@ -81,7 +81,8 @@ def test_ctrl_c_leaves_no_draft(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("file/a", "(File exists|Not a directory)"), ("folder", "Is a directory"), ("a" * 300, "File name too long")]
+    ("path", "reason"),
+    [("file/a", "(File exists|Not a directory)"), ("folder", "Is a directory"), ("a" * 300, "File name too long")],
 )
 def test_what_cannot_be_a_file_is_named(tmp_path, path, reason):
     (tmp_path / "file").touch()
