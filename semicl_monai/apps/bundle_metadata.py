@@ -1,10 +1,14 @@
-"""The ``metadata.json`` of a bundle for anyone's own data."""
+"""The ``metadata.json`` of a bundle: made for anyone's own data, and renewed after a change of ``task.json``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+from semicl_monai.utils import InputError, read_json
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 CORE = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
@@ -27,7 +31,7 @@ def bundle_metadata(name: str, task: dict[str, Any], channels: Sequence[str]) ->
         "required_packages_version": {package: version(package) for package in PACKAGES},
         "supported_apps": {"monai-label": ""},
         "name": name.replace("_", " "),
-        "task": f"Segment {', '.join(task['class_names'])}",
+        "task": _sentence(task["class_names"]),
         "description": "A 2-D U-Net pre-trained by contrast of slices and of labelled pixels, then fine-tuned.",
         "authors": "the owner of the data",
         "copyright": "the owner of the data",
@@ -51,3 +55,89 @@ def _data_format(task: dict[str, Any], channels: Sequence[str]) -> dict[str, Any
 
 def _numbered(names: Sequence[str]) -> dict[str, str]:
     return {str(number): name for number, name in enumerate(names)}
+
+
+def _sentence(class_names: Sequence[str]) -> str:
+    return f"Segment {', '.join(class_names)}"
+
+
+def read_metadata(file: Path) -> dict[str, Any]:
+    """Read the ``metadata.json`` of a bundle.
+
+    Raises:
+        InputError: When it cannot be read, or does not tell of the network's image and prediction.
+    """
+    content = read_json(file, "metadata")
+    _of_channels(content, "inputs", "image", file)
+    _of_channels(content, "outputs", "pred", file)
+    return content
+
+
+def modality_of(file: Path) -> str:
+    """Return what a ``metadata.json`` says of the modality: the names of the channels, with commas.
+
+    Raises:
+        InputError: When it cannot be read, or does not say so.
+    """
+    modality = _of_channels(read_metadata(file), "inputs", "image", file).get("modality")
+    if not isinstance(modality, str):
+        raise InputError(f"metadata {file}: network_data_format, inputs, image must have a text modality.")
+    return modality
+
+
+def _of_channels(content: Mapping[str, Any], direction: str, name: str, file: Path) -> dict[str, Any]:
+    """What the metadata say of the image or of the prediction."""
+    found: Any = content
+    for key in ("network_data_format", direction, name):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if not isinstance(found, dict):
+        raise InputError(f"metadata {file} must have an object network_data_format, {direction}, {name}.")
+    return found
+
+
+def renewed_metadata(content: Mapping[str, Any], config: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return the metadata of a bundle with what follows from its config as it is now; all else stays.
+
+    These are the channels of the image and of the prediction, their shape and values, and a sentence of the task that
+    names the classes as they were. What the config computes (``"$..."``) is left alone.
+
+    Args:
+        content: of ``metadata.json``.
+        config: of the bundle's inference.
+        file: ``metadata.json``, for errors.
+    """
+    renewed = copy.deepcopy(dict(content))
+    image, pred = (_of_channels(renewed, *where, file) for where in (("inputs", "image"), ("outputs", "pred")))
+    if isinstance(config.get("roi_size"), list):
+        image["spatial_shape"] = pred["spatial_shape"] = config["roi_size"]
+    if isinstance(config.get("class_names"), list):
+        _renew_classes(renewed, pred, config["class_names"])
+    if isinstance(config.get("in_channels"), int):
+        _renew_channels(image, config["in_channels"])
+    image["value_range"] = _value_range(config.get("scaling"), image.get("value_range"))
+    return renewed
+
+
+def _renew_classes(content: dict[str, Any], pred: dict[str, Any], class_names: Sequence[str]) -> None:
+    before = pred.get("channel_def")
+    if isinstance(before, dict) and content.get("task") == _sentence([str(name) for name in before.values()][1:]):
+        content["task"] = _sentence(class_names)
+    pred["channel_def"] = _numbered(["background", *class_names])
+    pred["num_channels"], pred["value_range"] = len(class_names) + 1, [0, len(class_names)]
+
+
+def _renew_channels(image: dict[str, Any], count: int) -> None:
+    names = image.get("channel_def")
+    if not isinstance(names, dict) or len(names) != count:  # their names stand nowhere else
+        image["channel_def"] = _numbered([f"channel {number}" for number in range(count)])
+        image["modality"] = ", ".join(image["channel_def"].values())
+    image["num_channels"] = count
+
+
+def _value_range(scaling: Any, before: Any) -> Any:
+    if not isinstance(scaling, Mapping):
+        return before
+    if str(scaling.get("_target_")).endswith("NormalizeIntensityd"):
+        return []  # nobody knows that of a z-score
+    ends = [end for end in (scaling.get("b_min"), scaling.get("b_max")) if isinstance(end, int | float)]
+    return [int(end) if float(end).is_integer() else end for end in ends] if len(ends) == 2 else before

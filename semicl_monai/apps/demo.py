@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semicl_monai.data import make_synthetic_hippocampus, make_synthetic_whole_heart
+from semicl_monai.study import read_summary
 from semicl_monai.utils import InputError
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"
@@ -78,7 +78,7 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
 
 def comparison(runs: dict[str, Path]) -> str:
     """Return a table of Dice and HD95 by class, a line a run."""
-    summaries = {name: json.loads((run / "eval/evaluate/summary.json").read_text()) for name, run in runs.items()}
+    summaries = {name: read_summary(run / "eval/evaluate") for name, run in runs.items()}
     first = next(iter(summaries.values()))
     classes = list(first["classes"])
     lines = [f"\nTest result on {first['num_cases']} SYNTHETIC volumes, same split (mean; HD95 in mm):"]

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.utils import InputError
+from semicl_monai.apps.bundle_metadata import read_metadata, renewed_metadata
+from semicl_monai.utils import InputError, read_json, write_whole
 
 SOURCES = Path(__file__).parents[1] / "configs"
 
@@ -44,11 +45,13 @@ RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "finalize")
 def export_bundle(bundle: str) -> None:
     """Write the configs of the bundle whose ``task.json`` says what it is: ``configs/pretrain.json`` and others.
 
+    What ``configs/metadata.json`` says of channels, classes and shapes is renewed; what you have written there stays.
+
     Args:
         bundle: folder of the bundle.
 
     Raises:
-        InputError: When the folder has no ``task.json``.
+        InputError: When the folder has no ``task.json``, or it or ``metadata.json`` cannot be used.
     """
     for path in write_configs(bundle):
         print(f"wrote {path}")
@@ -57,12 +60,22 @@ def export_bundle(bundle: str) -> None:
 def write_configs(bundle: str | Path) -> list[Path]:
     """Write the config files of a bundle and return their paths."""
     texts = {f"{name}.json": export_config(bundle, name) for name in NAMES}
-    texts["logging.conf"] = (SOURCES / "logging.conf").read_text()
+    texts["logging.conf"] = _source("logging.conf")
     folder = Path(bundle) / "configs"
-    folder.mkdir(exist_ok=True)
+    texts |= _metadata(bundle, folder / "metadata.json")
     for name, text in texts.items():
-        (folder / name).write_text(text)
+        write_whole(folder / name, text)
     return [folder / name for name in texts]
+
+
+def _metadata(bundle: str | Path, file: Path) -> dict[str, str]:
+    """The text of ``metadata.json``, where there is one that has to be written anew."""
+    if not file.is_file():
+        return {}
+    before = read_metadata(file)
+    content = renewed_metadata(before, _single(bundle, "inference"), file)
+    # MONAI reads it in the encoding of the locale
+    return {file.name: as_text(content)} if content != before or not file.read_bytes().isascii() else {}
 
 
 def export_config(bundle: str | Path, name: str) -> str:
@@ -80,7 +93,8 @@ def export_config(bundle: str | Path, name: str) -> str:
 def _single(bundle: str | Path, name: str) -> dict[str, Any]:
     task = _read_task(bundle)
     of_stages = task.pop("stages", {})
-    view = "patch" if len(task.get("roi_size", ())) == 3 else "slice"
+    size = task.get("roi_size")
+    view = "patch" if isinstance(size, list) and len(size) == 3 else "slice"
     config: dict[str, Any] = {}
     for source in FILES[name]:
         _merge(config, _read(source.replace("VIEW", view)))
@@ -99,7 +113,31 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
     task = Path(bundle) / "task.json"
     if not task.is_file():
         raise InputError(f"{bundle} is not the source of a bundle: wanted a file task.json in it.")
-    return json.loads(task.read_text())
+    content = read_json(task, "task")
+    _refuse_wrong_types(content, task)
+    return content
+
+
+def _refuse_wrong_types(content: dict[str, Any], file: Path) -> None:
+    """Refuse what cannot be put together; what a config computes (``"$..."``) is for its own stage to check."""
+    names, size, stages = content.get("class_names", []), content.get("roi_size", "$"), content.get("stages", {})
+    count = content.get("in_channels", 1)
+    if not _computed(names) and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise InputError(f"task {file}: class_names must be a list of names, got {names!r}.")
+    if not _computed(size) and not (isinstance(size, list) and len(size) in (2, 3)):
+        raise InputError(f"task {file}: roi_size must be a list of two or three numbers, got {size!r}.")
+    if not _computed(count) and not (isinstance(count, int) and not isinstance(count, bool) and count > 0):
+        raise InputError(f"task {file}: in_channels must be a whole number from 1, got {count!r}.")
+    if not isinstance(stages, dict):
+        raise InputError(f"task {file}: stages must be an object, got {stages!r}.")
+    for name, own in stages.items():
+        if name not in FILES or not isinstance(own, dict):
+            known = ", ".join(FILES)
+            raise InputError(f"task {file}: stages must be objects by name ({known}), got {name}: {str(own)[:80]}.")
+
+
+def _computed(value: Any) -> bool:
+    return isinstance(value, str) and value[:1] in ("$", "@", "%")
 
 
 def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
@@ -113,11 +151,15 @@ def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
 
 
 def _read(source: str) -> dict[str, Any]:
-    return json.loads((SOURCES / f"{source}.json").read_text())
+    return json.loads(_source(f"{source}.json"))
+
+
+def _source(name: str) -> str:
+    return (SOURCES / name).read_text(encoding="utf-8")
 
 
 def _stage(name: str) -> dict[str, Any]:
-    text = (SOURCES / "stage.json").read_text()
+    text = _source("stage.json")
     return {**json.loads(re.sub(r"([@%])stage\b", rf"\1{name}", text)), **STAGES[name]}
 
 
@@ -131,7 +173,10 @@ def _merge(config: dict[str, Any], other: dict[str, Any]) -> None:
     """Put ``other`` over ``config``: dicts entry by entry, ``"+name"`` appends to the list ``name``."""
     for key, value in other.items():
         if key.startswith("+"):
-            config[key[1:]] = [*config[key[1:]], *value]
+            before = config.get(key[1:])
+            if not isinstance(before, list) or not isinstance(value, list):
+                raise InputError(f"{key} must be a list that is appended to a list {key[1:]}, got {str(value)[:80]}.")
+            config[key[1:]] = [*before, *value]
         elif isinstance(value, dict) and isinstance(config.get(key), dict):
             _merge(config[key], value)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from monai.bundle import ConfigParser
 
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.handlers import ModelSaver
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, new_folder, read_json, save_json
 
 # What the trainer "<bundle>_pretraining" is made of: its files, and the bundle's they are copies of.
 PRETRAINING = {
@@ -18,6 +17,7 @@ PRETRAINING = {
     "train.json": "monailabel_pretrain.json",
     "multi_gpu_train.json": "multi_gpu_monailabel_pretrain.json",
 }
+LEFT_OUT = shutil.ignore_patterns("eval", "cache", "checkpoints*", "__pycache__")
 
 
 def monailabel_app(app: str, bundle: str | None = None) -> None:
@@ -37,10 +37,13 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
     source, models = Path(bundle or BUNDLE).resolve(), Path(app).resolve() / "model"
     target, pretraining = models / source.name, models / f"{source.name}_pretraining"
     _check(source, models, (target, pretraining))
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("eval", "cache", "checkpoints*", "__pycache__"))
-    _write_pretraining(target, pretraining)
-    if not (target / "models" / "model.pt").is_file():
-        _write_untrained(target, target)
+    has_weights = (source / "models" / "model.pt").is_file()
+    with new_folder(target, "the bundle") as draft, new_folder(pretraining, "the pre-training of the bundle") as beside:
+        shutil.copytree(source, draft, ignore=LEFT_OUT, dirs_exist_ok=True)
+        _write_pretraining(draft, beside)
+        if not has_weights:
+            _write_untrained(draft, draft)
+    if not has_weights:
         print("The bundle had no models/model.pt: its masks are noise until the first training.")
     print(
         f"Start the server with\n  monailabel start_server --app {app} --studies STUDIES --conf models "
@@ -59,20 +62,20 @@ def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
     for target in targets:
         if target.exists():
             raise InputError(f"{target} is there already, with what was trained in it: move it away first.")
+    for name, kind in {"metadata": "metadata", "inference": "config"}.items():
+        read_json(source / "configs" / f"{name}.json", kind)
 
 
 def _write_pretraining(bundle: Path, folder: Path) -> None:
-    (folder / "configs").mkdir(parents=True)
+    metadata = read_json(bundle / "configs" / "metadata.json", "metadata")
+    metadata["description"] = f"Pre-trains {bundle.name} on all studies; then train that one."
+    save_json(metadata, folder / "configs" / "metadata.json")
     for name, source in PRETRAINING.items():
         shutil.copy(bundle / "configs" / source, folder / "configs" / name)
-    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
-    metadata["description"] = f"Pre-trains {bundle.name} on all studies; then train that one."
-    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4) + "\n")
     # Pre-training starts from no model, but 3D Slicer fails on a trainer whose list of models to choose from is empty.
     _write_untrained(bundle, folder)
 
 
 def _write_untrained(bundle: Path, folder: Path) -> None:
-    parser = ConfigParser()
-    parser.read_config(str(bundle / "configs" / "inference.json"))
+    parser = ConfigParser(read_json(bundle / "configs" / "inference.json", "config"))
     ModelSaver(folder / "models" / "model.pt", parser.get_parsed_content("network_def")).write()

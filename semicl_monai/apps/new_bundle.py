@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from importlib.metadata import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from semicl_monai.apps.bundle_metadata import bundle_metadata
 from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.plan_task import plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, read_description, take_fingerprint
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, new_folder, write_whole
 
 TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
 
@@ -79,29 +77,21 @@ def _target(name: str, folder: Path) -> Path:
 
 
 def _write_whole(target: Path, task: dict[str, Any], channels: list[str]) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=target.parent, prefix=".") as folder:
-            draft = Path(folder) / target.name
-            _write(draft, task, channels)
-            os.replace(draft, target)
-    except OSError as error:
-        raise InputError(f"the bundle cannot be written to {target}: {error.strerror}.") from error
-
-
-def _write(folder: Path, task: dict[str, Any], channels: list[str]) -> None:
-    (folder / "docs").mkdir(parents=True)
-    (folder / "task.json").write_text(as_text(task))
-    write_configs(folder)
-    (folder / "configs" / "metadata.json").write_text(as_text(bundle_metadata(folder.name, task, channels)))
-    (folder / "LICENSE").write_text(_license())
-    readme = TEMPLATE.read_text().format(name=folder.name, classes=", ".join(task["class_names"]))
-    (folder / "docs" / "README.md").write_text(readme)
-    (folder / "docs" / "data_license.txt").write_text("The terms of the data are not known: write them here.\n")
+    with new_folder(target, "the bundle") as folder:
+        write_whole(folder / "task.json", as_text(task))
+        write_configs(folder)
+        metadata = bundle_metadata(folder.name, task, channels)
+        write_whole(folder / "configs" / "metadata.json", as_text(metadata))
+        write_whole(folder / "LICENSE", _license())
+        readme = TEMPLATE.read_text(encoding="utf-8")
+        readme = readme.format(name=folder.name, classes=", ".join(task["class_names"]))
+        write_whole(folder / "docs" / "README.md", readme)
+        write_whole(folder / "docs" / "data_license.txt", "The terms of the data are not known: write them here.\n")
 
 
 def _license() -> str:
-    return next(file for file in files("semicl-monai") or [] if file.name == "LICENSE").read_text()
+    file = next(file for file in files("semicl-monai") or [] if file.name == "LICENSE")
+    return file.read_text(encoding="utf-8")
 
 
 def _summary(target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint) -> str:

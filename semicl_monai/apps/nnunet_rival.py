@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import nibabel as nib
@@ -18,12 +17,13 @@ from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
+from semicl_monai.apps.bundle_metadata import modality_of
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.apps.export_bundle import as_text
 from semicl_monai.data import SegmentationDatalist
 from semicl_monai.handlers import CaseMetrics, OverlayWriter
 from semicl_monai.transforms import LoadCased
-from semicl_monai.utils import InputError, one_of, read_json
+from semicl_monai.utils import InputError, new_folder, one_of, read_json, write_whole
 
 STEPS = ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")  # named as the variables that nnU-Net finds them by
@@ -119,8 +119,7 @@ def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
     config = bundle / "configs" / "evaluate.json"
     if not config.is_file():
         raise InputError(f"no bundle at {bundle}: run from a clone of the repository, or give --bundle.")
-    parser = ConfigParser()
-    parser.read_config(str(config))
+    parser = ConfigParser(read_json(config, "config"))
     parser.update({"bundle_root": str(bundle), "split_file": str(Path(split_file).expanduser().absolute())})
     if dataset_dir is not None:
         parser["dataset_dir"] = str(Path(dataset_dir).expanduser().absolute())
@@ -134,8 +133,7 @@ def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
 
 def _channels(bundle: Path, count: int) -> list[str]:
     """The names of the channels, by which nnU-Net tells Hounsfield units from others."""
-    content = read_json(bundle / "configs" / "metadata.json", "metadata")
-    names = content["network_data_format"]["inputs"]["image"]["modality"].split(", ")
+    names = modality_of(bundle / "configs" / "metadata.json").split(", ")
     names = names if len(names) == count else [f"channel {number}" for number in range(count)]
     return ["CT" if name.upper().startswith("CT") else name for name in names]
 
@@ -153,14 +151,8 @@ def _prepare(output: Path, task: Task, trainer: str) -> None:
         return
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"output_dir {output} must be new, empty or of the same split, data and epochs; it is not.")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=output.parent, prefix=".") as folder:
-            draft = Path(folder) / output.name
-            _write_raw(_dataset(draft, task), task, description)
-            os.replace(draft, output)
-    except OSError as error:
-        raise InputError(f"the data for nnU-Net cannot be written to {output}: {error.strerror}.") from error
+    with new_folder(output, "the data for nnU-Net") as draft:
+        _write_raw(_dataset(draft, task), task, description)
 
 
 def _description(task: Task, trainer: str) -> dict[str, Any]:
@@ -186,7 +178,7 @@ def _write_raw(folder: Path, task: Task, description: dict[str, Any]) -> None:
     images = [{"image": record["image"], "case": record["case"]} for record in task.datalist.test]
     for sample in _load(images, ("image",), task.loading):
         _save_channels(sample["image"], folder / "imagesTs", sample["case"])
-    (folder / "dataset.json").write_text(as_text(description))
+    write_whole(folder / "dataset.json", as_text(description))
 
 
 def _load(records: Iterable[Any], keys: Sequence[str], options: Mapping[str, Any]) -> Iterator[dict[Hashable, Any]]:

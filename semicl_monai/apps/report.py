@@ -14,9 +14,10 @@ from semicl_monai.study import (
     score_tables,
     write_table,
 )
-from semicl_monai.utils import InputError
+from semicl_monai.utils import write_whole
 
 TITLE = "Label efficiency"
+ADVICE = "give a writable --output_dir"
 NOTES = (
     "Intervals: 95 %, of a bootstrap over splits and over the volumes of each (with one split, over its volumes "
     "alone). Means over different splits do not compare; a hollow point is of fewer splits than others. In bold: the "
@@ -55,22 +56,15 @@ def report(study_dir: str, output_dir: str | None = None, scratch: str = "random
     tables = [*score_tables(entries), saving_table(entries, scratch)]
     output = Path(str(output_dir)).expanduser() if output_dir else folder / "report"
     text = "\n".join(table.markdown() for table in tables)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        curves = output / "label_efficiency.png"
-        save_label_efficiency(entries, scratch, curves)
-        rows = score_rows(entries)
-        write_table(output / "scores.csv", list(rows[0]), rows)
-        _write(output / "report.md", f"# {TITLE}\n\n![Dice against labels]({curves.name})\n\n{text}\n{NOTES}\n")
-        pictures = {"Dice against labels": curves, **_embeddings(folder)}
-        _write(output / "report.html", page(TITLE, tables, pictures, NOTES))
-    except OSError as error:
-        raise InputError(f"the report cannot be written to {output}: {error.strerror}.") from error
+    curves = output / "label_efficiency.png"
+    save_label_efficiency(entries, scratch, curves)
+    rows = score_rows(entries)
+    write_table(output / "scores.csv", list(rows[0]), rows)
+    head = f"# {TITLE}\n\n![Dice against labels]({curves.name})\n\n"
+    write_whole(output / "report.md", f"{head}{text}\n{NOTES}\n", ADVICE)
+    pictures = {"Dice against labels": curves, **_embeddings(folder)}
+    write_whole(output / "report.html", page(TITLE, tables, pictures, NOTES), ADVICE)
     print(f"{text}\n{NOTES}\n\nAs one page: {output / 'report.html'}")
-
-
-def _write(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
 
 
 def _embeddings(folder: Path) -> dict[str, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from semicl_monai.data.download import download_decathlon
 from semicl_monai.data.images import image_files
 from semicl_monai.data.sections import Record, listing, read_sections
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
-from semicl_monai.utils import InputError, is_true, read_json
+from semicl_monai.utils import InputError, is_true, read_json, save_json
 
 HELD_OUT = ("validation", "test")
 LISTS = ("split", "labelled", "unlabelled", "training", "validation", "validation_images", "test")
@@ -145,14 +144,7 @@ class SegmentationDatalist:
             InputError: When the file cannot be written.
         """
         content = {"labelled_fraction": self.labelled_fraction, "split_seed": self.split_seed, **self.split}
-        path = Path(path)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(content, indent=4) + "\n")
-            os.replace(draft, path)
-        except OSError as error:
-            raise InputError(f"the split cannot be written to {path}: {error.strerror}.") from error
+        save_json(content, Path(path))
 
     def _make_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
         self.labelled_fraction = parse_labelled_fraction(self.labelled_fraction)

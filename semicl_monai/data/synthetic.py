@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import nibabel as nib
@@ -16,7 +14,7 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from semicl_monai.data.synthetic_parts import checked_counts, checked_size
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, new_folder, read_json, save_json
 
 GENERATOR = 1  # to be raised when the same settings give other volumes
 SMALLEST_SIZE = 16  # voxels; below, the thin end of the tail is lost
@@ -57,10 +55,7 @@ def make_synthetic_hippocampus(
         return root
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"{root} must be new, empty or a synthetic data set of the same settings; it is none of them.")
-    try:
-        _write_whole(root, settings)
-    except OSError as error:
-        raise InputError(f"the synthetic data set cannot be written to {root}: {error.strerror}.") from error
+    _write_whole(root, settings)
     return root
 
 
@@ -72,7 +67,7 @@ def _checked_settings(num_cases: int, num_test: int, seed: int, spatial_size: Se
 
 def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
     try:
-        content = json.loads((root / "dataset.json").read_text())
+        content = read_json(root / "dataset.json", "dataset.json")
         files = [path for entry in content["training"] for path in entry.values()] + content["test"]
         return content["synthetic"] == settings and all((root / file).is_file() for file in files)
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
@@ -80,15 +75,12 @@ def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
 
 
 def _write_whole(root: Path, settings: dict[str, Any]) -> None:
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as folder:
-        draft = Path(folder, root.name)
-        _write(draft, settings)
-        try:
-            os.replace(draft, root)
-        except OSError:
-            if not _is_complete(root, settings):  # otherwise another process has just made the same
-                raise
+    try:
+        with new_folder(root, "the synthetic data set") as draft:
+            _write(draft, settings)
+    except InputError:
+        if not _is_complete(root, settings):  # otherwise another process has just made the same
+            raise
 
 
 def _write(root: Path, settings: dict[str, Any]) -> None:
@@ -115,7 +107,7 @@ def _write(root: Path, settings: dict[str, Any]) -> None:
         "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names[:num_cases]],
         "test": [f"./imagesTs/{name}" for name in names[num_cases:]],
     }
-    (root / "dataset.json").write_text(json.dumps(description, indent=1) + "\n")
+    save_json(description, root / "dataset.json")
 
 
 def _save(volume: np.ndarray, file: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from semicl_monai.data.heart_case import ORIENTATIONS, add_stray_values, draw_case
 from semicl_monai.data.mmwhs import MMWHS_CLASSES, MMWHS_VALUES, MODALITIES
 from semicl_monai.data.synthetic_parts import checked_counts, checked_size
-from semicl_monai.utils import InputError, is_true, one_of
+from semicl_monai.utils import InputError, is_true, one_of, read_json, save_json
 
 GENERATOR = 1  # to be raised when the same settings give other volumes
 SMALLEST_SIZE = 16  # voxels; below, the aorta is but a few voxels
@@ -98,7 +97,7 @@ def _parts(modality: str) -> tuple[str, str, str]:
 
 def _is_complete(root: Path, settings: dict[str, Any]) -> bool:
     try:
-        content = json.loads((root / _parts(settings["modality"])[-1]).read_text())
+        content = read_json(root / _parts(settings["modality"])[-1], "root")
         return content["synthetic"] == settings and all((root / file).is_file() for file in _files(settings))
     except (OSError, ValueError, TypeError, LookupError):
         return False
@@ -159,7 +158,7 @@ def _write(root: Path, settings: dict[str, Any]) -> None:
         "labels": {str(value): name for name, value in zip(MMWHS_CLASSES, MMWHS_VALUES, strict=True)},
         "synthetic": settings,
     }
-    (root / _parts(modality)[-1]).write_text(json.dumps(description, indent=1) + "\n")
+    save_json(description, root / _parts(modality)[-1])
 
 
 def _write_case(folder: Path, part: str, index: int, settings: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from sklearn.manifold import TSNE
 from torch import nn
 from torch.nn import functional as F
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, write_whole
 
+ADVICE = "give a writable --output_dir"
 MOST_IN_LEGEND = 20  # labels; more do not fit beside the picture
 
 
@@ -69,10 +71,15 @@ class EmbeddingPlot:
             return
         images, labels = batch
         pixels = self._choose(labels.flatten())
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        content = BytesIO()
         np.savez(
-            kept, images=images, pixels=pixels, labels=labels.flatten()[pixels], before=self._features(images, pixels)
+            content,
+            images=images,
+            pixels=pixels,
+            labels=labels.flatten()[pixels],
+            before=self._features(images, pixels),
         )
+        write_whole(kept, content.getbuffer(), ADVICE)
 
     def after(self, engine: Engine) -> None:
         """Write the picture."""
@@ -81,7 +88,9 @@ class EmbeddingPlot:
             return
         with np.load(kept) as data:
             features = {"before": data["before"], "after": self._features(data["images"], data["pixels"])}
-            self._figure(features, data["labels"]).savefig(self.path, dpi=120)
+            picture = BytesIO()
+            self._figure(features, data["labels"]).savefig(picture, dpi=120, format="png")
+        write_whole(self.path, picture.getbuffer(), ADVICE)
 
     def _batch(self) -> tuple[np.ndarray, np.ndarray] | None:
         samples = [s for i, drawn in zip(range(8), self.dataset, strict=False) for s in drawn]

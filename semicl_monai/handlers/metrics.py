@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
+from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from monai.metrics.utils import get_mask_edges, get_surface_distance
 from monai.utils import convert_to_tensor
 from scipy.stats import bootstrap
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, save_json, write_whole
 from semicl_monai.utils.distributed import all_gather_object, rank_and_size
 
 METRICS = ("dice", "hd95", "asd")
@@ -81,12 +81,12 @@ class CaseMetrics:
         return [row for turn in dealt for rows in turn for row in rows]
 
     def _write(self, summary: dict[str, Any]) -> None:
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        with open(self.output_dir / "cases.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, ("case", "class", *METRICS))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        (self.output_dir / "summary.json").write_text(json.dumps({**self.about, **summary}, indent=4) + "\n")
+        text = StringIO(newline="")
+        writer = csv.DictWriter(text, ("case", "class", *METRICS))
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_whole(self.output_dir / "cases.csv", text.getvalue(), "give a writable --output_dir")
+        save_json({**self.about, **summary}, self.output_dir / "summary.json")
 
     def summary(self) -> dict[str, Any]:
         """Return mean and 95 % interval of every metric, by class and over the mean of all classes of a case."""

@@ -6,7 +6,7 @@ from semicl_monai.study.figures import save_label_efficiency
 from semicl_monai.study.grid import STAGES, Cell, Step, Variant, make_cells, read_variants, refuse_own
 from semicl_monai.study.progress import Progress
 from semicl_monai.study.report import Table, page, saving_table, score_rows, score_tables
-from semicl_monai.study.results import read_table, write_results, write_table
+from semicl_monai.study.results import read_cases, read_cells, read_summary, read_table, write_results, write_table
 from semicl_monai.study.runner import Record, Runner, locked
 from semicl_monai.study.statistics import holm, interval_of, labels_needed, mean_of, p_values
 
@@ -28,7 +28,10 @@ __all__ = [
     "mean_of",
     "p_values",
     "page",
+    "read_cases",
+    "read_cells",
     "read_entries",
+    "read_summary",
     "read_table",
     "read_variants",
     "refuse_other_studies",

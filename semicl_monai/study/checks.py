@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.study.grid import STAGES, Cell, Variant
-from semicl_monai.study.results import TABLES, read_table
+from semicl_monai.study.results import TABLES, read_cells
 from semicl_monai.utils import InputError, read_json, save_json
 
 
@@ -20,7 +20,7 @@ def refuse_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
     Raises:
         InputError: When an option is not in the config of its stage.
     """
-    known = {stage: json.loads((configs / f"{stage}.json").read_text()) for stage in STAGES}
+    known = {stage: read_json(configs / f"{stage}.json", "config") for stage in STAGES}
     for cell in cells:
         for step in cell.last.chain():
             for option in step.options:
@@ -46,7 +46,7 @@ def refuse_other_studies(
     file = output_dir / "study.json"
     if not file.is_file():
         _refuse_tables(output_dir)
-    before = read_json(file, "study") if file.is_file() else {}
+    before = _read_study(file) if file.is_file() else {}
     methods = {variant.name: asdict(variant) for variant in variants}
     about = {
         "bundle": configs.parent.name,
@@ -57,12 +57,23 @@ def refuse_other_studies(
     about = json.loads(json.dumps(about, default=str))
     if before:
         _refuse_other_configs(before, about, output_dir)
-    cells = read_table(output_dir / "cells.csv") if (output_dir / "cells.csv").is_file() else []
+    cells = read_cells(output_dir) if (output_dir / "cells.csv").is_file() else []
     done = sorted({cell["method"] for cell in cells if cell["state"] == "done"})
     if done:
         _refuse_other_options(before, about, output_dir)
         _refuse_other_settings(before, about, done, output_dir)
     save_json(about, file)
+
+
+def _read_study(file: Path) -> dict[str, Any]:
+    """What a study was made with; entries that an older version has not written may be missing."""
+    content = read_json(file, "study")
+    of_stages = content.get("options", {})
+    tables = [content.get(name, {}) for name in ("sha256", "methods")] + [of_stages]
+    tables += of_stages.values() if isinstance(of_stages, dict) else []
+    if "bundle" not in content or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"study {file} is not what a study writes: give another output_dir, or bring that file back.")
+    return content
 
 
 def _refuse_tables(output_dir: Path) -> None:

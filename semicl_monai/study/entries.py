@@ -11,7 +11,7 @@ from statistics import mean
 import numpy as np
 
 from semicl_monai.handlers.metrics import METRICS
-from semicl_monai.study.results import read_table
+from semicl_monai.study.results import read_cases, read_cells
 from semicl_monai.utils import InputError
 
 Values = Mapping[tuple[str, str], float]
@@ -72,7 +72,7 @@ def read_entries(folder: str | Path) -> list[Entry]:
         InputError: When a table is not there, holds no case of a cell that is done, or cannot be read.
     """
     folder = Path(folder)
-    cases, cells = (read_table(folder / name) for name in ("cases.csv", "cells.csv"))
+    cases, cells = read_cases(folder), read_cells(folder)
     try:
         entries = _entries(cases, [cell for cell in cells if cell["state"] == "done"])
     except (KeyError, TypeError, ValueError) as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib import rcParams
@@ -13,12 +15,14 @@ from matplotlib.ticker import ScalarFormatter
 
 from semicl_monai.study.entries import Entry
 from semicl_monai.study.statistics import interval_of, mean_of
+from semicl_monai.utils import write_whole
 
 
 def save_label_efficiency(entries: Sequence[Entry], scratch: str, file: Path) -> None:
     """Draw mean Dice against labelled volumes, a line a method with its 95 % band, and ``scratch`` with all labels.
 
-    A point is hollow where the method has run on fewer splits than others with as many labels.
+    A point is hollow where the method has run on fewer splits than others with as many labels. What has no Dice, or no
+    label, is no point.
 
     Args:
         entries: all of the study.
@@ -27,6 +31,17 @@ def save_label_efficiency(entries: Sequence[Entry], scratch: str, file: Path) ->
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
+    axes.set(xlabel="labelled volumes", ylabel="mean Dice of the test volumes")
+    axes.grid(alpha=0.3)
+    entries = [entry for entry in entries if 0 < entry.volumes < math.inf and math.isfinite(mean_of(entry.dice))]
+    if entries:
+        _draw(axes, entries, scratch)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    write_whole(file, picture.getbuffer(), "give a writable --output_dir")
+
+
+def _draw(axes: Axes, entries: Sequence[Entry], scratch: str) -> None:
     axes.set_prop_cycle(cycler(linestyle=["-", "--", ":"]) * rcParams["axes.prop_cycle"])
     splits = {fraction: _most_splits(entries, fraction) for fraction in {entry.fraction for entry in entries}}
     for method in dict.fromkeys(entry.method for entry in entries):
@@ -39,10 +54,7 @@ def save_label_efficiency(entries: Sequence[Entry], scratch: str, file: Path) ->
     axes.set_xticks(sorted({entry.volumes for entry in entries}), minor=False)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(lambda *_: "")
-    axes.set(xlabel="labelled volumes", ylabel="mean Dice of the test volumes")
-    axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    figure.savefig(file, dpi=120)
 
 
 def _most_splits(entries: Sequence[Entry], fraction: str) -> int:

@@ -9,9 +9,8 @@ from pathlib import Path
 from statistics import mean
 
 from semicl_monai.study.grid import Cell, Step
-from semicl_monai.study.results import write_results
+from semicl_monai.study.results import read_summary, write_results
 from semicl_monai.study.runner import Record, Runner
-from semicl_monai.utils import read_json
 
 
 class Progress:
@@ -43,7 +42,7 @@ class Progress:
             return f"{record.state.upper()}, {record.error}"
         if step.stage != "evaluate":
             return "done"
-        summary = read_json(self.runner.place(step) / "eval" / "evaluate" / "summary.json", "summary")
+        summary = read_summary(self.runner.place(step) / "eval" / "evaluate")
         return f"mean Dice {summary['classes']['mean']['dice']['mean']:.3f}"
 
     def seconds_left(self) -> float:

@@ -63,7 +63,9 @@ def _score_table(entries: Sequence[Entry]) -> Table:
 
 def _best(entries: Sequence[Entry]) -> Entry | None:
     shared = shared_splits(entries)
-    return max(entries, key=lambda entry: mean_of(entry.dice_on(shared))) if shared else None
+    dice = {entry.method: mean_of(entry.dice_on(shared)) for entry in entries}
+    known = [entry for entry in entries if not math.isnan(dice[entry.method])]
+    return max(known, key=lambda entry: dice[entry.method], default=None)
 
 
 def _scores(entry: Entry, p: float | None, best: bool) -> list[str]:
@@ -97,7 +99,11 @@ def _labels(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
     if not scratch or not shared:
         return ["", "", ""]
     curve = {other.volumes: mean_of(other.dice_on(shared)) for other in scratch}
-    needed = labels_needed(mean_of(entry.dice_on(shared)), curve)
+    curve = {volumes: value for volumes, value in curve.items() if volumes > 0 and not math.isnan(value)}
+    dice = mean_of(entry.dice_on(shared))
+    if not curve or math.isnan(dice):
+        return ["", "", f"{len(shared)}"]
+    needed = labels_needed(dice, curve)
     return [*_in_words(needed, entry.volumes, min(curve), max(curve)), f"{len(shared)}"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from semicl_monai.handlers.metrics import METRICS
 from semicl_monai.study.grid import Cell
 from semicl_monai.study.runner import Runner
-from semicl_monai.utils import InputError, read_json
+from semicl_monai.utils import InputError, read_json, write_whole
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
 CASES = (*OF_A_CELL, "case", "class", *METRICS)
@@ -29,13 +29,15 @@ def write_results(output_dir: Path, cells: Sequence[Cell], runner: Runner) -> No
     done = [cell for cell in reached if runner.records[cell.last.key].state == "done"]
     rows = ((_cell(cell, runner) for cell in reached), (row for cell in done for row in _cases(cell, runner)))
     for name, columns, own in zip(TABLES, (CELLS, CASES), rows, strict=True):
-        write_table(output_dir / name, columns, [*_of_others(output_dir / name, cells), *own])
+        write_table(output_dir / name, columns, [*_of_others(output_dir / name, columns, cells), *own])
 
 
-def _of_others(file: Path, cells: Sequence[Cell]) -> list[dict[str, str]]:
+def _of_others(file: Path, columns: Sequence[str], cells: Sequence[Cell]) -> list[dict[str, str]]:
     """The rows of a table that are of none of the cells."""
     own = {tuple(map(str, _about(cell).values())) for cell in cells}
-    rows = read_table(file) if file.is_file() else []
+    rows = read_table(file, OF_A_CELL) if file.is_file() else []
+    for name in (name for name in (rows or [{}])[0] if name not in columns):
+        raise InputError(f"{file} has a column {name}, which a study does not write: take it out.")
     return [row for row in rows if tuple(row[name] for name in OF_A_CELL) not in own]
 
 
@@ -45,7 +47,7 @@ def _about(cell: Cell) -> dict[str, Any]:
 
 def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
     file = runner.place(cell.last) / "eval" / "evaluate" / "cases.csv"
-    for row in read_table(file):
+    for row in read_table(file, ("case", "class", *METRICS), METRICS):
         # more digits than an image has voxels for are no use to anyone, and fill the table
         yield {**_about(cell), **row, **{metric: f"{float(row[metric]):.4f}" for metric in METRICS}}
 
@@ -55,13 +57,16 @@ def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:
     row = {**_about(cell), "state": records[-1].state, "error": records[-1].error}
     if records[-1].state != "done":
         return row
-    split = read_json(runner.place(cell.last) / "eval" / "evaluate" / "split.json", "split")
+    file = runner.place(cell.last) / "eval" / "evaluate" / "split.json"
+    labelled = read_json(file, "split").get("labelled")
+    if not isinstance(labelled, list):
+        raise InputError(f"split {file} must have a list 'labelled', got {labelled!r}.")
     cost = {
         "seconds": _total(sum, [record.seconds for record in records]),
         "cpu_seconds": _total(sum, [record.cpu_seconds for record in records]),
         "peak_mib": _total(max, [record.peak_mib for record in records]),
     }
-    return {**row, "labelled_volumes": len(split["labelled"]), **cost}
+    return {**row, "labelled_volumes": len(labelled), **cost}
 
 
 def _total(over: Callable[[Iterable[float]], float], values: Sequence[float | None]) -> int | None:
@@ -70,26 +75,107 @@ def _total(over: Callable[[Iterable[float]], float], values: Sequence[float | No
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV file, whole or not at all."""
+    """Write a CSV file, whole or not at all.
+
+    Raises:
+        InputError: When it cannot be written.
+    """
     text = StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    draft = file.with_suffix(".draft")
-    draft.write_text(text.getvalue(), encoding="utf-8")
-    draft.replace(file)
+    write_whole(file, text.getvalue(), "give a writable --output_dir")
 
 
-def read_table(file: Path) -> list[dict[str, str]]:
-    """Read a CSV file.
+def read_table(file: Path, columns: Sequence[str] = (), numbers: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Read a CSV file; a byte order mark is skipped.
+
+    Args:
+        file: the table.
+        columns: those it must have.
+        numbers: those of them that hold a number, ``nan``, or nothing.
 
     Raises:
-        InputError: When it is not there, or is no text.
+        InputError: When it is not there, is no text, is cut off, or holds anything else.
     """
     if not file.is_file():
         raise InputError(f"there is no table {file}: wanted the folder of a study.")
     try:
-        with open(file, newline="", encoding="utf-8") as lines:
-            return list(csv.DictReader(lines))
-    except UnicodeDecodeError as error:
+        text = file.read_text(encoding="utf-8-sig")
+        reader = csv.DictReader(StringIO(text, newline=""), strict=True)
+        rows = list(reader)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} must be a CSV file in UTF-8, got {error}.") from error
+    _refuse_other_columns(file, reader.fieldnames or [], columns)
+    for line, row in enumerate(rows, start=2):
+        _refuse_other_row(f"{file}, row {line}", row, numbers)
+    if not text.endswith("\n"):
+        raise InputError(f"{file} is cut off: its last line does not end, {text.splitlines()[-1][-80:]!r}.")
+    return rows
+
+
+def _refuse_other_columns(file: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
+    if not found:
+        raise InputError(f"{file} must be a CSV file with a line of columns, got an empty file.")
+    if any(name not in found for name in wanted):
+        raise InputError(f"{file} must have the columns {', '.join(wanted)}, got {', '.join(found)[:200]}.")
+
+
+def _refuse_other_row(where: str, row: Mapping[Any, Any], numbers: Sequence[str]) -> None:
+    if None in row or None in row.values():
+        raise InputError(f"{where}: wanted a value for each column, got {[*row.values()]}.")
+    for name in numbers:
+        if not _is_number(row[name] or "nan"):
+            raise InputError(f"{where}: {name} must be a number, got {row[name]!r}.")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_cells(output_dir: Path) -> list[dict[str, str]]:
+    """Read the table of the cells of a study.
+
+    Raises:
+        InputError: When it is not there, or damaged.
+    """
+    costs = ("labelled_volumes", "seconds", "cpu_seconds")
+    return read_table(output_dir / TABLES[0], (*OF_A_CELL, "state", *costs), costs)
+
+
+def read_cases(output_dir: Path) -> list[dict[str, str]]:
+    """Read the table of the cases of a study.
+
+    Raises:
+        InputError: When it is not there, or damaged.
+    """
+    return read_table(output_dir / TABLES[1], (*OF_A_CELL, "case", "class", *METRICS), METRICS)
+
+
+def read_summary(evaluation: Path) -> dict[str, Any]:
+    """Read the ``summary.json`` of an evaluation.
+
+    Args:
+        evaluation: folder, ``eval/evaluate`` of a run.
+
+    Raises:
+        InputError: When it cannot be read, or is not what an evaluation writes.
+    """
+    file = evaluation / "summary.json"
+    content = read_json(file, "summary")
+    try:
+        means = [
+            content["classes"][name][metric]["mean"] for name in (*content["classes"], "mean") for metric in METRICS
+        ]
+    except (LookupError, TypeError) as error:
+        raise InputError(f"summary {file} is not what an evaluation writes: run evaluate again.") from error
+    for mean in means:
+        if not isinstance(mean, int | float):
+            raise InputError(f"summary {file} must hold a number as each mean, got {mean!r}: run evaluate again.")
+    return content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -23,7 +22,7 @@ from monai.bundle import ConfigParser
 
 from semicl_monai.handlers import set_aside
 from semicl_monai.study.grid import STAGES, Step
-from semicl_monai.utils import InputError, save_json
+from semicl_monai.utils import InputError, read_json, save_json
 
 RUN_IDS = {"pretrain": "pretrain", "train": "run", "evaluate": "evaluate"}
 WEIGHTS = {"pretrain": "model_pretrained.pt", "train": "model.pt"}
@@ -219,7 +218,26 @@ class Runner:
 
 
 def _read_record(file: Path) -> Record:
-    return Record(**json.loads(file.read_text()))
+    """Read what became of a step.
+
+    Raises:
+        InputError: When the file is damaged.
+    """
+    try:
+        content = read_json(file, "record")
+        record = Record(**content)
+    except (InputError, TypeError) as error:
+        raise InputError(f"{_without_end(error, file)}; delete it, and its step is run again.") from error
+    numbers = (record.seconds, record.cpu_seconds, record.peak_mib)
+    right = isinstance(record.key, str) and record.state in ("started", "done", "failed", "stopped")
+    if not right or not all(number is None or isinstance(number, int | float) for number in numbers):
+        raise InputError(f"record {file} is not what a study writes; delete it, and its step is run again.")
+    return record
+
+
+def _without_end(error: Exception, file: Path) -> str:
+    line = str(error) if isinstance(error, InputError) else f"record {file} is not what a study writes: {error}"
+    return line.rstrip(".").replace("Record.__init__() ", "")
 
 
 def _environment(number: int, workers: int, devices: tuple[str, ...]) -> dict[str, str]:

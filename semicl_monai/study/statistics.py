@@ -10,6 +10,8 @@ from scipy.stats import wilcoxon
 
 from semicl_monai.study.entries import Entry, Values
 
+DECIMALS = 9  # of a difference of Dice; further ones are noise of its rounding
+
 
 def mean_of(values: Values) -> float:
     """Return the mean over the splits of the mean over the cases of each; what is nan is left out."""
@@ -76,7 +78,8 @@ def _p_value(ours: Values, theirs: Values) -> float:
         difference = value - theirs.get((split, case), np.nan)
         if np.isfinite(difference):
             of_volumes[case].append(difference)
-    differences = [np.mean(of_volume) for of_volume in of_volumes.values()]
+    # equal differences, told apart by their last digits alone, would have ranks of their own
+    differences = np.round([np.mean(of_volume) for of_volume in of_volumes.values()], DECIMALS)
     return float(wilcoxon(differences).pvalue) if np.any(differences) else 1.0
 
 
@@ -99,7 +102,8 @@ def labels_needed(dice: float, scratch: Mapping[float, float]) -> float:
 
     Dice grows about as the logarithm of the labels, along which it is interpolated: along the labels themselves more
     would be saved than is. Where more labels have made it worse, the better of the two counts. It is ``nan`` below the
-    fewest labels that were tried, and infinite where all of them do not suffice.
+    fewest labels that were tried, and infinite where all of them do not suffice. Amounts without a Dice, or without a
+    label, do not count; it is ``nan`` too where none is left, or ``dice`` is none.
 
     Args:
         dice: mean Dice to reach.
@@ -109,7 +113,9 @@ def labels_needed(dice: float, scratch: Mapping[float, float]) -> float:
         >>> labels_needed(0.75, {6: 0.5, 24: 1.0})
         12.0
     """
-    volumes = np.array(sorted(scratch))
+    volumes = np.array(sorted(number for number, value in scratch.items() if number > 0 and not np.isnan(value)))
+    if np.isnan(dice) or not len(volumes):
+        return float("nan")
     reached = np.maximum.accumulate([scratch[number] for number in volumes])
     if dice < reached[0]:
         return float("nan")

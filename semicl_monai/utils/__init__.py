@@ -1,7 +1,7 @@
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
-from .errors import InputError, find_input_error, show_input_errors
-from .files import read_json, save_json, save_tensors, write_whole
+from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
+from .files import new_folder, read_json, save_json, save_tensors, write_whole
 from .options import check_numbers, check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, multiplies_bfloat16
 from .registry import Registry
@@ -16,13 +16,16 @@ __all__ = [
     "check_writable",
     "data_parallel",
     "dividing_interval",
+    "error_line",
     "find_bundle_root",
     "find_input_error",
     "is_true",
     "local_device",
     "multiplies_bfloat16",
+    "new_folder",
     "one_of",
     "read_json",
+    "reason_of",
     "runner_arguments",
     "running_call",
     "running_config",

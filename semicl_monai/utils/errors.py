@@ -1,9 +1,38 @@
-"""The one kind of error a user can mend, and how it is shown."""
+"""The errors a user can mend, and how they are shown."""
 
 from __future__ import annotations
 
+import errno
+import io
+import logging
+import os
+import re
 import sys
+import threading
+import traceback as tracebacks
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+# What a disk, its rights or its limits refuse. Any other OSError may be a fault of ours, and keeps its traceback.
+OF_THE_DISK = {
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EFBIG", "EMFILE", "ENFILE", "EIO"),
+        *("ENAMETOOLONG", "ENOTDIR", "EISDIR", "EEXIST", "ELOOP"),
+    )
+    if hasattr(errno, name)
+}
+FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+# How torch words it; torch.OutOfMemoryError is a RuntimeError too
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "bad allocation")
+LESS_MEMORY = (
+    "lower --batch_size, --samples_per_volume or --roi_size, or give --cache_dir, which keeps the prepared volumes on "
+    "disk"
+)
 
 
 class InputError(ValueError):
@@ -14,26 +43,148 @@ class InputError(ValueError):
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:
-    """Return the input error that ``error`` is or was caused by; MONAI wraps what a transform or a config raises."""
-    while error is not None:
-        if isinstance(error, InputError):
-            return error
-        error = error.__cause__ or error.__context__
+    """Return the input error that ``error`` is or was caused by; MONAI wraps what a transform or a config raises.
+
+    What a process of a data loader raises comes as the text of its traceback.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, InputError):
+            return cause
+        text = re.search(rf"^(?:Original )?{InputError.__module__}\.InputError: (.*)$", str(cause), re.MULTILINE)
+        if text:
+            return InputError(text[1])
     return None
 
 
-def show_input_errors() -> None:
-    """Make an uncaught :class:`InputError` end the program with its one line in place of a traceback.
+def error_line(error: BaseException | None) -> str | None:
+    """Return the one line for an error that a user can mend, or that it was caused by; ``None`` for any other.
 
-    Every other error is shown as before. Called from ``initialize`` of our configs.
+    These are an :class:`InputError`, a disk that is full, read-only or out of rights, and memory that is not there.
+
+    Example:
+        >>> error_line(OSError(28, "No space left on device", "/data/model.pt"))
+        '/data/model.pt: No space left on device; free some space, or give a folder on another disk.'
+        >>> error_line(KeyError("a")) is None
+        True
     """
-    previous = sys.excepthook
+    found = find_input_error(error)
+    if found is not None:
+        return str(found)
+    lines = (_memory_line(cause) or _disk_line(cause) for cause in _causes(error))
+    return next((line for line in lines if line), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it was caused by, the last first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _memory_line(error: BaseException) -> str | None:
+    from_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    if isinstance(error, MemoryError) or from_torch or getattr(error, "errno", None) == errno.ENOMEM:
+        reason = " ".join((str(error).splitlines() or [""])[0].split())[:200].rstrip(".")
+        return f"there is not enough memory{f' ({reason})' if reason else ''}: {LESS_MEMORY}."
+    return None
+
+
+def _disk_line(error: BaseException) -> str | None:
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
+        name = ascii(error.object)[:200]
+        return f"the locale cannot name the file {name}: set the environment variable PYTHONUTF8=1."
+    number = _number(error)
+    if number is None or number not in OF_THE_DISK or not isinstance(error, OSError | RuntimeError):
+        return None
+    reason = reason_of(error) if isinstance(error, OSError) else os.strerror(number)
+    hint = "free some space, or give a folder on another disk" if number in FULL else "give a folder you can write to"
+    hint = "close other programs, or raise the limit (ulimit -n)" if number in (errno.EMFILE, errno.ENFILE) else hint
+    return f"{_file_of(error) or 'a file cannot be written'}: {reason}; {hint}."
+
+
+def reason_of(error: OSError) -> str:
+    """Return why something cannot be read or written, in a word of the system: ``"No space left on device"``."""
+    if error.strerror:
+        return error.strerror
+    number = _number(error)  # shutil.copytree lists (from, to, why) of what it could not copy
+    return os.strerror(number) if number else str(error).splitlines()[0][:200]
+
+
+def _number(error: BaseException) -> int | None:
+    """The number of an error of the system; SaveImage of MONAI and processes of data loaders give it in a text."""
+    number = getattr(error, "errno", None)
+    found = None if number else re.search(r"\[Errno (\d+)\]", str(error))
+    return int(found[1]) if found else number
+
+
+def _file_of(error: BaseException) -> str | None:
+    """The file that cannot be read or written: an error of ``write`` does not name it."""
+    if getattr(error, "filename", None):
+        return str(error.filename)  # type: ignore[attr-defined]
+    named = re.search(r"cannot find a suitable writer for (.+)\.\n|\[Errno \d+\] [^'\n]*'([^'\n]+)'", str(error))
+    if named:
+        return named[1] or named[2]
+    frames = [frame for frame, _ in tracebacks.walk_tb(error.__traceback__)]
+    names = (_name_of(value) for frame in reversed(frames) for value in frame.f_locals.values())
+    return next((name for name in names if name), None)
+
+
+def _name_of(value: Any) -> str | None:
+    """The path of an open file, of Python or of TensorBoard."""
+    is_file = isinstance(value, io.IOBase) or type(value).__name__ == "GFile"
+    name = (getattr(value, "name", None) or getattr(value, "filename", None)) if is_file else None
+    name = os.fsdecode(name) if isinstance(name, str | bytes) else ""
+    return None if name.startswith("<") else name or None  # "<stderr>"
+
+
+def show_input_errors() -> None:
+    """Make an uncaught error that a user can mend end the program with its one line in place of a traceback.
+
+    See :func:`error_line` for which these are. Every other error is shown as before. Threads tell theirs in a line too;
+    what is told twice, by a thread and by those that wait for it, is told once. Text that the terminal has no letters
+    for is printed with escapes. Called from ``initialize`` of our configs.
+    """
+    previous, previous_of_threads, told = sys.excepthook, threading.excepthook, set[str]()
+
+    def tell(error: BaseException | None) -> bool:
+        line = error_line(error)
+        if line is not None and line not in told:
+            told.add(line)
+            for bar in list(getattr(tqdm, "_instances", ())):  # the line is not to stand behind one
+                bar.close()
+            print(f"error: {line}", file=sys.stderr)
+        return line is not None
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        found = find_input_error(error)
-        if found is None:
+        if not tell(error):
             previous(kind, error, traceback)
-        else:
-            print(f"error: {found}", file=sys.stderr)
 
-    sys.excepthook = hook
+    def hook_of_threads(args: threading.ExceptHookArgs) -> None:
+        if not tell(args.exc_value):
+            previous_of_threads(args)
+
+    sys.excepthook, threading.excepthook = hook, hook_of_threads
+    _log_without_tracebacks()
+    _print_with_escapes()
+
+
+def _log_without_tracebacks() -> None:
+    """Handlers of MONAI log an exception with its traceback before it gets here."""
+    make = logging.getLogRecordFactory()
+    if not isinstance(make, partial) or make.func is not _record_without_traceback:
+        logging.setLogRecordFactory(partial(_record_without_traceback, make))
+
+
+def _record_without_traceback(make: Callable[..., logging.LogRecord], *args: Any, **options: Any) -> logging.LogRecord:
+    record = make(*args, **options)
+    if record.exc_info and error_line(record.exc_info[1]) is not None:
+        record.exc_info = None
+    return record
+
+
+def _print_with_escapes() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from semicl_monai.utils.errors import InputError
+from semicl_monai.utils.errors import InputError, reason_of
 
 
 def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str = "") -> None:
@@ -27,30 +29,67 @@ def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str
     Raises:
         InputError: When it cannot be written. No draft is left behind.
     """
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    # a name of a file that is no UTF-8 stands in the text as its bytes
+    data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(draft, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        target = Path(os.path.realpath(path))  # a link stays a link
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        with _no_draft_left(draft):
+            with open(draft, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, target)
     except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}{f'; {advice}' if advice else ''}.") from error
+
+
+@contextmanager
+def _no_draft_left(draft: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
         with suppress(OSError):
             draft.unlink()
-        hint = f"; {advice}" if advice else ""
-        raise InputError(f"cannot write {path}: {error.strerror}{hint}.") from error
+        raise
 
 
-def save_json(content: Any, path: str | Path) -> None:
+@contextmanager
+def new_folder(path: str | Path, content: str) -> Iterator[Path]:
+    """Make a folder whole or not at all: give a draft of it to fill, which gets its name at the end.
+
+    Args:
+        path: the folder, new or empty.
+        content: what it holds, for the error, such as ``"the bundle"``.
+
+    Raises:
+        InputError: When it cannot be written. No draft is left behind.
+    """
+    path, folder = Path(path), ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+            draft = Path(folder) / path.name
+            draft.mkdir()
+            yield draft
+            os.replace(draft, path)
+    except (OSError, InputError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError) or (cause is not error and folder not in str(error)):
+            raise  # of anything but the draft
+        raise InputError(f"{content} cannot be written to {path}: {reason_of(cause)}.") from error
+
+
+def save_json(content: Any, path: str | Path, advice: str = "give a writable --output_dir") -> None:
     """Write ``content`` as JSON to ``path``, whole or not at all.
+
+    It is in ASCII, as MONAI opens configs in the encoding of the locale.
 
     Raises:
         InputError: When it cannot be written.
     """
-    text = json.dumps(content, indent=4, default=str) + "\n"
-    write_whole(path, text, "give a writable --output_dir")
+    write_whole(path, json.dumps(content, indent=4, default=str) + "\n", advice)
 
 
 def save_tensors(content: Any, path: str | Path) -> None:
@@ -78,7 +117,7 @@ def read_json(file: str | Path, option: str) -> dict[str, Any]:
         content = json.loads(Path(file).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{option} {file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{option} {file} must be a JSON file, got: {error}.") from error
     if not isinstance(content, dict):
         raise InputError(f"{option} {file} must hold a JSON object, got a {type(content).__name__}.")

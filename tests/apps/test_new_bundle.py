@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -310,3 +313,19 @@ def test_a_label_in_another_place_than_its_image_is_refused_at_once(make, data):
         nib.save(nib.Nifti1Image(np.asarray(nib.load(file).dataobj), np.diag([1.0, 1.0, 4.01, 1.0])), file)
     with pytest.raises(InputError, match=r"label file .* of .*_0000\.nii\.gz must have its affine to within 0\.001"):
         make()
+
+
+def test_names_that_are_not_ascii_in_the_locale_c(data, tmp_path):
+    file = data / "dataset.json"
+    content = json.loads(file.read_text())
+    names = {name if value == 0 else f"{name}ö": value for name, value in content["labels"].items()}
+    file.write_text(json.dumps({**content, "labels": names}, ensure_ascii=False), encoding="utf-8")
+    words = [sys.executable, "-m", "semicl_monai", "new_bundle", NAME, "--dataset_dir", data, "--folder", tmp_path]
+    locale = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    ended = subprocess.run(words, env=locale, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert r"\xf6" in ended.stdout
+    assert all("ö" in name for name in read(tmp_path / NAME / "task.json")["class_names"])
+    assert "ö" in (tmp_path / NAME / "docs/README.md").read_text(encoding="utf-8")
+    for config in (tmp_path / NAME / "configs").iterdir():
+        assert config.read_bytes().isascii()

@@ -70,9 +70,14 @@ def test_it_says_when_there_is_no_network_from_scratch_to_count_labels_by(folder
 
 def test_a_table_that_was_cut_off_is_refused(folder):
     file = folder / "cases.csv"
-    file.write_text(file.read_text()[:-40])
-    with pytest.raises(InputError, match=r"the tables of .* are not those of a study: "):
-        report(str(folder))
+    text = file.read_text()
+    for size, reason in (
+        (-40, r", row \d+: wanted a value for each column, got "),
+        (-3, " is cut off: its last line "),
+    ):
+        file.write_text(text[:size])
+        with pytest.raises(InputError, match=rf"cases\.csv{reason}"):
+            report(str(folder))
 
 
 def test_a_table_in_another_encoding_is_refused(folder):
@@ -83,5 +88,24 @@ def test_a_table_in_another_encoding_is_refused(folder):
 
 def test_a_folder_that_cannot_be_written_to_is_refused(folder):
     (folder / "file").touch()
-    with pytest.raises(InputError, match=r"the report cannot be written to .*/file: "):
+    with pytest.raises(
+        InputError, match=r"^cannot write .*/file/label_efficiency\.png: File exists; give a writable --output_dir\.$"
+    ):
         report(str(folder), output_dir=str(folder / "file"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_study_whose_test_volumes_hold_no_class_ends_in_a_report(folder):
+    rows = [{**row, **dict.fromkeys(METRICS, "nan")} for row in read_table(folder / "cases.csv")]
+    write_table(folder / "cases.csv", CASES, rows)
+    report(str(folder))
+    assert {row["mean"] for row in read_table(folder / "report/scores.csv")} == {"nan"}
+
+
+def test_names_that_are_not_ascii_are_written_as_utf_8(folder):
+    for name, columns in (("cases.csv", CASES), ("cells.csv", CELLS)):
+        rows = [{**row, "method": row["method"].replace("local", "größer")} for row in read_table(folder / name)]
+        write_table(folder / name, columns, rows)
+    report(str(folder))
+    for name in ("report.md", "report.html", "scores.csv"):
+        assert "größer/block" in (folder / "report" / name).read_text(encoding="utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -36,6 +38,19 @@ def test_bad_input_ends_with_one_line_and_no_traceback(run_command, options, mes
     assert message in last
     assert last.startswith("error: ")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("stage", "most"), [("train", 6000), ("evaluate", 1500)])
+def test_a_disk_that_takes_no_more_ends_with_one_line_and_no_traceback(command, weights, tmp_path, stage, most):
+    options = {"labelled_fraction": 2, "pretrained": "none"} if stage == "train" else {"weights": weights}
+    limit = ["import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)"]
+    limit += ["os.execv(sys.argv[2], sys.argv[2:])"]
+    words = [sys.executable, "-c", "; ".join(limit), str(most), *command(stage, **options)]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    (line,) = re.findall(r"^error: .*$", result.stderr, re.MULTILINE)
+    assert re.search(rf" {tmp_path}/cli/\S+: File too large; ", line), line
+    assert "Traceback" not in result.stderr + result.stdout
 
 
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(command, run_command, tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -164,3 +166,15 @@ def test_it_builds_from_a_config(path, network):
         }
     }
     assert ConfigParser(config).get_parsed_content("handler").path == path
+
+
+def test_a_full_disk_leaves_neither_half_a_picture_nor_half_of_the_features(path, network, monkeypatch):
+    def refuse(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(
+        InputError, match=r"^cannot write .*\.npz: No space left on device; give a writable --output_dir"
+    ):
+        run(EmbeddingPlot(path, network, Endless()))
+    assert list(path.parent.iterdir()) == []

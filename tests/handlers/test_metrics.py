@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from itertools import product
 
 import numpy as np
@@ -250,3 +251,18 @@ def test_it_builds_from_a_config(tmp_path):
 def test_classes_whose_rows_could_not_be_told_apart_are_refused(tmp_path, names):
     with pytest.raises(InputError, match=f"class_names must differ, and none be 'mean', got a, {names[1]}"):
         CaseMetrics(tmp_path, names)
+
+
+def test_a_full_disk_leaves_the_tables_of_the_run_before(tmp_path, monkeypatch):
+    for name in ("cases.csv", "summary.json"):
+        (tmp_path / name).write_text("old")
+
+    def refuse(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    metrics = CaseMetrics(tmp_path, ["Tumör"])
+    wanted = r"^cannot write .*/cases\.csv: No space left on device; give a writable --output_dir\.$"
+    with pytest.raises(InputError, match=wanted):
+        metrics._write(metrics.summary())
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"cases.csv": "old", "summary.json": "old"}

@@ -60,9 +60,16 @@ def test_a_cost_that_is_not_known_is_left_out(tables):
     assert math.isnan(read_entries(folder)[0].cpu_minutes)
 
 
-@pytest.mark.parametrize("change", [("dice", "dyce"), ("0.4", "much")])
-def test_other_tables_are_refused(tables, change):
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("dice", "dyce", " must have the columns method, .*, case, class, dice, hd95, asd, got method, .*, dyce, "),
+        ("0.4", "much", ", row 2: dice must be a number, got 'much'"),
+        (",", ";", " must have the columns method, .*, got method;"),
+    ],
+)
+def test_other_tables_are_refused(tables, old, new, reason):
     folder = tables({("a", 6): {0: [[0.4, 0.6]]}})
-    (folder / "cases.csv").write_text((folder / "cases.csv").read_text().replace(*change))
-    with pytest.raises(InputError, match=r"the tables of .* are not those of a study: "):
+    (folder / "cases.csv").write_text((folder / "cases.csv").read_text().replace(old, new))
+    with pytest.raises(InputError, match=rf"/cases\.csv{reason}"):
         read_entries(folder)

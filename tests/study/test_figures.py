@@ -57,3 +57,21 @@ def test_a_point_of_fewer_splits_is_hollow(tables, tmp_path, drawn):
 def test_without_a_network_from_scratch_there_is_no_level(tables, tmp_path, drawn):
     save_label_efficiency(read_entries(tables({("local", 6): {0: [[0.5, 0.6]] * 3}})), "random", tmp_path / "a.png")
     assert [line.get_label() for line in drawn[0].axes[0].get_lines()] == ["local"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("volumes", "dice"), [(6, np.nan), (0, 0.5)])
+def test_a_study_without_a_point_is_an_empty_picture(tables, tmp_path, drawn, volumes, dice):
+    scores = {(method, volumes): {0: np.full((3, 2), dice)} for method in ("random", "local")}
+    save_label_efficiency(read_entries(tables(scores)), "random", tmp_path / "a.png")
+    assert drawn[0].axes[0].get_lines() == []
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("error")
+def test_amounts_without_a_dice_are_left_out(tables, tmp_path, drawn):
+    none, some = np.full((3, 2), np.nan), np.full((3, 2), 0.5)
+    scores = {("random", 6): {0: some}, ("random", 12): {0: none}, ("local", 6): {0: none}}
+    save_label_efficiency(read_entries(tables(scores)), "random", tmp_path / "a.png")
+    lines = {line.get_label(): list(line.get_xdata()) for line in drawn[0].axes[0].get_lines()}
+    assert lines == {"random": [6], "random, 6 labels": [0, 1]}

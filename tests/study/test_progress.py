@@ -6,6 +6,7 @@ import pytest
 
 from semicl_monai.study import Progress, Record, make_cells, read_table, read_variants
 
+MEANS = {metric: {"mean": 0.8125} for metric in ("dice", "hd95", "asd")}
 COMMON = {"pretrain": {}, "train": {}, "evaluate": {}}
 
 
@@ -22,7 +23,7 @@ def finish(progress, runner, step, seconds=10.0, state="done", error=None):
     if step.stage == "evaluate" and state == "done":
         folder = runner.place(step) / "eval/evaluate"
         folder.mkdir(parents=True)
-        (folder / "summary.json").write_text(json.dumps({"classes": {"mean": {"dice": {"mean": 0.8125}}}}))
+        (folder / "summary.json").write_text(json.dumps({"num_cases": 1, "classes": {"mean": MEANS}}))
         (folder / "split.json").write_text(json.dumps({"labelled": ["x", "y"]}))
         (folder / "cases.csv").write_text("case,class,dice,hd95,asd\nc,Front,0.81254,1.5,nan\n")
     record = runner.records[step.key] = Record(step.key, state, seconds, 2 * seconds, 100.0, error)

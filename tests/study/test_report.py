@@ -156,3 +156,28 @@ def test_a_page_holds_all_it_shows_and_is_well_formed(tmp_path):
     assert "<td><b>&lt;b&gt;</b></td>" in text
     assert "<p>so &amp; so</p>" in text
     assert re.findall(r'src="([^"]*)"', text) == ["data:image/png;base64,iVBORw=="]
+
+
+NAN = float("nan")
+
+
+def test_a_method_without_any_dice_is_not_the_best_whatever_its_place(tables):
+    none, some = np.full((3, 2), NAN), np.full((3, 2), 0.5)
+    scores = {("none", 6): {0: none}, ("some", 6): {0: some}, ("more", 6): {0: none}}
+    (table,) = score_tables(read_entries(tables(scores)))
+    assert [row[0] for row in table.rows] == ["none", "**some**", "more"]
+
+
+def test_where_no_test_volume_has_a_class_nothing_is_the_best_and_no_labels_are_counted(tables):
+    entries = read_entries(tables({(name, 6): {0: np.full((3, 2), NAN)} for name in ("random", "local")}))
+    (table,) = score_tables(entries)
+    assert [row[0] for row in table.rows] == ["random", "local"]
+    assert {cell for row in table.rows for cell in row[2:]} == {"nan", "nan (nan to nan)", ""}
+    assert {tuple(row[2:4]) for row in saving_table(entries, "random").rows} == {("", "")}
+
+
+def test_amounts_without_a_dice_do_not_bound_what_is_saved(tables):
+    low, high, none = np.full((3, 2), 0.5), np.full((3, 2), 0.7), np.full((3, 2), NAN)
+    scores = {("random", 6): {0: low}, ("random", 12): {0: none}, ("local", 6): {0: high}, ("mixup", 6): {0: none}}
+    rows = {row[0]: row[2:4] for row in saving_table(read_entries(tables(scores)), "random").rows if row[1] == "6"}
+    assert rows == {"random": ["6.0", "0.0"], "local": ["more than 6", "more than 0"], "mixup": ["", ""]}

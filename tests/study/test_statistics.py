@@ -148,3 +148,48 @@ def test_where_more_labels_made_it_worse_the_fewer_count():
     scratch = {6: 0.75, 12: 0.5, 24: 1.0}
     assert labels_needed(0.75, scratch) == pytest.approx(6)
     assert labels_needed(0.875, scratch) == pytest.approx(math.sqrt(12 * 24))
+
+
+@pytest.mark.parametrize("dice", [0.3, 0.5, 0.6, 0.9])
+def test_no_dice_needs_no_number_of_labels(dice):
+    assert math.isnan(labels_needed(math.nan, {6: 0.5, 24: 1.0}))
+    # amounts without a Dice, or without a label, do not count
+    assert labels_needed(dice, {6: 0.5, 12: math.nan, 24: 0.8, 0: 0.1}) == pytest.approx(
+        labels_needed(dice, {6: 0.5, 24: 0.8}), nan_ok=True
+    )
+
+
+@pytest.mark.parametrize("scratch", [{}, {6: math.nan}, {0: 0.5}])
+def test_a_network_from_scratch_without_a_point_tells_nothing(scratch):
+    assert math.isnan(labels_needed(0.5, scratch))
+
+
+def test_differences_that_only_rounding_tells_apart_are_ties(tables):
+    # wins of 0.1 and losses of 0.1, which floating point has as 0.1 plus or minus 1e-17
+    rng = np.random.default_rng(0)
+    base = rng.integers(2000, 8000, 30) / 10000
+    step = np.where(np.arange(30) < 20, 0.1, -0.1)
+    theirs, ours = np.stack([base] * 2, 1), np.stack([base + step] * 2, 1)
+    best, rival = read_entries(tables({("a", 6): {0: ours}, ("b", 6): {0: theirs}}))
+    assert len({round(float(d), 18) for d in (ours - theirs)[:, 0]}) > 2
+    # with one rank for all, W is that of a sign test: normal approximation with the variance of ties, by hand
+    n, rank = 30, 15.5
+    z = (20 * rank - n * rank / 2) / math.sqrt(n * rank**2 / 4)
+    assert p_values(best, [rival]) == pytest.approx([math.erfc(z / math.sqrt(2))], rel=1e-6)
+
+
+def test_noise_of_rounding_is_no_difference(tables):
+    ours = np.full((6, 2), 0.3)
+    best, rival = read_entries(tables({("a", 6): {0: ours}, ("b", 6): {0: ours + np.arange(12).reshape(6, 2) * 1e-12}}))
+    assert p_values(best, [rival]) == [1.0]
+
+
+@pytest.mark.parametrize("theirs", [[[math.nan, math.nan]] * 3, [[0.5, 0.5]]])
+def test_one_case_or_none_is_no_evidence(tables, theirs):
+    best, rival = read_entries(tables({("a", 6): {0: [[0.6, 0.6]] * len(theirs)}, ("b", 6): {0: theirs}}))
+    assert p_values(best, [rival]) == [1.0]
+
+
+def test_the_interval_of_no_value_is_none():
+    assert np.isnan(interval_of(values_of({"0": [math.nan], "1": [math.nan]}))).all()
+    assert interval_of(values_of({"0": [0.5]})) == (0.5, 0.5)
