@@ -96,9 +96,11 @@ def load_network(network: nn.Module, weights: str | Path) -> nn.Module:
     """
     found = find_state_dict(weights, network.state_dict())
     state = without_deep_supervision(found.tensors)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
+        network.load_state_dict(before)  # torch has loaded what fits
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise InputError(f"{weights} holds another architecture than {type(network).__name__}: {first}") from error
     logger.info(f"Loaded all {len(state)} tensors from {weights}{found}.")

@@ -72,7 +72,9 @@ class Provenance:
         _check(set(content) == set(wanted), where, f"must have the entries {', '.join(wanted)}", list(content))
         for name in ("method", "pretrained", "state"):
             _check(isinstance(content[name], str | None), where, f"'{name}' must be text", content[name])
-        _check(isinstance(content["from_unknown"], bool), where, "'from_unknown' must be a bool", content)
+        _check(
+            isinstance(content["from_unknown"], bool), where, "'from_unknown' must be a bool", content["from_unknown"]
+        )
         for part in SEEN:
             good = isinstance(content[part], list) and all(_is_case(case) for case in content[part])
             names = ", ".join(sorted(OF_A_CASE))
