@@ -89,15 +89,17 @@ class ResumeCheckpoint:
         due = engine.state.epoch % self.interval == 0 or engine.state.epoch == engine.state.max_epochs
         if rank_and_size()[0] > 0 or not due:
             return
-        for name, network in self.objects.items():
-            if isinstance(network, nn.Module):
-                refuse_not_finite(
-                    network.state_dict(), f"the {name} of checkpoint {engine.state.epoch} in {self.folder}"
-                )
+        self._refuse_not_finite(engine.state.epoch)
         step = global_step_from_engine(engine)
         Checkpoint(self.objects, self._write, n_saved=None, global_step_transform=step)(engine)
         for old in self.checkpoints()[:-2]:
             old.unlink()
+
+    def _refuse_not_finite(self, epoch: int) -> None:
+        for name, part in self.objects.items():
+            if isinstance(part, nn.Module):
+                tensors = {**dict(part.named_parameters()), **dict(part.named_buffers())}
+                refuse_not_finite(tensors, f"the {name} after epoch {epoch}, not saved,")
 
     # not ignite's DiskSaver: it fails with a traceback on a full disk, and does not flush to it
     def _write(self, content: Mapping[str, Any], filename: str, _: Any = None) -> None:
