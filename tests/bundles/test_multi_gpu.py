@@ -105,7 +105,8 @@ def test_the_table_of_cases_is_that_of_one_process_in_its_order(runs):
 def test_the_record_beside_the_weights_is_that_of_one_process(runs):
     one, two = (json.loads((folder / "models/model.json").read_text()) for folder in runs)
     for record in (one, two):
-        assert record.pop("pretrained") and record.pop("state")  # digests of weights that rounding makes differ
+        record.pop("pretrained")  # the digests of weights that rounding makes differ
+        record.pop("state")
     assert one == two
 
 
