@@ -124,7 +124,7 @@ def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
     if dataset_dir is not None:
         parser["dataset_dir"] = str(Path(dataset_dir).expanduser().absolute())
     # of our own weights, which have no part in this
-    parser["datalist::earlier_split"] = parser["datalist::save_to"] = None
+    parser["datalist::provenance"] = parser["datalist::save_to"] = None
     options = ("num_classes", "in_channels", "label_values", "stray_values", "replace_nan")
     loading = {option: parser.get_parsed_content(option) for option in options}
     others = {id: parser.get_parsed_content(id) for id in ("datalist", "class_names", "slice_axis", "num_overlays")}
@@ -230,7 +230,7 @@ def _evaluate(task: Task, output: Path, about: dict[str, Any]) -> None:
             raise InputError(f"case {case}: nnU-Net has left no mask {mask}.")
     about |= {"dataset_dir": str(data.dataset_dir), "split": str(folder / "split.json")}
     data.save(folder / "split.json")
-    metrics = CaseMetrics(folder, task.class_names, about)
+    metrics = CaseMetrics(folder, task.class_names, about, provenance="recorded")  # it was trained above
     engine = Engine(lambda _, batch: [_sample(task, record, masks[record["case"]]) for record in batch])
     metrics.attach(engine)
     OverlayWriter(folder / "overlays", task.num_overlays, task.slice_axis).attach(engine)

@@ -12,11 +12,11 @@ from ignite.distributed.utils import one_rank_first
 
 from semicl_monai.data.download import download_decathlon
 from semicl_monai.data.images import image_files
+from semicl_monai.data.leaks import HELD_OUT, refuse_repeated_images, refuse_seen_cases
 from semicl_monai.data.sections import Record, listing, read_sections
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
-from semicl_monai.utils import InputError, is_true, read_json, save_json
+from semicl_monai.utils import InputError, Provenance, is_true, read_json, save_json
 
-HELD_OUT = ("validation", "test")
 LISTS = ("split", "labelled", "unlabelled", "training", "validation", "validation_images", "test")
 
 
@@ -33,7 +33,8 @@ class SegmentationDatalist:
     without labels, as the Decathlon has them, are left out. ``unlabeled`` entries and training entries without a label
     become unlabelled training images. A case is named like its image file, without ``.nii`` or ``.nii.gz``.
 
-    No image or label is opened here, and the record of an unlabelled volume does not tell where its label is.
+    No label is opened here, of an image its header alone unless it has to be told from another one, and the record of
+    an unlabelled volume does not tell where its label is.
 
     Args:
         dataset_dir: folder of the data set.
@@ -46,9 +47,11 @@ class SegmentationDatalist:
         download: fetch the Decathlon task named by the last folder of ``dataset_dir`` when the file is not there yet;
             also ``"true"`` and ``"false"``.
         save_to: file to write the split to, see :meth:`save`.
-        earlier_split: what the weights that are started from have seen, as written beside them; where the file exists,
-            no case they were trained with may be a validation or test case now, no case they were chosen with a test
-            case, and no label they know a label of an unlabelled case.
+        provenance: of the weights that are started from or evaluated; no image they were trained with may be a
+            validation or test image now, no image they were chosen with a test image, and no image of which they know
+            the label an unlabelled one, whatever their names are.
+        held_out: the parts that the stage uses as held out, of ``"validation"`` and ``"test"``. No image of another
+            part may be in them.
         lazy: read the files when one of the lists below is first asked for, and not before: a client that brings its
             own lists needs no data set.
         ratio: sizes of training, validation and test to each other.
@@ -65,7 +68,8 @@ class SegmentationDatalist:
         split: case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
 
     Raises:
-        InputError: When a file is missing or cannot be used, a case name occurs twice, or a part would be empty.
+        InputError: When a file is missing or cannot be used, a case name occurs twice, a part would be empty, or what
+            is held out is seen elsewhere.
     """
 
     def __init__(
@@ -78,7 +82,8 @@ class SegmentationDatalist:
         split_file: str | os.PathLike | None = None,
         download: bool | str = False,
         save_to: str | os.PathLike | None = None,
-        earlier_split: str | os.PathLike | None = None,
+        provenance: Provenance | None = None,
+        held_out: Sequence[str] = HELD_OUT,
         lazy: bool = False,
         ratio: Sequence[int] = (3, 1, 1),
         layout: Callable[[Path], dict[str, list[Record]]] | None = None,
@@ -86,7 +91,8 @@ class SegmentationDatalist:
         self.labelled_fraction = labelled_fraction
         self.split_seed = split_seed
         self.dataset_dir, self.datalist, self.split_file = dataset_dir, datalist, split_file
-        self.download, self.save_to, self.earlier_split = download, save_to, earlier_split
+        self.download, self.save_to = download, save_to
+        self.provenance, self.held_out = provenance, tuple(held_out)
         self.ratio, self.layout = tuple(ratio), layout
         if not lazy:
             self._read()
@@ -117,8 +123,9 @@ class SegmentationDatalist:
         }
         lists["unlabelled"] = [_image_record(records[case]) for case in split["unlabelled"]]
         _refuse_missing_files(record for part in lists.values() for record in part)
-        if self.earlier_split and Path(self.earlier_split).is_file():
-            _refuse_leaks(split, Path(self.earlier_split))
+        refuse_repeated_images(lists, self.held_out)
+        if self.provenance is not None:
+            refuse_seen_cases(lists, self.provenance, self.held_out)
         lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
         lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
         vars(self).update(lists, split=split)  # last: what is refused now has to be refused the next time too
@@ -206,24 +213,6 @@ def _refuse_wrong_cases(split: Mapping[str, list[str]], records: Mapping[str, Re
     bare = [case for part in PARTS if part != "unlabelled" for case in split[part] if "label" not in records[case]]
     if bare:
         raise InputError(f"split_file {file} wants labels of cases that have none: {listing(bare)}.")
-
-
-def _refuse_leaks(split: Mapping[str, list[str]], file: Path) -> None:
-    earlier = {part: set(names) for part, names in read_json(file, "earlier_split").items() if part in PARTS}
-    trained = earlier.get("labelled", set()) | earlier.get("unlabelled", set())
-    leaked = [case for case in split["validation"] if case in trained]
-    leaked += [case for case in split["test"] if case in trained | earlier.get("validation", set())]
-    if leaked:
-        raise InputError(
-            f"the weights have seen cases that are held out now: {listing(leaked)}; give the split_seed or split_file "
-            f"they were trained with, see {file}."
-        )
-    known = [case for case in split["unlabelled"] if case in earlier.get("labelled", set())]
-    if known:
-        raise InputError(
-            f"the weights have seen labels of cases that are unlabelled now: {listing(known)}; give the "
-            f"labelled_fraction they were trained with, or a larger one, see {file}."
-        )
 
 
 def _refuse_missing_files(records: Iterable[Record]) -> None:

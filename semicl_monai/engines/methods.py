@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semicl_monai.data import SegmentationDatalist
-from semicl_monai.networks import from_scratch, record_of
+from semicl_monai.networks import from_scratch, made_by
 from semicl_monai.utils import InputError, Registry
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def objectives(method: str, pretrained: str | Path | None = None) -> list[str]:
         ['global', 'local']
     """
     wanted = list(METHODS[method].objectives)
-    known = None if from_scratch(pretrained) else record_of(str(pretrained)).get("method")
+    known = None if from_scratch(pretrained) else made_by(str(pretrained))
     done = list(METHODS[known].objectives) if known else []
     if wanted[: len(done)] != done:
         raise InputError(f"method {method} does not go on from {pretrained}, which method {known} has pre-trained.")
@@ -133,16 +133,16 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
 
     Args:
         method: the method asked for, or ``None``.
-        pretrained: file of weights, beside which a stage of ours has written its method; ``"none"`` for no weights.
+        pretrained: file of weights, in which a stage of ours has written its method; ``"none"`` for no weights.
 
     Returns:
         The method; ``"random"`` when none was asked for and the weights, if any, are not ours.
 
     Raises:
-        InputError: When ``method`` is unknown, or pre-trains for something else than the weights were, or the record
-            beside the weights cannot be read.
+        InputError: When ``method`` is unknown, or pre-trains for something else than the weights were, or the weights
+            cannot be read.
     """
-    known = "random" if from_scratch(pretrained) else record_of(str(pretrained)).get("method")
+    known = "random" if from_scratch(pretrained) else made_by(str(pretrained))
     if method is None:
         return known or "random"
     if known and objectives(method) and objectives(method) != objectives(known):

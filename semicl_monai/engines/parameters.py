@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from semicl_monai.engines.methods import METHODS
-from semicl_monai.networks import from_scratch, layout_of, record_of
+from semicl_monai.networks import from_scratch, layout_of, made_by
 from semicl_monai.networks.layout import NetworkLayout
 from semicl_monai.utils import InputError
 
@@ -29,8 +29,8 @@ def parameter_groups(
     Args:
         model: what is trained; parameters that need no gradient are left out.
         network: the part of it that was pre-trained, such as the student of a teacher.
-        pretrained: file of its weights, whose record tells the method; ``None`` or ``"none"`` from scratch. Without a
-            record, all but the classifier counts as pre-trained.
+        pretrained: file of its weights, which tells the method; ``None`` or ``"none"`` from scratch. Where it
+            is unknown, all but the classifier counts as pre-trained.
         learning_rate: of all else.
         pretrained_learning_rate: of what was pre-trained.
         classifier_learning_rate: of what turns the last decoder map into classes; no pre-training trains it.
@@ -39,7 +39,7 @@ def parameter_groups(
         The groups, in the form of :class:`torch.optim.Optimizer`: one for each rate.
 
     Raises:
-        InputError: When rates differ and the network has no known layout, or the record cannot be read.
+        InputError: When rates differ and the network has no known layout, or the weights cannot be read.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if from_scratch(pretrained):
@@ -47,7 +47,7 @@ def parameter_groups(
     if learning_rate == pretrained_learning_rate == classifier_learning_rate:
         return [{"params": trained, "lr": learning_rate}]
     layout = _layout_for_rates(network)
-    method = record_of(pretrained).get("method") if pretrained else "random"
+    method = made_by(pretrained) if pretrained else "random"
 
     def rate_of(name: str) -> float:
         if layout.is_classifier(name):

@@ -11,6 +11,7 @@ from .overlay_writer import OverlayWriter
 from .pretext_metric import PretextMetric
 from .resume import ResumeCheckpoint, set_aside
 from .run_options import RunOptions
+from .run_provenance import RunProvenance
 from .seed_epoch import SeedEpoch
 from .teacher_ema import TeacherEMA
 
@@ -27,6 +28,7 @@ __all__ = [
     "PretextMetric",
     "ResumeCheckpoint",
     "RunOptions",
+    "RunProvenance",
     "SeedEpoch",
     "TeacherEMA",
     "case_metrics",

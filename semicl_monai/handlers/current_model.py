@@ -10,7 +10,8 @@ from typing import Any
 from monai.handlers import CheckpointLoader
 
 from semicl_monai.handlers.model_saver import ModelSaver
-from semicl_monai.networks import checksum, from_scratch, record_of
+from semicl_monai.networks import from_scratch, read_provenance
+from semicl_monai.utils import file_digest
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +21,8 @@ def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> 
 
     MONAI Label puts a :class:`monai.handlers.CheckpointLoader` of its current model before all handlers of a training,
     which thereby goes on from that model. After a new pre-training it has to start from the pre-trained weights once;
-    the network holds them already. What a model has started from is in the record beside it; without that, the files'
-    times tell which is newer.
+    the network holds them already. What a model has started from is in its provenance; without that, the
+    times of the files tell which is newer.
 
     The savers among the handlers are told what the training goes on from.
 
@@ -38,13 +39,14 @@ def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> 
     )
     for loader in older:
         logger.info(f"Training does not start from {loader.load_path}, which is older than {pretrained}.")
-    for saver in (handler for handler in handlers if isinstance(handler, ModelSaver)):
-        saver.earlier += [loader.load_path for loader in loaders if loader not in older]
+    kept = [loader.load_path for loader in loaders if loader not in older]
+    for provenance in {handler.provenance for handler in handlers if isinstance(handler, ModelSaver)}:
+        provenance.earlier += kept
     return [handler for handler in handlers if handler not in older]
 
 
 def _is_older(loader: CheckpointLoader, pretrained: Path) -> bool:
-    record = record_of(loader.load_path)
-    if "pretrained" in record:
-        return record["pretrained"] != checksum(pretrained)
+    known = read_provenance(loader.load_path)
+    if known is not None:
+        return known.pretrained != file_digest(pretrained)
     return pretrained.is_file() and Path(loader.load_path).stat().st_mtime < pretrained.stat().st_mtime

@@ -18,7 +18,8 @@ from monai.metrics.utils import get_mask_edges, get_surface_distance
 from monai.utils import convert_to_tensor
 from scipy.stats import bootstrap
 
-from semicl_monai.utils import InputError, save_json, write_whole
+from semicl_monai.handlers.run_provenance import plain_state
+from semicl_monai.utils import InputError, Provenance, save_json, write_whole
 from semicl_monai.utils.distributed import all_gather_object, rank_and_size
 
 METRICS = ("dice", "hd95", "asd")
@@ -37,6 +38,9 @@ class CaseMetrics:
         output_dir: folder to write to.
         class_names: names of the classes 1, 2, ...
         about: anything to keep with the summary, such as the split and the weights.
+        provenance: of the weights that are evaluated, or in words what it is. Of a network whose tensors are others, as
+            a client of federated learning has them, and of one that has started from weights of unknown provenance, it
+            is ``"unknown"``; so it is by default.
 
     Raises:
         InputError: When two classes have one name, or one is called ``mean``.
@@ -46,7 +50,14 @@ class CaseMetrics:
         https://arxiv.org/abs/2206.01653
     """
 
-    def __init__(self, output_dir: str | Path, class_names: Sequence[str], about: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        class_names: Sequence[str],
+        about: dict[str, Any] | None = None,
+        provenance: Provenance | str | None = None,
+    ) -> None:
+        self.provenance = provenance
         self.output_dir, self.class_names, self.about = Path(output_dir), list(class_names), dict(about or {})
         if len({*self.class_names, "mean"}) <= len(self.class_names):
             raise InputError(f"class_names must differ, and none be 'mean', got {', '.join(self.class_names)}.")
@@ -70,7 +81,7 @@ class CaseMetrics:
         self.rows[:] = self._rows_of_all()
         summary = self.summary()
         if rank_and_size()[0] == 0:
-            self._write(summary)
+            self._write(summary, self._provenance(engine))
         for name, metrics in summary["classes"].items():
             engine.state.metrics.update({f"{metric}_{name}": metrics[metric]["mean"] for metric in METRICS})
 
@@ -80,13 +91,23 @@ class CaseMetrics:
         dealt = zip_longest(*all_gather_object(cases), fillvalue=[])
         return [row for turn in dealt for rows in turn for row in rows]
 
-    def _write(self, summary: dict[str, Any]) -> None:
+    def _provenance(self, engine: Engine) -> str:
+        known = self.provenance
+        if isinstance(known, Provenance):
+            # what is evaluated may be other weights than those of the file
+            same = known.belongs_to(plain_state(engine.network))  # type: ignore[attr-defined]
+            known = "recorded" if same and not known.from_unknown else None
+        if known is None:
+            engine.logger.warning(f"provenance unknown: the cases of {self.output_dir} may have trained the network.")
+        return known or "unknown"
+
+    def _write(self, summary: dict[str, Any], provenance: str) -> None:
         text = StringIO(newline="")
-        writer = csv.DictWriter(text, ("case", "class", *METRICS))
+        writer = csv.DictWriter(text, ("case", "class", *METRICS, "provenance"))
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows({**row, "provenance": provenance} for row in self.rows)
         write_whole(self.output_dir / "cases.csv", text.getvalue(), "give a writable --output_dir")
-        save_json({**self.about, **summary}, self.output_dir / "summary.json")
+        save_json({**self.about, "provenance": provenance, **summary}, self.output_dir / "summary.json")
 
     def summary(self) -> dict[str, Any]:
         """Return mean and 95 % interval of every metric, by class and over the mean of all classes of a case."""

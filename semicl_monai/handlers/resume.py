@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import Checkpoint, DiskSaver, global_step_from_engine
+from ignite.handlers import Checkpoint, global_step_from_engine
+from torch import nn
 
-from semicl_monai.utils import InputError, is_true
+from semicl_monai.networks import refuse_not_finite
+from semicl_monai.utils import InputError, is_true, save_tensors
 from semicl_monai.utils.distributed import rank_and_size
 
 
@@ -78,14 +80,30 @@ class ResumeCheckpoint:
             engine.logger.info(f"Nothing to resume in {self.folder}: the stage starts from its beginning.")
 
     def save(self, engine: Engine) -> None:
-        """Save a checkpoint that is due, and drop all but the last two; of several processes the first one does."""
+        """Save a checkpoint that is due, and drop all but the last two; of several processes the first one does.
+
+        Raises:
+            InputError: When a network holds values that are not finite, or the file cannot be written. The checkpoints
+                before stay.
+        """
         due = engine.state.epoch % self.interval == 0 or engine.state.epoch == engine.state.max_epochs
         if rank_and_size()[0] > 0 or not due:
             return
-        saver = DiskSaver(str(self.folder), atomic=True, require_empty=False)
-        Checkpoint(self.objects, saver, n_saved=None, global_step_transform=global_step_from_engine(engine))(engine)
+        self._refuse_not_finite(engine.state.epoch)
+        step = global_step_from_engine(engine)
+        Checkpoint(self.objects, self._write, n_saved=None, global_step_transform=step)(engine)
         for old in self.checkpoints()[:-2]:
             old.unlink()
+
+    def _refuse_not_finite(self, epoch: int) -> None:
+        for name, part in self.objects.items():
+            if isinstance(part, nn.Module):
+                tensors = {**dict(part.named_parameters()), **dict(part.named_buffers())}
+                refuse_not_finite(tensors, f"the {name} after epoch {epoch}, not saved,")
+
+    # not ignite's DiskSaver: it fails with a traceback on a full disk, and does not flush to it
+    def _write(self, content: Mapping[str, Any], filename: str, _: Any = None) -> None:
+        save_tensors(content, self.folder / filename)
 
     def last(self) -> Path | None:
         """Return the last whole checkpoint."""

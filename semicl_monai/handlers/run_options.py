@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.networks.record import checksum
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, file_digest
 
 
 class RunOptions:
@@ -43,5 +42,5 @@ class RunOptions:
 
 
 def _as_text(name: str, value: Any) -> str:
-    digest = checksum(value) if name == "pretrained" else None
+    digest = file_digest(value) if name == "pretrained" else None
     return f"{Path(value).name} (SHA-256 {digest[:8]})" if digest else str(value)

@@ -12,11 +12,10 @@ from .pretrained import (
     initial_network,
     load_network,
     load_pretrained,
-    read_state_dict,
-    without_deep_supervision,
 )
-from .record import checksum, record_file, record_of
+from .provenance import made_by, read_provenance, require_provenance
 from .self_training import SelfTraining
+from .weights_file import StateDict, find_state_dict, read_state_dict, refuse_not_finite, without_deep_supervision
 
 HEADS = Registry("head", "Projection heads for contrastive pre-training.")
 HEADS.add("global_pool", "Global average pooling and a two-layer perceptron: one embedding an image.", GlobalHead)
@@ -36,16 +35,19 @@ __all__ = [
     "MeanTeacher",
     "NetworkLayout",
     "SelfTraining",
+    "StateDict",
     "channels_last",
-    "checksum",
     "find_pretrained",
+    "find_state_dict",
     "from_scratch",
     "initial_network",
     "layout_of",
     "load_network",
     "load_pretrained",
+    "made_by",
+    "read_provenance",
     "read_state_dict",
-    "record_file",
-    "record_of",
+    "refuse_not_finite",
+    "require_provenance",
     "without_deep_supervision",
 ]

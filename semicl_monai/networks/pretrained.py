@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,11 +10,11 @@ from monai.networks.utils import copy_model_state
 from torch import nn
 
 from semicl_monai.networks.layout import NetworkLayout, layout_of
+from semicl_monai.networks.provenance import read_provenance
+from semicl_monai.networks.weights_file import find_state_dict, without_deep_supervision
 from semicl_monai.utils import InputError, started_by_user
 
 logger = logging.getLogger(__name__)
-
-DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
 
 
 def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkLayout | None = None) -> list[str]:
@@ -24,19 +22,20 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
 
     Args:
         network: the network to fine-tune; changed in place.
-        pretrained: file with a state dict, flat or under the key ``"network"`` or ``"model"``.
+        pretrained: file with a state dict, see :func:`find_state_dict`.
         layout: where the network keeps its parts; looked up by the network's class by default.
 
     Returns:
         The names of the tensors that were loaded.
 
     Raises:
-        InputError: When the file is missing, corrupt or holds code, or when a tensor of the encoder is missing in it or
-            has another shape.
+        InputError: When the file is missing, corrupt or holds code, when its values are not finite, or when a tensor of
+            the encoder is missing in it or has another shape.
     """
     layout = layout_of(network) if layout is None else layout
-    weights = without_deep_supervision(read_state_dict(pretrained))
     own = network.state_dict()
+    found = find_state_dict(pretrained, own)
+    weights = without_deep_supervision(found.tensors)
     missing = [k for k in own if layout.is_encoder(k) and not _fits(own[k], weights.get(k))]
     if missing:
         raise InputError(
@@ -46,7 +45,7 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
         )
     wanted = {k: v for k, v in weights.items() if k in own and not layout.is_classifier(k) and _fits(own[k], v)}
     _, loaded, _ = copy_model_state(network, wanted)
-    logger.info(f"Loaded {len(loaded)} of {len(own)} tensors from {pretrained}; the classifier starts anew.")
+    logger.info(f"Loaded {len(loaded)} of {len(own)} tensors from {pretrained}{found}; the classifier starts anew.")
     return list(loaded)
 
 
@@ -63,6 +62,8 @@ def initial_network(network: nn.Module, pretrained: str | Path | None) -> nn.Mod
         return network
     load_pretrained(network, str(pretrained))
     logger.info(f"Training starts from the pre-trained weights {pretrained}.")
+    if read_provenance(str(pretrained)) is None:
+        logger.warning(f"Provenance unknown: {pretrained} does not say which cases it was trained on.")
     return network
 
 
@@ -83,54 +84,27 @@ def from_scratch(pretrained: str | Path | None) -> bool:
 
 
 def load_network(network: nn.Module, weights: str | Path) -> nn.Module:
-    """Load a trained network, every tensor of it.
+    """Load a trained network, every tensor of it, and log what was loaded.
 
     Args:
         network: the network; changed in place and returned.
-        weights: file with its state dict, flat or under the key ``"network"`` or ``"model"``, where heads of deep
-            supervision are passed over.
+        weights: file with its state dict, see :func:`find_state_dict`, where heads of deep supervision are passed over.
 
     Raises:
-        InputError: When the file is missing, corrupt, holds code, or is of another architecture.
+        InputError: When the file is missing, corrupt, holds code, has values that are not finite, or is of another
+            architecture.
     """
+    found = find_state_dict(weights, network.state_dict())
+    state = without_deep_supervision(found.tensors)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     try:
-        network.load_state_dict(without_deep_supervision(read_state_dict(weights)))
+        network.load_state_dict(state)
     except RuntimeError as error:
+        network.load_state_dict(before)  # torch has loaded what fits
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise InputError(f"{weights} holds another architecture than {type(network).__name__}: {first}") from error
+    logger.info(f"Loaded all {len(state)} tensors from {weights}{found}.")
     return network
-
-
-def without_deep_supervision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the state dict of the same network without deep supervision, whose heads predict in training alone.
-
-    Args:
-        state: of any network; those of a :class:`monai.networks.nets.DynUNet` may have such heads.
-    """
-    return {key: value for key, value in state.items() if not DEEP_SUPERVISION.search(key)}
-
-
-def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:
-    """Read the state dict of a network from ``path`` without running any code the file may hold.
-
-    Raises:
-        InputError: When the file is missing, is not a checkpoint, would run code, or holds no tensors.
-    """
-    if not Path(path).is_file():
-        raise InputError(
-            f"no weights at {path}: run the stage before this one first, or name a file (fine-tuning also takes "
-            f"--pretrained none to start from scratch)."
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types here: a damaged zip, a foreign pickle, a refused class
-        reason = "it would run code" if "unsupported global" in str(error).lower() else "it is damaged or no checkpoint"
-        raise InputError(f"cannot load weights from {path}: {reason} ({type(error).__name__}).") from error
-    for key in ("network", "model"):
-        content = content.get(key, content) if isinstance(content, Mapping) else content
-    if not isinstance(content, Mapping) or not any(isinstance(v, torch.Tensor) for v in content.values()):
-        raise InputError(f"{path} holds no state dict of a network, got {type(content).__name__}.")
-    return content
 
 
 def _fits(own: torch.Tensor, other: torch.Tensor | None) -> bool:

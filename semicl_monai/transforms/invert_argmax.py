@@ -57,13 +57,14 @@ class InvertArgmaxd(MapTransform):
         """Invert one sample.
 
         Raises:
-            InputError: When there are more than 255 classes.
+            InputError: When there are more than 255 classes, or the scores hold NaN or infinity.
         """
         sample = dict(data)
         for key, orig_key in self.key_iterator(sample, self.orig_keys):
             scores = convert_to_tensor(data[key], track_meta=False)
             if len(scores) > MOST_CLASSES:
                 raise InputError(f"'{key}' must have at most {MOST_CLASSES} classes, got {len(scores)}.")
+            _refuse_not_finite(scores, f"case {data['case']}: '{key}'" if "case" in data else f"'{key}'")
             scores = scores.float().softmax(0) if self.softmax else scores.clone()  # the first map is changed below
             sample[key] = self._labels(scores, data, orig_key)
         return sample
@@ -78,6 +79,12 @@ class InvertArgmaxd(MapTransform):
     def _invert(self, score: torch.Tensor, data: Mapping[Hashable, Any], orig_key: Hashable) -> MetaTensor:
         invert = Invertd("score", self.transform, orig_key, nearest_interp=False)
         return invert({"score": MetaTensor(score), orig_key: data[orig_key]})["score"]
+
+
+def _refuse_not_finite(scores: torch.Tensor, where: str) -> None:
+    if not all(bound.isfinite() for bound in torch.aminmax(scores)):  # NaN passes both; no map of the scores' size
+        number = sum(int((~of_class.isfinite()).sum()) for of_class in scores)
+        raise InputError(f"{where} must hold finite class scores, got NaN or infinity in {number} of {scores.numel()}.")
 
 
 def _keep_best(best: torch.Tensor, labels: torch.Tensor, score: MetaTensor, index: int) -> None:

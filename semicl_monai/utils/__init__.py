@@ -1,14 +1,17 @@
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
+from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_bytes
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import new_folder, read_json, save_json, save_tensors, write_whole
 from .options import check_numbers, check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, multiplies_bfloat16
+from .provenance import Provenance, with_provenance
 from .registry import Registry
 from .running_config import running_call, running_config
 
 __all__ = [
     "InputError",
+    "Provenance",
     "Registry",
     "at_least_float32",
     "check_numbers",
@@ -17,8 +20,11 @@ __all__ = [
     "data_parallel",
     "dividing_interval",
     "error_line",
+    "file_digest",
+    "file_stamp",
     "find_bundle_root",
     "find_input_error",
+    "image_digest",
     "is_true",
     "local_device",
     "multiplies_bfloat16",
@@ -35,5 +41,8 @@ __all__ = [
     "show_input_errors",
     "start_processes",
     "started_by_user",
+    "state_digest",
+    "voxel_bytes",
+    "with_provenance",
     "write_whole",
 ]

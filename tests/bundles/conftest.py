@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from semicl_monai.data import make_synthetic_hippocampus, make_synthetic_whole_heart, mmwhs_sections
 from semicl_monai.networks import layout_of
+from semicl_monai.utils import Provenance, save_tensors, with_provenance
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 VOLUMES = "hippocampus_mri_3d_segmentation"
@@ -132,7 +133,7 @@ def weights(config, size, tmp_path):
     for name, parameter in network.named_parameters():
         if layout_of(network).is_classifier(name) and name.endswith("bias"):
             torch.nn.init.zeros_(parameter)  # no class is ahead
-    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    save_tensors(with_provenance(network.state_dict(), Provenance()), tmp_path / "weights.pt")
     return tmp_path / "weights.pt"
 
 

@@ -82,7 +82,7 @@ def test_it_segments_an_oblique_study_and_learns_from_labels_in_class_numbers(
     before, after = (torch.load(file, weights_only=True) for file in (weights, models / "model.pt"))
     assert any(not torch.equal(before[key], after[key]) for key in before)
     record = json.loads((models / "model.json").read_text())
-    assert sorted(record["labelled"] + record["validation"]) == list(LABELLED)
+    assert sorted(case["case"] for case in record["labelled"] + record["validation"]) == list(LABELLED)
     assert len(record["validation"]) == 1
     assert len(list((models.parent / "cache").glob("*.pt"))) == len(LABELLED)
     assert set(np.unique(mask_of(server, study, tmp_path))) <= set(range(8))

@@ -82,9 +82,11 @@ def test_the_corners_of_a_volume_larger_than_a_patch_are_trained_on(workflow, da
     folder = shutil.copytree(dataset_dir, tmp_path / "corners")
     corner = np.zeros((60, 70, 60), np.uint8)
     corner[:2, -2:, :2] = 1
-    for case in (folder / "labelsTr").glob("*.nii.gz"):
-        for part in ("labelsTr", "imagesTr"):
-            nib.save(nib.Nifti1Image(corner, np.eye(4)), folder / part / case.name)
+    for number, case in enumerate((folder / "labelsTr").glob("*.nii.gz")):
+        image = corner.copy()
+        image[30, 30, 10 + number] = 1  # one image in two parts is refused
+        for part, voxels in (("labelsTr", corner), ("imagesTr", image)):
+            nib.save(nib.Nifti1Image(voxels, np.eye(4)), folder / part / case.name)
     built = workflow("train", pretrained="none", foreground_share=1.0, dataset_dir=str(folder))
     built.initialize()
     dataset = built.parser.get_parsed_content("train::dataset")

@@ -129,8 +129,9 @@ def test_the_unlabelled_test_volumes_are_among_the_images_of_pre_training(run_st
     split = json.loads((tmp_path / "eval/pretrain/split.json").read_text())
     for name in ("model_pretrained_first", "model_pretrained"):
         record = json.loads((tmp_path / f"models/{name}.json").read_text())
-        assert tests < set(record["unlabelled"])
-        assert set(record["labelled"] + record["unlabelled"]) == set(split["labelled"] + split["unlabelled"])
+        labelled, unlabelled = ({case["case"] for case in record[part]} for part in ("labelled", "unlabelled"))
+        assert tests < unlabelled
+        assert labelled | unlabelled == set(split["labelled"] + split["unlabelled"])
 
 
 def test_a_mean_teacher_learns_from_the_unlabelled_test_volumes_too(run_stage, modality, tmp_path):

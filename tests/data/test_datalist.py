@@ -10,7 +10,7 @@ import pytest
 from monai.apps import DecathlonDataset, extractall
 
 from semicl_monai.data import SegmentationDatalist, download
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, Provenance, image_digest
 
 REAL_DATA = Path(
     os.environ.get("SEMICL_TEST_DATA", Path(__file__).parents[3] / "shared" / "data" / "Task04_Hippocampus")
@@ -304,34 +304,16 @@ def test_the_real_hippocampus_task_gives_120_40_40_volumes_and_six_labelled_at_f
     assert len(datalist.labelled) == 6
 
 
-def test_a_case_that_an_earlier_stage_trained_with_cannot_be_held_out(root, tmp_path):
-    SegmentationDatalist(root, split_seed=0, save_to=tmp_path / "split.json")
-    with pytest.raises(InputError, match="the weights have seen cases that are held out now"):
-        SegmentationDatalist(root, split_seed=1, earlier_split=tmp_path / "split.json")
-
-
-def test_the_same_split_with_more_labels_agrees_with_an_earlier_stage(root, tmp_path):
-    few = SegmentationDatalist(root, labelled_fraction=1, save_to=tmp_path / "split.json")
-    more = SegmentationDatalist(root, labelled_fraction=2, earlier_split=tmp_path / "split.json")
-    assert few.split["test"] == more.split["test"]
-
-
-def test_a_case_that_an_earlier_stage_validated_with_cannot_be_a_test_case(root, tmp_path):
-    datalist = SegmentationDatalist(root)
-    swapped = {**datalist.split, "validation": datalist.split["test"], "test": datalist.split["validation"]}
-    (tmp_path / "split.json").write_text(json.dumps(swapped))
-    with pytest.raises(InputError, match="the weights have seen cases"):
-        SegmentationDatalist(root, earlier_split=tmp_path / "split.json")
-
-
 @pytest.mark.parametrize("wrong", ["a leak", "a missing file"])
-def test_what_is_refused_is_refused_again_though_one_only_asked_for_unlabelled_volumes(root, tmp_path, wrong):
+def test_what_is_refused_is_refused_again_though_one_only_asked_for_unlabelled_volumes(root, wrong):
     first = SegmentationDatalist(root, split_seed=0)
-    first.save(tmp_path / "model.json")
+    known = None
     if wrong == "a missing file":
         Path(first.test[0]["label"]).unlink()
-    seed, earlier = (1, tmp_path / "model.json") if wrong == "a leak" else (0, None)
-    lazy = SegmentationDatalist(root, labelled_fraction=2, split_seed=seed, earlier_split=earlier, lazy=True)
+    else:
+        image = first.test[0]["image"]
+        known = Provenance(labelled=({"case": "x", "image": image_digest(image), "patient": "x"},))
+    lazy = SegmentationDatalist(root, labelled_fraction=2, provenance=known, lazy=True)
     assert not lazy.has_unlabelled()
     with pytest.raises(InputError, match=r"the weights have seen cases|label file not found"):
         lazy.labelled  # noqa: B018

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from monai.bundle import ConfigParser
 
 import semicl_monai
 from semicl_monai.engines import METHODS, fine_tuning, method_of_run, objectives
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, Provenance, save_tensors, with_provenance
 
 CONFIGS = Path(semicl_monai.__file__).parent / "configs"
 OBJECTIVES = {
@@ -30,6 +31,10 @@ OBJECTIVES = {
     "joint": ["joint"],
 }
 FINE_TUNINGS = ("mixup", "mean_teacher", "tcsm", "self_training", "local_pseudo")
+
+
+def write_weights(path, method):
+    save_tensors(with_provenance({"weight": torch.ones(1)}, Provenance(method=method)), path)
 
 
 def test_these_methods_are_known():
@@ -65,13 +70,13 @@ def test_there_are_parts_for_every_objective_and_every_fine_tuning_and_no_others
 )
 def test_pretraining_goes_on_from_what_the_weights_were_pretrained_for(tmp_path, method, made_by, left):
     if made_by:
-        (tmp_path / "weights.json").write_text(json.dumps({"method": made_by}))
+        write_weights(tmp_path / "weights.pt", made_by)
     assert objectives(method, tmp_path / "weights.pt") == left
 
 
 @pytest.mark.parametrize("made_by", ["local", "rotation", "global_local"])
 def test_pretraining_does_not_go_on_from_another_method(tmp_path, made_by):
-    (tmp_path / "weights.json").write_text(json.dumps({"method": made_by}))
+    write_weights(tmp_path / "weights.pt", made_by)
     with pytest.raises(InputError, match=rf"method simclr does not go on from .*\.pt, which method {made_by} has"):
         objectives("simclr", tmp_path / "weights.pt")
 
@@ -108,7 +113,7 @@ def test_they_come_from_a_config(function, wanted):
 )
 def test_a_run_belongs_to_the_method_asked_for_or_to_that_of_its_weights(tmp_path, asked, made_by, wanted):
     if made_by is not None:
-        (tmp_path / "weights.json").write_text(json.dumps({"method": made_by}))
+        write_weights(tmp_path / "weights.pt", made_by)
     assert method_of_run(asked, tmp_path / "weights.pt") == wanted
 
 
@@ -119,14 +124,19 @@ def test_a_run_from_scratch_is_random_or_semi_supervised():
 
 @pytest.mark.parametrize(("asked", "made_by"), [("pcl", "rotation"), ("local", "mean_teacher"), ("local", "none")])
 def test_a_method_whose_pretraining_the_weights_have_not_had_is_refused(tmp_path, asked, made_by):
-    (tmp_path / "weights.json").write_text(json.dumps({"method": made_by}))
+    write_weights(tmp_path / "weights.pt", made_by)
     weights = "none" if made_by == "none" else tmp_path / "weights.pt"
     with pytest.raises(InputError, match=f"method {asked} wants weights it has pre-trained, got .* of method "):
         method_of_run(asked, weights)
 
 
-@pytest.mark.parametrize("content", ["not JSON", "[1]"])
-def test_a_record_that_cannot_be_read_is_named(tmp_path, content):
-    (tmp_path / "weights.json").write_text(content)
-    with pytest.raises(InputError, match=r"the record .*weights\.json beside the weights must be a JSON object"):
+def test_the_record_for_people_that_lies_beside_weights_is_not_believed(tmp_path):
+    (tmp_path / "weights.json").write_text(json.dumps(Provenance(method="pcl").to_dict()))
+    save_tensors({"weight": torch.ones(1)}, tmp_path / "weights.pt")
+    assert method_of_run(None, tmp_path / "weights.pt") == "random"
+
+
+def test_weights_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "weights.pt").write_text("no checkpoint")
+    with pytest.raises(InputError, match=r"^cannot load weights from .*weights\.pt: it is damaged or no checkpoint"):
         method_of_run(None, tmp_path / "weights.pt")

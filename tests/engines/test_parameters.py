@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import json
-
 import pytest
+import torch
 from monai.networks.nets import BasicUNet, DynUNet, SegResNet
 from torch import nn
 from torch.optim import AdamW
 
 from semicl_monai.engines import parameter_groups
 from semicl_monai.networks import DenseHead, LocalPseudo, MeanTeacher, layout_of
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, Provenance, save_tensors, with_provenance
 
 ENCODER = {"conv_0", "down_1", "down_2", "down_3", "down_4"}
 DECODER = {"upcat_4", "upcat_3", "upcat_2", "upcat_1"}
@@ -31,7 +30,7 @@ def unet():
 
 
 def weights_of(folder, method):
-    (folder / "weights.json").write_text(json.dumps({"method": method}))
+    save_tensors(with_provenance({"weight": torch.ones(1)}, Provenance(method=method)), folder / "weights.pt")
     return folder / "weights.pt"
 
 

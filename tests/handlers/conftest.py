@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 from monai.data import DataLoader, Dataset
@@ -65,6 +68,22 @@ class Stage:
 def stage() -> type[Stage]:
     """The class of the stage; each call makes new objects."""
     return Stage
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> dict[str, dict[str, str]]:
+    """Records of the images ``a`` to ``g``, all different."""
+    for name in "abcdefg":
+        volume = np.full((2, 3, 4), ord(name), np.int16)
+        nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    return {name: {"image": str(tmp_path / f"{name}.nii.gz")} for name in "abcdefg"}
+
+
+@pytest.fixture
+def seen(images: dict[str, dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """What a stage sees: a labelled image, two more, and one for validation."""
+    parts = {"labelled": "a", "unlabelled": "abc", "validation": "d"}
+    return {part: [images[name] for name in names] for part, names in parts.items()}
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -17,7 +18,7 @@ from monai.networks.utils import one_hot
 from torch import nn
 
 from semicl_monai.handlers import CaseMetrics, case_metrics, mean_with_interval
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, Provenance, state_digest
 
 SPACING = (1.0, 2.0, 3.5)
 SIZE = (6, 5, 4)
@@ -233,6 +234,27 @@ def test_a_second_run_begins_a_new_table(evaluate):
     evaluator, handler, rows, _ = evaluate([("a", blobs(0), blobs(1))])
     evaluator.run()
     assert len(handler.rows) == len(rows) == 2
+
+
+KNOWN = Provenance("pcl", state=state_digest({}))  # of the network of the fixture, which has no tensors
+
+
+@pytest.mark.parametrize(
+    ("provenance", "said"),
+    [
+        (KNOWN, "recorded"),
+        ("recorded", "recorded"),
+        (None, "unknown"),
+        (replace(KNOWN, from_unknown=True), "unknown"),
+        (replace(KNOWN, state="that of the file, which is not the network's"), "unknown"),
+    ],
+)
+def test_the_tables_say_whether_it_is_known_what_the_network_was_trained_on(evaluate, caplog, provenance, said):
+    _, handler, rows, summary = evaluate([("a", blobs(0), blobs(1))], provenance=provenance)
+    assert list(rows[0])[-1] == "provenance"
+    assert {row["provenance"] for row in rows} == {summary["provenance"]} == {said}
+    warned = f"provenance unknown: the cases of {handler.output_dir} may have trained the network." in caplog.text
+    assert warned is (said == "unknown")
 
 
 def test_it_builds_from_a_config(tmp_path):

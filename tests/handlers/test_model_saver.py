@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ from ignite.engine import Events
 from ignite.metrics import Metric
 from monai.bundle import ConfigParser
 from monai.engines import SupervisedEvaluator
-from monai.handlers import ValidationHandler
+from monai.handlers import CheckpointLoader, ValidationHandler
 from torch import nn
 
-from semicl_monai.handlers import BestMetric, ModelSaver, ResumeCheckpoint, SeedEpoch
-from semicl_monai.utils import InputError
+from semicl_monai.handlers import BestMetric, ModelSaver, ResumeCheckpoint, RunProvenance, SeedEpoch
+from semicl_monai.networks import read_provenance
+from semicl_monai.utils import InputError, Provenance, image_digest
 
 
 class Script(Metric):
@@ -160,39 +162,97 @@ def test_it_builds_from_a_config(stage, path):
     assert ConfigParser(config).get_parsed_content("handler").path == path
 
 
-def records(names):
-    return [{"image": f"folder/{name}.nii.gz"} for name in names]
-
-
-SEEN = {"labelled": records("a"), "unlabelled": records("abc"), "validation": records("d")}
-NOTHING = {"method": None, "pretrained": None, "labelled": [], "unlabelled": [], "validation": []}
+def names(cases):
+    return [case["case"] for case in cases]
 
 
 def written(tmp_path, network, **options):
-    ModelSaver(tmp_path / "model.pt", network, **options).write()
+    ModelSaver(tmp_path / "model.pt", network, provenance=RunProvenance(network, **options)).write()
     return json.loads((tmp_path / "model.json").read_text())
 
 
-def test_what_the_weights_have_seen_is_written_beside_them(stage, tmp_path):
-    cases = {"labelled": ["a"], "unlabelled": ["b", "c"], "validation": ["d"]}
-    assert written(tmp_path, stage().network, seen=SEEN, method="pcl") == {**NOTHING, "method": "pcl", **cases}
+def test_what_the_weights_have_seen_is_in_their_file_and_beside_it(stage, seen, tmp_path):
+    record = written(tmp_path, stage().network, seen=seen, method="pcl")
+    assert Provenance.from_dict(record, "model.json") == read_provenance(tmp_path / "model.pt")
+    assert {part: names(record[part]) for part in seen} == {
+        "labelled": ["a"],
+        "unlabelled": ["b", "c"],
+        "validation": ["d"],
+    }
+    assert record["labelled"] == [
+        {"case": "a", "image": image_digest(seen["labelled"][0]["image"]), "patient": "a"},
+    ]
+    assert (record["method"], record["pretrained"], record["from_unknown"]) == ("pcl", None, False)
 
 
-@pytest.mark.parametrize("pretrained", [None, "none"])
-def test_a_network_that_has_seen_nothing_says_so(stage, tmp_path, pretrained):
-    assert written(tmp_path, stage().network, pretrained=pretrained) == NOTHING
+def test_the_file_is_a_flat_state_dict_of_tensors_for_everybody_else(stage, seen, path):
+    one = stage()
+    ModelSaver(path, one.network, provenance=RunProvenance(one.network, seen)).write()
+    content = torch.load(path, weights_only=True)
+    assert list(content) == list(one.network.state_dict())
+    assert all(isinstance(value, torch.Tensor) for value in content.values())
+    other = stage(seed=5)
+    other.run(CheckpointLoader(str(path), {"network": other.network}), _Stop(other.network, one.weights()))
 
 
-def test_what_the_pretrained_weights_have_seen_counts_too(stage, tmp_path):
-    pretrained = tmp_path / "model_pretrained.pt"
-    ModelSaver(pretrained, stage().network, seen={"labelled": records("e"), "unlabelled": records("afg")}).write()
-    record = written(tmp_path, stage().network, seen=SEEN, pretrained=pretrained)
-    assert record["labelled"] == ["e", "a"]
-    assert record["unlabelled"] == ["f", "g", "b", "c"]
-    assert record["validation"] == ["d"]
-    assert record["pretrained"] == hashlib.sha256(pretrained.read_bytes()).hexdigest()
+class _Stop:
+    """Compare the weights that a training starts from, and stop it."""
+
+    def __init__(self, network, wanted):
+        self.network, self.wanted = network, wanted
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine):
+        assert all(torch.equal(a, b) for a, b in zip(self.network.parameters(), self.wanted, strict=True))
+        engine.terminate()
 
 
-def test_an_unknown_part_is_refused(stage, path):
-    with pytest.raises(InputError, match="seen must have the parts labelled, unlabelled, validation, got 'tested'"):
-        ModelSaver(path, stage().network, seen={"tested": []})
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_that_is_not_finite_is_refused_and_leaves_the_old_file(stage, path, value):
+    one = stage()
+    saver = ModelSaver(path, one.network)
+    saver.write()
+    before = path.read_bytes(), path.with_suffix(".json").read_bytes()
+    with torch.no_grad():
+        one.network[0].weight[0, 0, :2, 0] = value
+    message = (
+        r"^the network that was to be saved to .*model\.pt must hold finite numbers, got NaN or infinity in 1 of 4 "
+        r"tensors, the first is '0\.weight' with 2 such value\(s\) of 27\.$"
+    )
+    with pytest.raises(InputError, match=message):
+        saver.write()
+    assert (path.read_bytes(), path.with_suffix(".json").read_bytes()) == before
+
+
+def test_a_run_that_fails_leaves_the_last_model_of_the_run_before(stage, path):
+    first = stage(epochs=1)
+    first.run(ModelSaver(path, first.network))
+    before = path.read_bytes()
+    one = stage(seed=3)
+    one.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=2), _fail)
+    with pytest.raises(RuntimeError, match="of the loss"):
+        one.run(ModelSaver(path, one.network))
+    assert path.read_bytes() == before
+
+
+def _fail():
+    raise RuntimeError("of the loss")
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(path):
+    """In a process of its own, whose files may not be larger than 4 KiB."""
+    ModelSaver(path, nn.Linear(3, 3)).write()
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    code = (
+        "import resource, signal, sys; from torch import nn\n"
+        "from semicl_monai.handlers import ModelSaver; from semicl_monai.utils import show_input_errors\n"
+        "show_input_errors(); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "ModelSaver(sys.argv[1], nn.Linear(64, 64)).write()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1] == f"error: cannot write {path}: File too large; give a writable --output_dir."
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before

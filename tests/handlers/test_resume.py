@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
 
 import pytest
@@ -128,6 +130,43 @@ def test_a_kill_while_writing_leaves_the_checkpoints_before(stage, folder, tmp_p
     monkeypatch.setattr(torch, "save", write)
     assert [path.name for path in ResumeCheckpoint(folder, {}).checkpoints()] == ["checkpoint_1.pt", "checkpoint_2.pt"]
     assert same(run(stage, folder, resume=True, seed=1), run(stage, tmp_path / "whole"))
+
+
+def test_a_network_that_is_not_finite_is_not_saved_and_the_checkpoints_before_stay(stage, folder):
+    one = stage(epochs=3)
+
+    @one.trainer.on(Events.EPOCH_COMPLETED(once=3))
+    def spoil(engine):
+        with torch.no_grad():
+            one.network[2].bias.fill_(float("nan"))
+
+    message = (
+        r"^the network after epoch 3, not saved, must hold finite numbers, got NaN or .* first is '2\.bias' with 1"
+    )
+    with pytest.raises(InputError, match=message):
+        one.run(ResumeCheckpoint(folder, one.objects))
+    assert names(folder) == ["checkpoint_1.pt", "checkpoint_2.pt"]
+
+
+def test_a_full_disk_leaves_the_checkpoints_before_and_is_one_line(stage, folder, monkeypatch):
+    run(stage, folder, epochs=2)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"^cannot write .*checkpoint_3\.pt: No space left on device; give a writable"):
+        run(stage, folder, epochs=3, resume=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(stage, tmp_path):
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(
+        InputError, match=r"^cannot write .*checkpoint_1\.pt: (File exists|Not a directory); give a writabl"
+    ):
+        run(stage, tmp_path / "models" / "train", epochs=1)
 
 
 @pytest.mark.parametrize("num_bytes", [0, 1000])

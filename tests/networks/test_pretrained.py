@@ -241,6 +241,7 @@ def test_a_network_with_pretrained_weights_says_what_and_how_much_was_loaded(bui
     assert messages(caplog) == [
         f"Loaded {number - 2} of {number} tensors from {path}; the classifier starts anew.",
         f"Training starts from the pre-trained weights {path}.",
+        f"Provenance unknown: {path} does not say which cases it was trained on.",
     ]
     assert all(equal(network, build(seed=1).state_dict(), ["conv_0.conv_0.conv.weight"]))
 

@@ -32,6 +32,20 @@ AFFINES = {
 }
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("softmax", [True, False])
+def test_scores_that_are_not_finite_are_refused_with_the_case(value, softmax):
+    flip = Compose([Flipd("image", spatial_axis=0)])
+    scores = torch.rand(3, 4, 5, 6)
+    scores[1, 2, 3, :2] = value
+    sample = {**flip({"image": MetaTensor(torch.rand(1, 4, 5, 6))}), "pred": scores}
+    invert = InvertArgmaxd("pred", transform=flip, softmax=softmax)
+    with pytest.raises(InputError, match=r"^'pred' must hold finite class scores, got NaN or infinity in 2 of 360\.$"):
+        invert(sample)
+    with pytest.raises(InputError, match=r"^case heart_3: 'pred' must hold finite class scores"):
+        invert({**sample, "case": "heart_3"})
+
+
 def preprocessing(**spacing):
     return Compose(
         [

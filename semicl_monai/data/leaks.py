@@ -1,0 +1,112 @@
+"""Whether a case that is held out was seen, under whatever name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from semicl_monai.data.sections import Record, listing
+from semicl_monai.utils import InputError, Provenance, image_digest, voxel_bytes
+
+HELD_OUT = ("validation", "test")
+THREADS = 4  # unpacking and hashing leave the interpreter to others
+
+
+def refuse_seen_cases(
+    parts: Mapping[str, Sequence[Record]], provenance: Provenance, held_out: Sequence[str] = HELD_OUT
+) -> None:
+    """Refuse a split that holds out what the weights it goes on from have seen.
+
+    No image they were trained with may be a validation or test image now, none they were chosen with a test image, and
+    none of which they know the label an unlabelled one. Images are told by their voxels: another name, a link or a copy
+    is the same image, and another image of the same name is not. Neither may another image of a patient be held out,
+    where patients were named.
+
+    Args:
+        parts: the records of ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
+        provenance: of the weights.
+        held_out: the parts that have to be new to the weights, of ``"validation"`` and ``"test"``.
+
+    Raises:
+        InputError: When there is such a case; its name now and then are in it.
+    """
+    trained = provenance.seen("labelled", "unlabelled")
+    earlier = {"validation": trained, "test": [*trained, *provenance.validation]}
+    leaked = [pair for part in held_out for pair in _seen_before(parts[part], earlier[part])]
+    if leaked:
+        raise InputError(
+            f"the weights have seen cases that are held out now: {listing(leaked)}; give the split_seed or split_file "
+            f"they were trained with."
+        )
+    labelled = {case["image"]: case["case"] for case in provenance.labelled}
+    known = [_both(r["case"], labelled[d]) for r, d in _with_digests(parts["unlabelled"], labelled) if d in labelled]
+    if known:
+        raise InputError(
+            f"the weights have seen labels of cases that are unlabelled now: {listing(known)}; give the "
+            f"labelled_fraction they were trained with, or a larger one."
+        )
+
+
+def refuse_repeated_images(parts: Mapping[str, Sequence[Record]], held_out: Sequence[str] = HELD_OUT) -> None:
+    """Refuse a split whose held-out images train too, or are in both held-out parts, under other names.
+
+    Only images of one size are read.
+
+    Args:
+        parts: the records of ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
+        held_out: the parts that count, of ``"validation"`` and ``"test"``.
+
+    Raises:
+        InputError: When there is such an image; both its names are in it.
+    """
+    of_size: dict[int | None, list[tuple[bool | str, Record]]] = defaultdict(list)
+    for part in ("labelled", "unlabelled", *held_out):
+        for record in parts[part]:
+            of_size[voxel_bytes(record["image"])].append((part if part in held_out else "training", record))
+    of_size.pop(None, None)  # no NIfTI: it is refused when it is loaded
+    for found in of_size.values():
+        if len({part for part, _ in found}) > 1:
+            _refuse_equal(found)
+
+
+def _refuse_equal(found: Sequence[tuple[Any, Record]]) -> None:
+    first: dict[str, tuple[Any, Record]] = {}
+    for (part, record), digest in zip(found, _digests(record for _, record in found), strict=True):
+        other_part, other = first.setdefault(digest, (part, record))
+        if other_part != part:
+            raise InputError(
+                f"the same image is in the {other_part} part as {other['case']} ({_file(other)}) and in the {part} "
+                f"part as {record['case']} ({_file(record)}): leave one of them out of the data set."
+            )
+
+
+def _seen_before(records: Sequence[Record], seen: Sequence[Mapping[str, str]]) -> list[str]:
+    images = {case["image"]: case["case"] for case in seen}
+    patients = {case["patient"]: case for case in seen}
+    leaked = []
+    for record, digest in _with_digests(records, images):
+        same = patients.get(record.get("patient") or record["case"])
+        if digest in images:
+            leaked.append(_both(record["case"], images[digest]))
+        elif same and not record["case"] == same["case"] == same["patient"]:  # a name alone is no patient
+            leaked.append(f"{record['case']} (of the patient {same['patient']}, as {same['case']})")
+    return leaked
+
+
+def _with_digests(records: Sequence[Record], seen: Mapping[str, Any]) -> list[tuple[Record, str]]:
+    return list(zip(records, _digests(records), strict=True)) if seen else []
+
+
+def _digests(records: Iterable[Record]) -> list[str]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(lambda record: image_digest(record["image"]), records))
+
+
+def _both(now: str, then: str) -> str:
+    return now if now == then else f"{now} (as {then})"
+
+
+def _file(record: Record) -> str:
+    return record["image"] if isinstance(record["image"], str) else record["image"][0]

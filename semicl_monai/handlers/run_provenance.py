@@ -1,0 +1,132 @@
+"""What the network of a running training has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from ignite.engine import Engine
+from torch import nn
+
+from semicl_monai.data import case_name
+from semicl_monai.networks import from_scratch, read_provenance, without_deep_supervision
+from semicl_monai.utils import InputError, Provenance, file_digest, image_digest, state_digest
+from semicl_monai.utils.provenance import SEEN, SeenCase
+
+THREADS = 4  # unpacking and hashing leave the interpreter to others
+
+
+class RunProvenance:
+    """The :class:`~semicl_monai.utils.Provenance` of the network of a run, for all files that are written of it.
+
+    It is a part of a checkpoint, so that a checkpoint says what its network has seen, and a resumed run still knows
+    what the run before has started from.
+
+    Args:
+        network: the plain network that is kept, whose weights go into the checkpoint.
+        seen: the records ``{"image": path, ...}`` the stage sees, by part: ``"labelled"``, ``"unlabelled"``,
+            ``"validation"``. They may have a ``"case"`` and a ``"patient"``. The images are read when it is first
+            needed.
+        pretrained: the pre-trained weights it has started from, or ``"none"``.
+        method: the method the weights are made by.
+
+    Attributes:
+        earlier: the weights it has started from; what they have seen is a part of what this network has.
+
+    Raises:
+        InputError: When a part of ``seen`` is none of these.
+    """
+
+    # what the networks of this process were when a stage of ours has last seen them
+    _left: ClassVar[WeakKeyDictionary[nn.Module, str]] = WeakKeyDictionary()
+
+    def __init__(
+        self,
+        network: nn.Module,
+        seen: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+        pretrained: str | Path | None = None,
+        method: str | None = None,
+    ) -> None:
+        self.network, self.seen, self.method = network, dict(seen or {}), method
+        self.pretrained = None if from_scratch(pretrained) else pretrained
+        self.earlier: list[str | Path] = [] if self.pretrained is None else [self.pretrained]
+        self.resumed, self.is_foreign = Provenance(), False
+        unknown = [part for part in self.seen if part not in SEEN]
+        if unknown:
+            raise InputError(f"seen must have the parts {', '.join(SEEN)}, got '{unknown[0]}'.")
+        self._left.setdefault(network, self._digest())
+
+    def start(self, engine: Engine) -> None:
+        """Tell whether somebody has put weights into the network, such as a server of federated learning."""
+        loaded = any(weights != self.pretrained for weights in self.earlier)
+        if not loaded and not self.is_foreign and self._left[self.network] != self._digest():
+            self.is_foreign = True
+            engine.logger.warning("Provenance unknown: the training starts from weights that were sent to it.")
+        self._own  # noqa: B018 - an image that cannot be read ends the run now, and not after an epoch
+
+    def complete(self) -> None:
+        """Remember the network as it is now."""
+        self._left[self.network] = self._digest()
+
+    def current(self) -> Provenance:
+        """Return the provenance of the network, without the digest of its state.
+
+        Raises:
+            InputError: When an image or the earlier weights cannot be read.
+        """
+        known = [one for one in (*self._earlier, self.resumed) if one is not None]
+        before = {part: [case for one in known for case in one.seen(part)] for part in SEEN}
+        seen = {part: _each_once([*before[part], *self._own[part]]) for part in SEEN}
+        labelled = {case["image"] for case in seen["labelled"]}
+        return Provenance(
+            method=self.method,
+            pretrained=self._pretrained_digest,
+            from_unknown=self.is_foreign or None in self._earlier or any(one.from_unknown for one in known),
+            labelled=seen["labelled"],
+            unlabelled=tuple(case for case in seen["unlabelled"] if case["image"] not in labelled),
+            validation=seen["validation"],
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the provenance of the network in a checkpoint."""
+        return replace(self.current(), state=self._digest()).to_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Keep what the run before has seen."""
+        self.resumed = Provenance.from_dict(state_dict, "the checkpoint")
+
+    def _digest(self) -> str:
+        return state_digest(plain_state(self.network))
+
+    # once a run: MONAI Label's own model is written over by the training that goes on from it
+    @cached_property
+    def _earlier(self) -> list[Provenance | None]:
+        return [read_provenance(weights) for weights in dict.fromkeys(self.earlier)]
+
+    @cached_property
+    def _pretrained_digest(self) -> str | None:
+        return file_digest(self.pretrained)
+
+    @cached_property
+    def _own(self) -> dict[str, list[SeenCase]]:
+        with ThreadPoolExecutor(THREADS) as pool:
+            return {part: list(pool.map(_seen_case, self.seen.get(part, []))) for part in SEEN}
+
+
+def plain_state(network: nn.Module) -> dict[str, Any]:
+    """Return the state dict that is written of a network: not of its wrapper, without heads of deep supervision."""
+    return without_deep_supervision(getattr(network, "module", network).state_dict())
+
+
+def _seen_case(record: Mapping[str, Any]) -> SeenCase:
+    case = str(record.get("case") or case_name(record["image"]))
+    return {"case": case, "image": image_digest(record["image"]), "patient": str(record.get("patient") or case)}
+
+
+def _each_once(cases: Iterable[SeenCase]) -> tuple[SeenCase, ...]:
+    return tuple({tuple(case.items()): case for case in cases}.values())

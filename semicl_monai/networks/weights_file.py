@@ -1,0 +1,169 @@
+"""The state dict in a file of weights, ours or of others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from semicl_monai.utils import InputError
+
+# under which names programs keep a network's state dict in a checkpoint: ours, MONAI's, Lightning's, nnU-Net's
+KEYS = ("network", "model", "state_dict", "network_weights", "model_state_dict", "teacher", "student")
+# by DataParallel, torch.compile, our self-training and pre-training, nnU-Net
+PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "network.")
+HEADS = ("head.", "global_head.")  # beside our network in a checkpoint of pre-training
+DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
+DATA: list[Any] = [np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?"))]
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """The tensors of a network and where they were found.
+
+    Args:
+        tensors: by name.
+        where: the keys they were under and what was taken off their names, in words; empty for a flat state dict.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    where: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f" ({', '.join(self.where)})" if self.where else ""
+
+
+def read_content(path: str | Path) -> Any:
+    """Load a file of weights onto the CPU without running any code it may hold.
+
+    Raises:
+        InputError: When the file is missing, is damaged, or would run code.
+    """
+    if not Path(path).is_file():
+        raise InputError(
+            f"no weights at {path}: run the stage before this one first, or name a file (fine-tuning also takes "
+            f"--pretrained none to start from scratch)."
+        )
+    try:
+        with torch.serialization.safe_globals([*DATA, *_numpy_builders()]):  # a loss or a date beside the weights
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types here: a damaged zip, a foreign pickle, a refused class
+        reason = "it would run code" if "unsupported global" in str(error).lower() else "it is damaged or no checkpoint"
+        raise InputError(f"cannot load weights from {path}: {reason} ({type(error).__name__}).") from error
+
+
+def state_dicts_in(content: Any, path: str | Path) -> list[StateDict]:
+    """Return the state dict of the network in a loaded file, and after it what taking prefixes off makes of it.
+
+    Args:
+        content: a state dict, flat or under one of the keys ``"network"``, ``"model"``, ``"state_dict"``,
+            ``"network_weights"``, ``"model_state_dict"``, ``"teacher"`` and ``"student"``.
+        path: the file, for errors.
+
+    Raises:
+        InputError: When there are no tensors.
+    """
+    keys: list[str] = []
+    while isinstance(content, Mapping) and (key := next((k for k in KEYS if _holds_tensors(content.get(k))), None)):
+        content = content[key]
+        keys.append(f"under '{key}'")
+    tensors = {k: v for k, v in content.items() if _is_tensor(k, v)} if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise InputError(f"{path} holds no state dict of a network, got {type(content).__name__}.")
+    return list(_without_prefixes(StateDict(tensors, tuple(keys))))
+
+
+def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:
+    """Return the tensors that :func:`find_state_dict` finds."""
+    return find_state_dict(path).tensors
+
+
+def find_state_dict(path: str | Path, names: Collection[str] = ()) -> StateDict:
+    """Read the state dict of a network from ``path`` without running any code the file may hold.
+
+    Prefixes ``module.``, ``_orig_mod.``, ``student.``, ``teacher.`` and ``network.`` are taken off where all names have
+    them; of a student and a teacher the teacher is taken.
+
+    Args:
+        path: the file.
+        names: of the tensors of the network they are for, some of which may begin like that.
+
+    Raises:
+        InputError: When the file is missing, is not a checkpoint, would run code, holds no tensors, or has values that
+            are not finite.
+    """
+    found = state_dicts_in(read_content(path), path)
+    state = next((state for state in found if not state.tensors.keys().isdisjoint(names)), found[-1])
+    refuse_not_finite(state.tensors, path)
+    return state
+
+
+def without_deep_supervision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the state dict of the same network without deep supervision, whose heads predict in training alone.
+
+    Args:
+        state: of any network; those of a :class:`monai.networks.nets.DynUNet` may have such heads.
+    """
+    return {key: value for key, value in state.items() if not DEEP_SUPERVISION.search(key)}
+
+
+def refuse_not_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None:
+    """Raise :class:`~semicl_monai.utils.InputError` when a tensor holds NaN or infinity.
+
+    Args:
+        tensors: by name.
+        what: what holds them, for the error.
+    """
+    wrong = {name: int((~tensor.isfinite()).sum()) for name, tensor in tensors.items() if tensor.is_floating_point()}
+    wrong = {name: number for name, number in wrong.items() if number}
+    if wrong:
+        name, number = next(iter(wrong.items()))
+        raise InputError(
+            f"{what} must hold finite numbers, got NaN or infinity in {len(wrong)} of {len(tensors)} tensors, "
+            f"the first is '{name}' with {number} such value(s) of {tensors[name].numel()}."
+        )
+
+
+def _without_prefixes(state: StateDict) -> Iterator[StateDict]:
+    """The state dict itself, and what is left of it step by step."""
+    found: StateDict | None = state
+    while found is not None:
+        yield found
+        found = _step(found)
+
+
+def _step(state: StateDict) -> StateDict | None:
+    tensors = state.tensors
+    roots = {f"{name.split('.', 1)[0]}." for name in tensors}
+    if {"student.", "teacher."} <= roots:
+        return _part(state, "teacher.", "the teacher of teacher and student")
+    if "network." in roots and len(roots) > 1 and roots <= {"network.", *HEADS}:
+        return _part(state, "network.", "the network without its heads")
+    if len(roots) == 1 and (prefix := roots.pop()) in PREFIXES:
+        return _part(state, prefix, f"without the prefix '{prefix}'")
+    return None
+
+
+def _part(state: StateDict, prefix: str, words: str) -> StateDict:
+    tensors = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
+    return replace(state, tensors=tensors, where=(*state.where, words))
+
+
+def _is_tensor(key: Any, value: Any) -> bool:
+    return isinstance(key, str) and isinstance(value, torch.Tensor)
+
+
+def _holds_tensors(content: Any) -> bool:
+    return isinstance(content, Mapping) and any(
+        isinstance(value, torch.Tensor) or (key in KEYS and _holds_tensors(value)) for key, value in content.items()
+    )
+
+
+def _numpy_builders() -> list[Any]:
+    core: Any = np._core if hasattr(np, "_core") else np.core
+    return [core.multiarray.scalar, core.multiarray._reconstruct]

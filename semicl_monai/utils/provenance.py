@@ -1,0 +1,123 @@
+"""What a network was trained on, as it is kept inside its file of weights."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from semicl_monai.utils.digest import state_digest
+from semicl_monai.utils.errors import InputError
+
+SEEN = ("labelled", "unlabelled", "validation")
+ENTRY = "provenance"
+OF_A_CASE = {"case", "image", "patient"}
+
+SeenCase = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How weights were made, and what they have seen.
+
+    A case that was seen is ``{"case": name, "image": digest, "patient": name}``, see
+    :func:`semicl_monai.utils.image_digest`; the patient is the case itself where none was given.
+
+    Args:
+        method: the method they are made by.
+        pretrained: SHA-256 of the file they have started from; ``None`` from scratch.
+        state: :func:`semicl_monai.utils.state_digest` of the tensors this belongs to.
+        from_unknown: whether they have started from weights of which it is not known what those had seen.
+        labelled: cases that were seen with their labels.
+        unlabelled: cases of which the image alone was seen.
+        validation: cases that have chosen the best epoch.
+    """
+
+    method: str | None = None
+    pretrained: str | None = None
+    state: str | None = None
+    from_unknown: bool = False
+    labelled: tuple[SeenCase, ...] = ()
+    unlabelled: tuple[SeenCase, ...] = ()
+    validation: tuple[SeenCase, ...] = ()
+
+    def seen(self, *parts: str) -> list[SeenCase]:
+        """Return the cases of some of the parts ``"labelled"``, ``"unlabelled"`` and ``"validation"``."""
+        return [case for part in parts for case in getattr(self, part)]
+
+    def belongs_to(self, state: Mapping[str, torch.Tensor]) -> bool:
+        """Whether it is that of these tensors, and not of what they were before they were changed."""
+        return self.state == state_digest(state)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists, mappings and text, as :meth:`from_dict` reads them."""
+        return {**asdict(self), **{part: [dict(case) for case in getattr(self, part)] for part in SEEN}}
+
+    @classmethod
+    def from_dict(cls, content: Any, where: object) -> Provenance:
+        """Read what :meth:`to_dict` has returned.
+
+        Args:
+            content: the mapping.
+            where: the file it was found in, for the error.
+
+        Raises:
+            InputError: When it is anything else.
+        """
+        wanted = cls().to_dict()
+        _check(isinstance(content, Mapping), where, "must be a mapping", content)
+        _check(set(content) == set(wanted), where, f"must have the entries {', '.join(wanted)}", list(content))
+        for name in ("method", "pretrained", "state"):
+            _check(isinstance(content[name], str | None), where, f"'{name}' must be text", content[name])
+        _check(
+            isinstance(content["from_unknown"], bool), where, "'from_unknown' must be a bool", content["from_unknown"]
+        )
+        for part in SEEN:
+            good = isinstance(content[part], list) and all(_is_case(case) for case in content[part])
+            names = ", ".join(sorted(OF_A_CASE))
+            _check(good, where, f"'{part}' must be a list of mappings with {names}", content[part])
+        return cls(**{**content, **{part: tuple(content[part]) for part in SEEN}})
+
+
+def with_provenance(state: Mapping[str, torch.Tensor], provenance: Provenance) -> OrderedDict[str, torch.Tensor]:
+    """Return the state dict with its provenance, to be saved by :func:`torch.save`.
+
+    It holds the tensors and nothing else, as programs that load weights want it. The provenance is an attribute of the
+    mapping, as :meth:`torch.nn.Module.state_dict` keeps its own metadata; :func:`torch.load` brings it back, with
+    ``weights_only=True`` too.
+
+    Args:
+        state: the state dict.
+        provenance: of these tensors; the digest of their state is put in.
+    """
+    stamped = OrderedDict(state)
+    vars(stamped)[ENTRY] = replace(provenance, state=state_digest(state)).to_dict()
+    return stamped
+
+
+def provenance_in(content: Any) -> Any:
+    """Return what a loaded file of weights says of its provenance, not read yet; ``None`` where it says nothing."""
+    for level in _levels(content):
+        found = getattr(level, "__dict__", {}).get(ENTRY, level.get(ENTRY))
+        if isinstance(found, Mapping):
+            return found
+    return None
+
+
+def _levels(content: Any) -> Iterable[Mapping[str, Any]]:
+    """The content and the mappings in it, those of a checkpoint."""
+    if isinstance(content, Mapping):
+        yield content
+        yield from (value for value in content.values() if isinstance(value, OrderedDict))
+
+
+def _is_case(case: Any) -> bool:
+    return isinstance(case, Mapping) and set(case) == OF_A_CASE and all(isinstance(v, str) for v in case.values())
+
+
+def _check(good: bool, where: object, wanted: str, got: Any) -> None:
+    if not good:
+        raise InputError(f"the provenance in {where} {wanted}, got {' '.join(str(got).split())[:80]}.")

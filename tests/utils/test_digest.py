@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+from collections import OrderedDict
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from semicl_monai.utils import InputError, digest, file_digest, image_digest, state_digest, voxel_bytes
+
+VOXELS = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+
+
+def write(path, voxels=VOXELS, kind=nibabel.Nifti1Image, **header):
+    image = kind(voxels, np.eye(4))
+    for field, value in header.items():
+        image.header[field] = value
+    nibabel.save(image, path)
+    return path
+
+
+def oracle(*voxels):
+    """The bytes of the arrays as NIfTI stores them: x runs fastest."""
+    return hashlib.sha256(b"".join(one.tobytes(order="F") for one in voxels)).hexdigest()
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_the_digest_is_that_of_the_stored_voxels(tmp_path, kind, name):
+    assert image_digest(write(tmp_path / name, kind=kind, descrip="anything")) == oracle(VOXELS)
+
+
+def test_other_voxels_have_another_digest_and_so_has_another_scaling_of_them(tmp_path):
+    other = VOXELS.copy()
+    other[1, 2, 3] += 1
+    assert image_digest(write(tmp_path / "a.nii.gz", other)) == oracle(other) != oracle(VOXELS)
+
+
+def test_what_stands_between_header_and_voxels_does_not_matter(tmp_path):
+    image = nibabel.Nifti1Image(VOXELS, np.eye(4))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 3000))
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    assert image_digest(tmp_path / "a.nii.gz") == oracle(VOXELS)
+
+
+def test_big_endian_headers_are_read(tmp_path):
+    header = nibabel.load(write(tmp_path / "b.nii")).header.as_byteswapped(">")
+    header["vox_offset"] = 352  # which nibabel sets to 0 as it loads
+    voxels = VOXELS.astype(">i2").tobytes(order="F")
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(4) + voxels)
+    assert image_digest(tmp_path / "a.nii") == oracle(VOXELS.astype(">i2"))
+    assert voxel_bytes(tmp_path / "a.nii") == 48
+
+
+def test_several_files_are_one_image_in_their_order(tmp_path):
+    files = [write(tmp_path / f"{number}.nii.gz", VOXELS + number) for number in range(2)]
+    assert image_digest(files) == oracle(VOXELS, VOXELS + 1)
+    assert image_digest(files[::-1]) == oracle(VOXELS + 1, VOXELS)
+    assert voxel_bytes(files) == 96
+
+
+def test_of_what_is_no_nifti_the_whole_content_counts(tmp_path):
+    (tmp_path / "a.nrrd").write_bytes(b"NRRD0004")
+    assert (
+        image_digest(tmp_path / "a.nrrd") == hashlib.sha256(b"NRRD0004").hexdigest() == file_digest(tmp_path / "a.nrrd")
+    )
+    assert voxel_bytes(tmp_path / "a.nrrd") is None
+
+
+def test_a_file_that_has_changed_is_read_again_though_its_size_and_time_are_the_same(tmp_path):
+    path = write(tmp_path / "a.nii")
+    assert image_digest(path) == oracle(VOXELS)
+    stat = path.stat()
+    write(tmp_path / "b.nii", VOXELS + 1)
+    shutil.copyfile(tmp_path / "b.nii", path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert image_digest(path) == oracle(VOXELS + 1)
+
+
+def test_a_file_that_stays_is_read_once(tmp_path, monkeypatch):
+    first = image_digest(write(tmp_path / "a.nii"))
+    (tmp_path / "b.nii").symlink_to(tmp_path / "a.nii")
+    monkeypatch.setattr(digest, "_voxels", None)
+    assert image_digest(tmp_path / "b.nii") == first
+
+
+def _truncated(path):
+    path.write_bytes(write(path).read_bytes()[:-9])
+
+
+def _wrong_checksum(path):
+    content = bytearray(gzip.compress(b"\0" * 999))
+    content[-8] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_truncated, _wrong_checksum, lambda path: None, lambda path: path.mkdir()])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, damage):
+    damage(tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match=r"^image file .*a\.nii\.gz cannot be read: \w.*\.$") as caught:
+        image_digest(tmp_path / "a.nii.gz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_has_no_digest(tmp_path):
+    assert file_digest(tmp_path / "nowhere") is None
+    assert file_digest(None) is None
+
+
+def state():
+    return {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3), "c": torch.rand(2, 3, 4, 4).bfloat16()}
+
+
+def test_the_digest_of_a_state_is_of_names_dtypes_shapes_and_values():
+    tensors = {"b": torch.tensor([1, 2], dtype=torch.int16), "a": torch.tensor(0.5)}
+    parts = [b"a\0torch.float32\0()\0", np.float32(0.5).tobytes(), b"b\0torch.int16\0(2,)\0", b"\1\0\2\0"]
+    assert state_digest(tensors) == hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def test_order_and_memory_format_of_a_state_do_not_matter():
+    one = state()
+    other = OrderedDict(reversed(list(one.items())))
+    other["c"] = other["c"].to(memory_format=torch.channels_last)
+    assert not other["c"].is_contiguous()
+    assert state_digest(other) == state_digest(one)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s.update(a=s["a"].reshape(3, 2)),
+        lambda s: s.update(a=s["a"].double()),
+        lambda s: s.update(d=s.pop("a")),
+        lambda s: s["a"].view(-1)[5:].add_(1e-6),
+        lambda s: s.pop("b"),
+    ],
+)
+def test_a_change_of_a_state_changes_its_digest(change):
+    one, other = state(), state()
+    other["c"] = one["c"].clone()
+    assert state_digest(one) == state_digest(other)
+    change(other)
+    assert state_digest(one) != state_digest(other)
