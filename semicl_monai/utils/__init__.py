@@ -1,7 +1,9 @@
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
+from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_bytes
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, find_input_error, show_input_errors
 from .files import read_json, save_json, save_tensors, write_whole
+from .lock import lock_folders, unlock_folders
 from .options import check_numbers, check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, multiplies_bfloat16
 from .registry import Registry
@@ -16,10 +18,14 @@ __all__ = [
     "check_writable",
     "data_parallel",
     "dividing_interval",
+    "file_digest",
+    "file_stamp",
     "find_bundle_root",
     "find_input_error",
+    "image_digest",
     "is_true",
     "local_device",
+    "lock_folders",
     "multiplies_bfloat16",
     "one_of",
     "read_json",
@@ -32,5 +38,8 @@ __all__ = [
     "show_input_errors",
     "start_processes",
     "started_by_user",
+    "state_digest",
+    "unlock_folders",
+    "voxel_bytes",
     "write_whole",
 ]
