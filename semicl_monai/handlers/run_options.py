@@ -26,7 +26,7 @@ MAY_DIFFER = frozenset(
         *("tracking_uri", "experiment_name", "run_name", "save_execute_config"),
     )
 )
-# Handlers that look on, which the tracking of MONAI and MONAI Label add to the lists.
+# Handlers that look on or load weights, which the tracking of MONAI and MONAI Label put into the lists.
 ONLOOKERS = (
     "MLFlowHandler",
     "StatsHandler",
@@ -35,6 +35,7 @@ ONLOOKERS = (
     "EpochProgress",
     "EmbeddingPlot",
     "PublishStatsAction",
+    "CheckpointLoader",
 )
 OPTION_TYPES = (str, bool, int, float, list, type(None))
 DIGITS = 16  # of a digest
@@ -63,10 +64,10 @@ class RunOptions:
         cases: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     ) -> None:
         self.values, self.split_file, self.cases = dict(values or {}), split_file, dict(cases or {})
-        config = dict(running_config())
+        config = _compared(running_config())
         plain = PlainValues(config, self.values)
         self.options = dict(self._options(config, plain))
-        entries = [(id, value) for id, value in flatten(_without_onlookers(config)) if not _may_differ(id)]
+        entries = [(id, value) for id, value in flatten(config) if not _may_differ(id)]
         entries = [(id, value) for id, value in entries if id.split("::")[0] not in self.values]
         given = [(name, _named(name, value)) for name, value in self.values.items()]
         self.written = {id: as_text(value) for id, value in [*entries, *given]}
@@ -109,7 +110,7 @@ class RunOptions:
     def _options(self, config: Mapping[str, Any], plain: PlainValues) -> Iterator[tuple[str, Any]]:
         for id in {**config, **self.values}:
             value = plain.get(id, ...)
-            if id not in RUN_LISTS and isinstance(value, OPTION_TYPES):
+            if isinstance(value, OPTION_TYPES):
                 yield id, value
 
     def _split(self) -> dict[str, str]:
@@ -141,6 +142,10 @@ def _may_differ(id: str) -> bool:
     parts = id.split("::")
     # the lists of records are those of the split, or a client's own
     return parts[0] in MAY_DIFFER or parts[-1] in MAY_DIFFER or "::dataset::data" in id
+
+
+def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {id: _without_onlookers(value) for id, value in config.items() if id not in RUN_LISTS}
 
 
 def _without_onlookers(config: Any) -> Any:

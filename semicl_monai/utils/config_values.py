@@ -15,6 +15,8 @@ from monai.bundle import ConfigParser, ReferenceResolver
 CALLS = "abs all any bool dict enumerate float int len list max min range round set sorted str sum tuple zip".split()
 NOTHING_ELSE = {"torch": None, "monai": None, "np": None, "numpy": None}
 
+_UNKNOWN = object()
+
 
 def flatten(config: Any, id: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the entries of a config by their dotted ids, ``train::trainer::max_epochs``, in its order.
@@ -54,10 +56,21 @@ class PlainValues:
     def __init__(self, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         calls = {"__builtins__": {name: getattr(builtins, name) for name in CALLS}}
         self.parser = ConfigParser(_without_objects({**config, **given}), globals={**NOTHING_ELSE, **calls})
+        self.values: dict[str, Any] = {}
 
     def get(self, id: str, default: Any = None) -> Any:
         """Return the value of an entry, ``default`` where it has none."""
-        if not self._is_plain(self.parser.get(id, object())):
+        written = self.parser.get(id, default)
+        if not isinstance(written, str):
+            return self._value(id, default) if isinstance(written, list | dict) else written
+        if "@" not in written and not written.startswith("$"):
+            return written
+        if written not in self.values:  # what is written alike has the same value
+            self.values[written] = self._value(id, _UNKNOWN)
+        return default if self.values[written] is _UNKNOWN else self.values[written]
+
+    def _value(self, id: str, default: Any) -> Any:
+        if not self._is_plain(self.parser.get(id)):
             return default
         try:
             return self.parser.get_parsed_content(id)
@@ -71,7 +84,7 @@ class PlainValues:
             return all(self._is_plain(item, above) for item in value)
         if isinstance(value, str):
             names = ReferenceResolver.match_refs_pattern(value)
-            return all(n not in above and self._is_plain(self.parser.get(n, object()), (*above, n)) for n in names)
+            return all(n not in above and self._is_plain(self.parser.get(n, _UNKNOWN), (*above, n)) for n in names)
         return value is None or isinstance(value, bool | int | float)
 
 
