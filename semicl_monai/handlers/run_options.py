@@ -17,6 +17,7 @@ RUN_LISTS = ("imports", "initialize", "pretrain", "run", "evaluate", "finalize",
 MAY_DIFFER = frozenset(
     (
         *RUN_LISTS,
+        "run_options",  # the values it is given are compared
         *("bundle_root", "output_dir", "log_dir", "ckpt_dir", "cache_dir"),
         *("dataset_dir", "datalist_file", "download"),  # the images and labels are compared
         *("split_file", "split_seed", "labelled_fraction", "add_new_labels"),  # the split is compared

@@ -31,7 +31,7 @@ CONFIG = {
         "dataloader": {"_target_": "DataLoader", "num_workers": 0},
     },
     "run": ["$print('never')"],
-    "options": {"_target_": "semicl_monai.handlers.RunOptions"},
+    "run_options": {"_target_": "semicl_monai.handlers.RunOptions"},
 }
 
 
@@ -39,8 +39,8 @@ def options_of(changes=(), **arguments):
     parser = ConfigParser(json.loads(json.dumps(CONFIG)))
     for id, value in dict(changes).items():
         parser[id] = value
-    parser["options"].update(arguments)
-    return parser.get_parsed_content("options")
+    parser["run_options"].update(arguments)
+    return parser.get_parsed_content("run_options")
 
 
 def refused(before, now):
@@ -59,7 +59,7 @@ def split_file(tmp_path):
 @pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "synthetic"
-    return make_synthetic_hippocampus(folder, num_cases=3, num_test=1, spatial_size=(8, 8, 8))
+    return make_synthetic_hippocampus(folder, num_cases=3, num_test=1, spatial_size=(16, 16, 16))
 
 
 def cases_in(folder):
@@ -134,7 +134,7 @@ def test_what_a_run_was_started_with_is_written_as_plain_values(tmp_path):
     options = json.loads((tmp_path / "options.json").read_text())
     assert options["classifier_learning_rate"] == 0.01
     assert (options["method"], options["rate"], options["roi_size"]) == ("local", 0.001, [64, 64])
-    assert not {"network_def", "run", "train", "options"} & options.keys()
+    assert not {"network_def", "run", "train", "run_options"} & options.keys()
 
 
 def test_another_split_is_refused_and_the_same_one_of_another_seed_is_not(split_file):
