@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +11,10 @@ import torch
 from monai.bundle import ConfigParser, ReferenceResolver
 
 # All that an expression may call: one that builds or changes something is not evaluated a second time.
-CALLS = "abs all any bool dict enumerate float int len list max min range round set sorted str sum tuple zip".split()
+CALLS = (
+    *(abs, all, any, bool, dict, enumerate, float, int, len, list),
+    *(max, min, range, round, set, sorted, str, sum, tuple, zip),
+)
 NOTHING_ELSE = {"torch": None, "monai": None, "np": None, "numpy": None}
 
 _UNKNOWN = object()
@@ -54,7 +56,7 @@ class PlainValues:
     """
 
     def __init__(self, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        calls = {"__builtins__": {name: getattr(builtins, name) for name in CALLS}}
+        calls = {"__builtins__": {call.__name__: call for call in CALLS}}
         self.parser = ConfigParser(_without_objects({**config, **given}), globals={**NOTHING_ELSE, **calls})
         self.values: dict[str, Any] = {}
 
@@ -115,7 +117,11 @@ def _plain(value: Any) -> Any:
         return int(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return os.fspath(value) if isinstance(value, os.PathLike) else _Name(getattr(value, "__qualname__", type(value).__qualname__))
+    return (
+        os.fspath(value)
+        if isinstance(value, os.PathLike)
+        else _Name(getattr(value, "__qualname__", type(value).__qualname__))
+    )
 
 
 class _Name(str):

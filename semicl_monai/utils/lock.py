@@ -77,7 +77,9 @@ def locked(output_dir: Path) -> Iterator[None]:
     try:
         lock = _lock(_lock_file(output_dir))
     except BlockingIOError as error:
-        raise InputError(f"another run, or a step of one, is at work in {output_dir}: wait for it, or end it.") from error
+        raise InputError(
+            f"another run, or a step of one, is at work in {output_dir}: wait for it, or end it."
+        ) from error
     try:
         if lock is not None:
             os.set_inheritable(lock, True)
