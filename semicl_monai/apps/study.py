@@ -15,7 +15,6 @@ from semicl_monai.study import (
     Cell,
     Progress,
     Runner,
-    locked,
     make_cells,
     read_variants,
     refuse_other_studies,
@@ -24,6 +23,7 @@ from semicl_monai.study import (
     write_results,
 )
 from semicl_monai.utils import InputError, is_true, one_of
+from semicl_monai.utils.lock import locked
 
 
 def study(

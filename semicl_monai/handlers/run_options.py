@@ -2,45 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.utils import InputError, file_digest
+from semicl_monai.data import case_name
+from semicl_monai.utils import InputError, file_digest, image_digest, read_json, running_config, save_json
+from semicl_monai.utils.config_values import PlainValues, as_text, flatten
+
+RUN_LISTS = ("imports", "initialize", "pretrain", "run", "evaluate", "finalize", "_meta_")
+# All that may differ when a run is resumed, as an entry of the config or as an argument in it:
+MAY_DIFFER = frozenset(
+    (
+        *RUN_LISTS,
+        "run_options",  # the values it is given are compared
+        *("bundle_root", "output_dir", "log_dir", "ckpt_dir", "cache_dir"),
+        *("dataset_dir", "datalist_file", "download"),  # the images and labels are compared
+        *("split_file", "split_seed", "labelled_fraction", "add_new_labels"),  # the split is compared
+        *("earlier_split", "provenance", "pretrained"),  # the content of the weights is compared
+        *("device", "num_workers", "buffer_size", "is_not_rank0"),
+        *("resume", "checkpoint_interval", "val_interval", "embedding"),
+        *("tracking_uri", "experiment_name", "run_name", "save_execute_config"),
+    )
+)
+# Handlers that look on or load weights, which the tracking of MONAI and MONAI Label put into the lists.
+ONLOOKERS = (
+    "MLFlowHandler",
+    "StatsHandler",
+    "TensorBoardStatsHandler",
+    "TensorBoardImageHandler",
+    "EpochProgress",
+    "EmbeddingPlot",
+    "PublishStatsAction",
+    "CheckpointLoader",
+)
+OPTION_TYPES = (str, bool, int, float, list, type(None))
+DIGITS = 16  # of a digest
+THREADS = 4  # unpacking and hashing leave the interpreter to others
 
 
 class RunOptions:
-    """Refuse to resume a run with other options, or on another split, than it was started with.
+    """Refuse to resume a run with another config, data set or split than it was started with.
+
+    All of the config that builds this handler has to be the same, but for paths, device, workers and intervals: see
+    ``MAY_DIFFER``. Entries may be written in another way if they come to the same number, text, switch or list. An
+    object that Python code has put into the config is known by its type.
 
     Args:
-        options: options by name that have to be the same; of ``pretrained`` the content of the file, which
-            may have moved.
-        split_file: file of the split; its content has to be the same. It may be missing.
+        values: what entries of the config have come to where it does not say so itself, by name, such as a precision
+            that depends on the machine; of ``pretrained`` the content of the file, which may have moved.
+        split_file: file of the split; its case names have to be the same. It may be missing.
+        cases: lists of records ``{"image": path, "label": path}`` by part; the content of these files has to be the
+            same. It is read when it is first needed.
     """
 
-    def __init__(self, options: Mapping[str, Any], split_file: str | Path | None = None) -> None:
-        self.options = {name: _as_text(name, value) for name, value in options.items()}
-        self.split_file = split_file
+    def __init__(
+        self,
+        values: Mapping[str, Any] | None = None,
+        split_file: str | Path | None = None,
+        cases: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    ) -> None:
+        self.values, self.split_file, self.cases = dict(values or {}), split_file, dict(cases or {})
+        config = _compared(running_config())
+        plain = PlainValues(config, self.values)
+        self.options = dict(self._options(config, plain))
+        entries = [(id, value) for id, value in flatten(config) if not _may_differ(id)]
+        entries = [(id, value) for id, value in entries if id.split("::")[0] not in self.values]
+        given = [(name, _named(name, value)) for name, value in self.values.items()]
+        self.written = {id: as_text(value) for id, value in [*entries, *given]}
+        self.meant = {id: as_text(plain.get(id, value)) for id, value in entries}
+        self.meant = {id: text for id, text in self.meant.items() if text != self.written[id]}
 
-    def state_dict(self) -> dict[str, str]:
-        """Return the options and the split as text."""
-        has_split = self.split_file is not None and Path(self.split_file).is_file()
-        return {**self.options, "split": Path(str(self.split_file)).read_text() if has_split else ""}
+    def write(self, path: str | Path) -> None:
+        """Write the options of the run as JSON: all entries of the config that are numbers, text, switches or lists."""
+        save_json(self.options, path)
 
-    def load_state_dict(self, state_dict: Mapping[str, str]) -> None:
-        """Compare with the options of the run that is resumed.
+    def state_dict(self) -> dict[str, dict[str, str]]:
+        """Return config, split and digests of the data as text."""
+        return {"written": self.written, "meant": self.meant, "split": self._split(), "data": self._data}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Compare with the run that is resumed.
 
         Raises:
-            InputError: When an option or the split differs.
+            InputError: When an entry of the config, the split or the data differs, or an earlier version, which did not
+                note them, has written the checkpoint.
         """
-        for name, value in self.state_dict().items():
-            before = state_dict.get(name)
-            if before != value and name == "split":
-                raise InputError("the run was started on another split")
-            if before != value:
-                raise InputError(f"the run was started with {name} {before}, not {value}")
+        if not {"written", "meant", "split", "data"} <= state_dict.keys():
+            raise InputError("an earlier version of semicl_monai has written it; start anew, without --resume")
+        self._refuse_another_config(state_dict["written"], state_dict["meant"])
+        if state_dict["split"] != self._split() or state_dict["data"].keys() != self._data.keys():
+            raise InputError("the run was started on another split")
+        for name, digest in self._data.items():
+            if state_dict["data"][name] != digest:
+                raise InputError(f"the run was started with another {name}; the file has changed")
+
+    def _refuse_another_config(self, written: Mapping[str, str], meant: Mapping[str, str]) -> None:
+        for id in dict.fromkeys([*self.written, *written]):
+            had, has = written.get(id), self.written.get(id)
+            before, now = meant.get(id, had), self.meant.get(id, has)
+            if _switch(had) == _switch(has) or (None not in (before, now) and _switch(before) == _switch(now)):
+                continue
+            before, now = (_said(id, *entry) for entry in ((before, written), (now, self.written)))
+            raise InputError(f"the run was started with {id} {before}, not {now}")
+
+    def _options(self, config: Mapping[str, Any], plain: PlainValues) -> Iterator[tuple[str, Any]]:
+        for id in {**config, **self.values}:
+            value = plain.get(id, ...)
+            if isinstance(value, OPTION_TYPES):
+                yield id, value
+
+    def _split(self) -> dict[str, str]:
+        if self.split_file is None or not Path(self.split_file).is_file():
+            return {}
+        content = read_json(self.split_file, "split")
+        return {part: str(names) for part, names in content.items() if isinstance(names, list)}
+
+    @cached_property
+    def _data(self) -> dict[str, str]:
+        """Digests of the images and labels, by what and which they are."""
+        files = {name: file for records in self.cases.values() for record in records for name, file in _files(record)}
+        with ThreadPoolExecutor(THREADS) as pool:
+            digests = pool.map(image_digest, files.values())
+            return {name: digest[:DIGITS] for name, digest in zip(files, digests, strict=True)}
 
 
-def _as_text(name: str, value: Any) -> str:
-    digest = file_digest(value) if name == "pretrained" else None
-    return f"{Path(value).name} (SHA-256 {digest[:8]})" if digest else str(value)
+def _files(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    case = record.get("case") or case_name(record["image"])
+    yield from ((f"{key} of case {case}", record[key]) for key in ("image", "label") if record.get(key))
+
+
+def _named(name: str, value: Any) -> Any:
+    digest = file_digest(value) if name == "pretrained" and value else None
+    return f"{Path(value).name} (SHA-256 {digest[:8]})" if digest else value
+
+
+def _may_differ(id: str) -> bool:
+    parts = id.split("::")
+    # the lists of records are those of the split, or a client's own
+    return parts[0] in MAY_DIFFER or parts[-1] in MAY_DIFFER or "::dataset::data" in id
+
+
+def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {id: _without_onlookers(value) for id, value in config.items() if id not in RUN_LISTS}
+
+
+def _without_onlookers(config: Any) -> Any:
+    if isinstance(config, Mapping):
+        return {key: _without_onlookers(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_without_onlookers(value) for value in config if not _looks_on(value)]
+    return config
+
+
+def _looks_on(handler: Any) -> bool:
+    return isinstance(handler, Mapping) and str(handler.get("_target_")).rpartition(".")[2] in ONLOOKERS
+
+
+def _switch(text: str | None) -> str | None:
+    """``True`` and ``true`` are the same, and so are ``None`` and ``none``."""
+    return text.lower() if text and text.lower() in ("true", "false", "none") else text
+
+
+def _said(id: str, text: str | None, entries: Iterable[str]) -> str:
+    """Say what an entry is: its text, or that it has others below it, or that it is not there."""
+    if text is None:
+        return "{...}" if any(other.startswith(f"{id}::") for other in entries) else "left out"
+    return text

@@ -7,7 +7,7 @@ from semicl_monai.study.grid import STAGES, Cell, Step, Variant, make_cells, rea
 from semicl_monai.study.progress import Progress
 from semicl_monai.study.report import Table, page, saving_table, score_rows, score_tables
 from semicl_monai.study.results import read_cases, read_cells, read_summary, read_table, write_results, write_table
-from semicl_monai.study.runner import Record, Runner, locked
+from semicl_monai.study.runner import Record, Runner
 from semicl_monai.study.statistics import holm, interval_of, labels_needed, mean_of, p_values
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "holm",
     "interval_of",
     "labels_needed",
-    "locked",
     "make_cells",
     "mean_of",
     "p_values",

@@ -271,30 +271,3 @@ def _reason(log: Path, code: int) -> str:
     lines = log.read_text(errors="replace").rpartition("\n$ ")[2].splitlines()
     reasons = [line for line in lines if re.match(r"error: |[\w.]+(Error|Exception|Interrupt)\b", line)]
     return f"{(reasons or lines[-1:] or [''])[0].removeprefix('error: ')} (exit code {code}, see {log})"
-
-
-@contextmanager
-def locked(output_dir: Path) -> Iterator[None]:
-    """Hold the folder of a study; the lock lives on in the steps, so that none of them is run twice at a time.
-
-    Raises:
-        InputError: When another run holds it, or it cannot be made.
-    """
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"output_dir {output_dir} cannot be made: {error.strerror}.") from error
-    try:
-        import fcntl  # noqa: PLC0415 - not on Windows, where nothing is locked
-    except ImportError:
-        yield
-        return
-    with open(output_dir / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"another run, or a step of one, is at work in {output_dir}: wait for it, or end it."
-            ) from error
-        os.set_inheritable(file.fileno(), True)
-        yield

@@ -3,6 +3,7 @@ from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_b
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import new_folder, read_json, save_json, save_tensors, write_whole
+from .lock import lock_folders, unlock_folders
 from .options import check_numbers, check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, multiplies_bfloat16
 from .provenance import Provenance, with_provenance
@@ -27,6 +28,7 @@ __all__ = [
     "image_digest",
     "is_true",
     "local_device",
+    "lock_folders",
     "multiplies_bfloat16",
     "new_folder",
     "one_of",
@@ -42,6 +44,7 @@ __all__ = [
     "start_processes",
     "started_by_user",
     "state_digest",
+    "unlock_folders",
     "voxel_bytes",
     "with_provenance",
     "write_whole",

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from semicl_monai.study import Runner, Step, locked
+from semicl_monai.study import Runner, Step
 from semicl_monai.study.runner import _wait
 from semicl_monai.utils import InputError
 
@@ -226,24 +226,3 @@ def bundle_configs(tmp_path):
     for stage in ("pretrain", "train", "evaluate"):
         (folder / f"{stage}.json").write_text('{"num_overlays": 4}')
     return folder
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"output_dir .*file cannot be made: File exists"), locked(tmp_path / "file"):
-        pass
-
-
-def test_a_folder_is_run_by_one_study_at_a_time_and_by_its_steps(tmp_path):
-    with locked(tmp_path):
-        step = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
-        with pytest.raises(InputError, match="another run, or a step of one, is at work in"), locked(tmp_path):
-            pass
-    try:
-        with pytest.raises(InputError, match="another run, or a step of one, is at work in"), locked(tmp_path):
-            pass
-    finally:
-        step.kill()
-        step.wait()
-    with locked(tmp_path):
-        pass

@@ -1,0 +1,130 @@
+"""What a config says, as text that can be compared, and the values of it that need nothing to be built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser, ReferenceResolver
+
+# All that an expression may call: one that builds or changes something is not evaluated a second time.
+CALLS = (
+    *(abs, all, any, bool, dict, enumerate, float, int, len, list),
+    *(max, min, range, round, set, sorted, str, sum, tuple, zip),
+)
+NOTHING_ELSE = {"torch": None, "monai": None, "np": None, "numpy": None}
+
+_UNKNOWN = object()
+
+
+def flatten(config: Any, id: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a config by their dotted ids, ``train::trainer::max_epochs``, in its order.
+
+    A list in which nothing is built, such as ``[64, 64]`` or ``["instance", {"affine": true}]``, is one entry.
+    """
+    if isinstance(config, Mapping) and config:
+        for key, value in config.items():
+            yield from flatten(value, f"{id}::{key}" if id else str(key))
+    elif isinstance(config, list | tuple) and _builds(config):
+        for number, value in enumerate(config):
+            yield from flatten(value, f"{id}::{number}")
+    else:
+        yield id, config
+
+
+def as_text(value: Any) -> str:
+    """Return a value as text; of an object, which Python code has put into a config, the name of its type.
+
+    Example:
+        >>> as_text((1.0, 2)), as_text({"a": 0.5}), as_text(object())
+        ('[1, 2]', "{'a': 0.5}", 'object')
+    """
+    return str(_plain(value))
+
+
+class PlainValues:
+    """The values that entries of a config come to, where these are numbers, text, switches, lists and dicts of them.
+
+    Nothing of the config is built for it. An entry that depends on something that would have to be has no such value.
+
+    Args:
+        config: the config as it was written.
+        given: values that are known already, by their ids.
+    """
+
+    def __init__(self, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        calls = {"__builtins__": {call.__name__: call for call in CALLS}}
+        self.parser = ConfigParser(_without_objects({**config, **given}), globals={**NOTHING_ELSE, **calls})
+        self.values: dict[str, Any] = {}
+
+    def get(self, id: str, default: Any = None) -> Any:
+        """Return the value of an entry, ``default`` where it has none."""
+        written = self.parser.get(id, default)
+        if not isinstance(written, str):
+            return self._value(id, default) if isinstance(written, list | dict) else written
+        if "@" not in written and not written.startswith("$"):
+            return written
+        if written not in self.values:  # what is written alike has the same value
+            self.values[written] = self._value(id, _UNKNOWN)
+        return default if self.values[written] is _UNKNOWN else self.values[written]
+
+    def _value(self, id: str, default: Any) -> Any:
+        if not self._is_plain(self.parser.get(id)):
+            return default
+        try:
+            return self.parser.get_parsed_content(id)
+        except Exception:  # whatever an expression raises, without the modules it may want
+            return default
+
+    def _is_plain(self, value: Any, above: tuple[str, ...] = ()) -> bool:
+        if isinstance(value, Mapping):
+            return "_target_" not in value and all(self._is_plain(item, above) for item in value.values())
+        if isinstance(value, list | tuple):
+            return all(self._is_plain(item, above) for item in value)
+        if isinstance(value, str):
+            names = ReferenceResolver.match_refs_pattern(value)
+            return all(n not in above and self._is_plain(self.parser.get(n, _UNKNOWN), (*above, n)) for n in names)
+        return value is None or isinstance(value, bool | int | float)
+
+
+def _builds(config: Any) -> bool:
+    if isinstance(config, Mapping):
+        return "_target_" in config or any(_builds(value) for value in config.values())
+    return isinstance(config, list | tuple) and any(_builds(value) for value in config)
+
+
+def _without_objects(config: Any) -> Any:
+    """Put what nothing is known of in the place of an object, which a parser might not be able to copy."""
+    if isinstance(config, Mapping):
+        return {key: _without_objects(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_without_objects(value) for value in config]
+    value = _plain(config)
+    return {"_target_": value} if isinstance(value, _Name) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return (
+        os.fspath(value)
+        if isinstance(value, os.PathLike)
+        else _Name(getattr(value, "__qualname__", type(value).__qualname__))
+    )
+
+
+class _Name(str):
+    """What an object is told by: the name of its type, or its own if it is a function or a type."""
+
+    __slots__ = ()

@@ -1,0 +1,141 @@
+"""Folders that one run writes to at a time."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from semicl_monai.utils.errors import InputError
+from semicl_monai.utils.options import check_writable
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
+
+LOCK = ".lock"
+TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)  # the last of NFS
+
+_held: dict[str, int] = {}  # file descriptors of the locks of this process, by lock file
+
+
+def lock_folders(folders: Sequence[str | Path]) -> None:
+    """Make the folders a run writes to and hold them, until :func:`unlock_folders` or the end of the process.
+
+    A process may hold a folder twice, so that a run that has failed in a notebook can be started again. Processes that
+    it starts do not hold it. Where the system or the file system knows no locks, a warning says so.
+
+    Raises:
+        InputError: When one cannot be written to, or another process holds it. Those before it are let go.
+    """
+    check_writable(folders)
+    new: list[str | Path] = []
+    for folder in folders:
+        file = _lock_file(folder)
+        if file in _held and _is_at(_held[file], file):
+            continue
+        try:
+            lock = _lock(file)
+        except BlockingIOError as error:
+            unlock_folders(new)
+            raise InputError(
+                f"another run is at work in {folder}: wait for it, or give another --output_dir."
+            ) from error
+        if lock is not None:
+            _held[file] = lock
+            new.append(folder)
+
+
+def unlock_folders(folders: Sequence[str | Path]) -> None:
+    """Let other processes have folders that this one holds; folders that it does not hold are left as they are."""
+    for file in map(_lock_file, folders):
+        lock = _held.pop(file, None)
+        if lock is not None:
+            if _is_at(lock, file):
+                os.unlink(file)  # while it is held: see _lock
+            os.close(lock)
+
+
+@contextmanager
+def locked(output_dir: Path) -> Iterator[None]:
+    """Hold the folder of a study; the lock lives on in the steps, so that none of them is run twice at a time.
+
+    Raises:
+        InputError: When another run holds it, or it cannot be made.
+    """
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output_dir {output_dir} cannot be made: {error.strerror}.") from error
+    try:
+        lock = _lock(_lock_file(output_dir))
+    except BlockingIOError as error:
+        raise InputError(
+            f"another run, or a step of one, is at work in {output_dir}: wait for it, or end it."
+        ) from error
+    try:
+        if lock is not None:
+            os.set_inheritable(lock, True)
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock_file(folder: str | Path) -> str:
+    return os.path.join(os.path.realpath(folder), LOCK)
+
+
+def _lock(file: str) -> int | None:
+    """Return a file descriptor that holds the lock, ``None`` where there are no locks.
+
+    Raises:
+        BlockingIOError: When it is held.
+    """
+    while fcntl is not None:
+        lock = None
+        try:
+            lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if lock is None:
+                break
+            os.close(lock)
+            if error.errno in TAKEN:
+                raise BlockingIOError(*error.args) from error
+            break
+        if _is_at(lock, file):
+            return lock
+        os.close(lock)  # its holder has unlinked it in the meantime
+    logger.warning(f"{file} cannot be locked: see to it that no other run writes to this folder at the same time.")
+    return None
+
+
+def _is_at(lock: int, file: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), os.stat(file))
+    except OSError:
+        return False
+
+
+def _unlock_all() -> None:
+    unlock_folders([os.path.dirname(file) for file in _held])
+
+
+def _forget() -> None:
+    """Close the locks in a forked process: a worker of a loader must not hold them when its parent has been killed."""
+    for lock in _held.values():
+        os.close(lock)
+    _held.clear()
+
+
+atexit.register(_unlock_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
