@@ -14,7 +14,7 @@ from semicl_monai.study.runner import Runner
 from semicl_monai.utils import InputError, read_json
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
-CASES = (*OF_A_CELL, "case", "class", *METRICS)
+CASES = (*OF_A_CELL, "case", "patient", "class", *METRICS)
 TABLES = ("cells.csv", "cases.csv")
 CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "peak_mib", "error")
 
@@ -55,7 +55,9 @@ def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:
     row = {**_about(cell), "state": records[-1].state, "error": records[-1].error}
     if records[-1].state != "done":
         return row
-    split = read_json(runner.place(cell.last) / "eval" / "evaluate" / "split.json", "split")
+    # not of the evaluation, which does not know what the training was told of validation
+    trained = next(step for step in reversed(cell.last.chain()) if step.stage == "train")
+    split = read_json(runner.place(trained) / "eval" / "train" / "split.json", "split")
     cost = {
         "seconds": _total(sum, [record.seconds for record in records]),
         "cpu_seconds": _total(sum, [record.cpu_seconds for record in records]),
