@@ -7,6 +7,7 @@ from .fingerprint import Fingerprint, take_fingerprint
 from .images import case_name, list_images, studies_beside
 from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
 from .paired_loader import PairedDataLoader
+from .patients import propose_pattern
 from .seeded_sampler import SeededRandomSampler
 from .split import make_split
 from .synthetic import make_synthetic_hippocampus
@@ -30,6 +31,7 @@ __all__ = [
     "make_synthetic_hippocampus",
     "make_synthetic_whole_heart",
     "mmwhs_sections",
+    "propose_pattern",
     "read_description",
     "studies_beside",
     "take_fingerprint",
