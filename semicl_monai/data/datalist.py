@@ -156,7 +156,9 @@ class SegmentationDatalist:
         lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
         lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
         unused = [case for case in split["unlabelled"] if "label" in records[case]]
-        vars(self).update(lists, split=split, unused_labels=unused)  # last: what is refused now has to be refused the next time too
+        vars(self).update(
+            lists, split=split, unused_labels=unused
+        )  # last: what is refused now has to be refused the next time too
         if self.save_to:
             self.save(self.save_to)
 
@@ -202,6 +204,8 @@ class SegmentationDatalist:
         given = {part: _cases(sections[part]) for part in HELD_OUT if sections[part]}
         ratio = [0 if part in given else share for part, share in zip(("training", *HELD_OUT), self.ratio, strict=True)]
         patient = patients_of(_by_case(sections).values())
+        own = {"labelled": _cases(sections["training"]), **{part: _cases(sections[part]) for part in PARTS[1:]}}
+        refuse_shared_patients(own, patient, str(file))
         how: dict[str, Any] = {
             "patients": patient,
             "cut_validation": self.cut_validation and (self.layout is not None or not wants_no_validation(file)),
@@ -215,9 +219,10 @@ class SegmentationDatalist:
         bare = _cases(record for record in sections["training"] if "label" not in record)
         split["unlabelled"] += without_held_out(bare + _cases(sections["unlabelled"]), split, patient)
         split |= given
-        refuse_shared_patients(split, patient, str(file))
         if not split["test"] and self.evaluated is None:
-            warnings.warn(f"{file}: no volume is held out for the test, as so few have a label.", UserWarning, stacklevel=2)
+            warnings.warn(
+                f"{file}: no volume is held out for the test, as so few have a label.", UserWarning, stacklevel=2
+            )
         return split
 
     def _read_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:

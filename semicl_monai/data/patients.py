@@ -89,9 +89,7 @@ def refuse_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[
     for one, other in combinations(sides, 2):
         shared = {patient[case] for case in sides[one]} & {patient[case] for case in sides[other]}
         for name in sorted(shared):
-            first, second = (
-                listing([case for case in sides[side] if patient[case] == name]) for side in (one, other)
-            )
+            first, second = (listing([case for case in sides[side] if patient[case] == name]) for side in (one, other))
             raise InputError(
                 f"{where}: a patient must be on one side of the split, got {name} in {one} ({first}) and in {other}"
                 f" ({second}); leave the cases out on one side, or correct 'patient' or group_pattern (none for none)."

@@ -117,7 +117,9 @@ def _files(records: Iterable[Record]) -> set[str]:
 
 def _on_disk(record: Record, channels: int) -> Record:
     image = record["image"]
-    found = find_image(image, record["case"], channels) if isinstance(image, str) else [find_file(file) for file in image]
+    found = (
+        find_image(image, record["case"], channels) if isinstance(image, str) else [find_file(file) for file in image]
+    )
     label = {"label": find_file(record["label"])} if "label" in record else {}
     return {**record, "image": found, **label}
 

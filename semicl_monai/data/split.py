@@ -141,7 +141,9 @@ def _refuse_empty(sizes: Sequence[int], wanted: Sequence[int], ratio: Sequence[i
             parts, number = ":".join(str(part) for part in ratio), sum(sizes)
             cases = "cases" if unit == "volumes" else unit
             advice = "; --validation none trains with so few" if number else ""
-            raise InputError(f"the {name} part is empty: too few labelled {cases} to cut {parts}, got {number}{advice}.")
+            raise InputError(
+                f"the {name} part is empty: too few labelled {cases} to cut {parts}, got {number}{advice}."
+            )
 
 
 def checked_seed(split_seed: int) -> int:

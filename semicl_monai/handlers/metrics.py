@@ -154,7 +154,9 @@ def mean_with_interval(values: np.ndarray, patients: Sequence[str] | None = None
     """
     there = np.isfinite(values)
     mean = float(values[there].mean()) if there.any() else float("nan")
-    sums, counts = sums_and_counts(values[there], (np.arange(len(values)) if patients is None else np.array(patients))[there])
+    sums, counts = sums_and_counts(
+        values[there], (np.arange(len(values)) if patients is None else np.array(patients))[there]
+    )
     if len(sums) < 2:
         return {"mean": mean, "interval": [float("nan"), float("nan")]}
     interval = bootstrap(

@@ -47,7 +47,12 @@ def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
     file = runner.place(cell.last) / "eval" / "evaluate" / "cases.csv"
     for row in read_table(file):
         # more digits than an image has voxels for are no use to anyone, and fill the table
-        yield {**_about(cell), "patient": row["case"], **row, **{metric: f"{float(row[metric]):.4f}" for metric in METRICS}}
+        yield {
+            **_about(cell),
+            "patient": row["case"],
+            **row,
+            **{metric: f"{float(row[metric]):.4f}" for metric in METRICS},
+        }
 
 
 def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def test_a_bad_option_is_named_in_one_line(run_stage, stage, options, message):
 
 
 def test_the_validation_volumes_can_be_evaluated_in_place_of_the_test_volumes(run_stage, tmp_path):
-    run_stage("train", pretrained="none", validation="none")
+    run_stage("train", pretrained="none")
     run_stage("evaluate", num_overlays=0, part="validation")
     rows = list(csv.DictReader((tmp_path / "eval/evaluate/cases.csv").open()))
     split = json.loads((tmp_path / "eval/evaluate/split.json").read_text())
