@@ -60,8 +60,8 @@ def new_bundle(
         raise InputError(f"{source / datalist} is not there: wanted a JSON file that tells what the folder holds.")
     chosen_by = one_of(validation, ("best", "none"), "validation")
     pattern = _group_pattern(source / datalist, group_pattern)
-    split_by = {"cut_validation": chosen_by == "best", "group_pattern": pattern}
-    lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **split_by)
+    how: dict[str, Any] = {"cut_validation": chosen_by == "best", "group_pattern": pattern}
+    lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
     channels, names = read_description(source / datalist)
     fingerprint = take_fingerprint(lists.training, lists.labelled)
     channels = [modality] if modality else channels

@@ -156,9 +156,8 @@ class SegmentationDatalist:
         lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
         lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
         unused = [case for case in split["unlabelled"] if "label" in records[case]]
-        vars(self).update(
-            lists, split=split, unused_labels=unused
-        )  # last: what is refused now has to be refused the next time too
+        # last: what is refused now has to be refused the next time too
+        vars(self).update(lists, split=split, unused_labels=unused)
         if self.save_to:
             self.save(self.save_to)
 

@@ -36,7 +36,7 @@ def name_patients(sections: Mapping[str, list[Record]], group_pattern: Any = Non
     if pattern is None:
         if not any("patient" in record for record in records):
             return dict(sections)
-        found = {record["case"]: record["case"] for record in records}
+        found = patients_of(records)
     else:
         found = _found(pattern, [record["case"] for record in records if "patient" not in record])
     return {
@@ -60,7 +60,7 @@ def _compiled(group_pattern: Any) -> re.Pattern[str] | None:
 
 def _found(pattern: re.Pattern[str], cases: Sequence[str]) -> dict[str, str]:
     matches = {case: pattern.search(case) for case in cases}
-    found = {case: match[1 if pattern.groups else 0] for case, match in matches.items() if match}
+    found = {case: str(match[1 if pattern.groups else 0] or "") for case, match in matches.items() if match}
     without = [case for case in cases if not found.get(case)]
     if without:
         raise InputError(
@@ -71,7 +71,7 @@ def _found(pattern: re.Pattern[str], cases: Sequence[str]) -> dict[str, str]:
 
 def patients_of(records: Iterable[Record]) -> dict[str, str]:
     """Return the patient of each case; where none is known it is the case itself."""
-    return {record["case"]: record.get("patient", record["case"]) for record in records}
+    return {record["case"]: str(record.get("patient", record["case"])) for record in records}
 
 
 def refuse_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[str, str], where: str) -> None:
@@ -111,7 +111,7 @@ def without_held_out(cases: Iterable[str], split: Mapping[str, Sequence[str]], p
 
 
 def propose_pattern(cases: Sequence[str]) -> str | None:
-    """Return an expression by which cases share patients: names with a common stem that ends in a digit.
+    r"""Return an expression by which cases share patients: names with a common stem that ends in a digit.
 
     The stem ends at ``_``, ``-`` or the end of the name. ``patient001_frame01`` and ``sub-01_ses-2`` have one in common
     with other scans of the patient, ``hippocampus_001`` has none. The first stem that all names have, and that is
@@ -125,7 +125,7 @@ def propose_pattern(cases: Sequence[str]) -> str | None:
 
     Example:
         >>> propose_pattern([f"patient{patient:03d}_frame{frame}" for patient in range(3) for frame in (1, 2)])
-        '^(.*?\\\\d)(?=[_-]|$)'
+        '^(.*?\\d)(?=[_-]|$)'
         >>> propose_pattern(["hippocampus_001", "hippocampus_002", "hippocampus_003"])
     """
     for count in (1, 2, 3):

@@ -140,10 +140,8 @@ def _refuse_empty(sizes: Sequence[int], wanted: Sequence[int], ratio: Sequence[i
         if part > 0 and size <= 0:
             parts, number = ":".join(str(part) for part in ratio), sum(sizes)
             cases = "cases" if unit == "volumes" else unit
-            advice = "; --validation none trains with so few" if number else ""
-            raise InputError(
-                f"the {name} part is empty: too few labelled {cases} to cut {parts}, got {number}{advice}."
-            )
+            got = f"{number}; --validation none trains with so few" if number else "0"
+            raise InputError(f"the {name} part is empty: too few labelled {cases} to cut {parts}, got {got}.")
 
 
 def checked_seed(split_seed: int) -> int:

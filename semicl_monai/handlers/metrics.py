@@ -30,8 +30,9 @@ class CaseMetrics:
     Distances are in mm, by the label's own spacing; the surface distance is symmetric. A class that is in the truth and
     not in the prediction gets Dice 0 and, as distances, the diagonal of the volume; a class that is not in the truth
     gets ``nan`` and takes no part in the means. Writes ``cases.csv`` (a line a case and class) and ``summary.json``
-    (mean over cases and its bootstrap 95 % interval over patients, by class and over all classes). Under ``torch.distributed`` the first
-    process writes the cases of all, in the order that :class:`semicl_monai.data.CasesOfRank` has dealt them out.
+    (mean over cases and its bootstrap 95 % interval over patients, by class and over all classes). Under
+    ``torch.distributed`` the first process writes the cases of all, in the order that
+    :class:`semicl_monai.data.CasesOfRank` has dealt them out.
 
     Args:
         output_dir: folder to write to.
@@ -154,9 +155,8 @@ def mean_with_interval(values: np.ndarray, patients: Sequence[str] | None = None
     """
     there = np.isfinite(values)
     mean = float(values[there].mean()) if there.any() else float("nan")
-    sums, counts = sums_and_counts(
-        values[there], (np.arange(len(values)) if patients is None else np.array(patients))[there]
-    )
+    of_cases = np.arange(len(values)) if patients is None else np.array(patients)
+    sums, counts = sums_and_counts(values[there], of_cases[there])
     if len(sums) < 2:
         return {"mean": mean, "interval": [float("nan"), float("nan")]}
     interval = bootstrap(

@@ -22,10 +22,10 @@ def interval_of(
 ) -> tuple[float, float]:
     """Return the 95 % interval of that mean by a hierarchical bootstrap: splits are drawn, then patients within each.
 
-    Both are drawn with replacement, a patient with all cases. Splits drawn from S vary by (S - 1) / S of the variance that splits have, and so
-    their means are moved away from each other by the square root of S / (S - 1), against what Hesterberg calls the
-    narrowness bias. Two or three splits tell little of how others would differ, and with so few the interval is still
-    too narrow. With a single split it is the interval over its patients alone.
+    Both are drawn with replacement, a patient with all cases. Splits drawn from S vary by (S - 1) / S of the variance
+    that splits have, and so their means are moved away from each other by the square root of S / (S - 1), against what
+    Hesterberg calls the narrowness bias. Two or three splits tell little of how others would differ, and with so few
+    the interval is still too narrow. With a single split it is the interval over its patients alone.
 
     Args:
         values: of each split and case.

@@ -118,9 +118,8 @@ def test_scans_that_share_a_stem_share_a_patient_and_the_bundle_says_so(make, da
     rename(data, lambda number: f"p{number // 2:02d}_scan{number % 2}")
     bundle = make()
     line = "Case names tell 6 patients of 12 scans, and splits go by patient: group_pattern '"
-    assert [shown for shown in capsys.readouterr().out.splitlines() if shown.startswith(line)][0].endswith(
-        "'. If these are no patients, give --group_pattern none."
-    )
+    (shown,) = (shown for shown in capsys.readouterr().out.splitlines() if shown.startswith(line))
+    assert shown.endswith("'. If these are no patients, give --group_pattern none.")
     pattern = read(bundle / "task.json")["group_pattern"]
     assert read(bundle / "configs/evaluate.json")["group_pattern"] == pattern
     split = SegmentationDatalist(data, labelled_fraction=1, group_pattern=pattern).split

@@ -122,7 +122,7 @@ def test_without_the_option_new_labels_are_not_used_and_that_is_said(data, tmp_p
     root = data(names("a", 5))
     before = SegmentationDatalist(root, save_to=tmp_path / "split.json").split
     data([*names("a", 5), "n00"])
-    with pytest.warns(UserWarning, match="does not name labelled cases, --add_new_labels true trains with them: n00"):
+    with pytest.warns(UserWarning, match="lacks labelled cases, --add_new_labels true trains with them: n00"):
         assert SegmentationDatalist(root, split_file=tmp_path / "split.json").split == before
 
 

@@ -22,6 +22,7 @@ from semicl_monai.utils import InputError
 
 SPACING = (1.0, 2.0, 3.5)
 SIZE = (6, 5, 4)
+LEVELS = [0.5, 0.7, 0.9] * 4
 DIAGONAL = math.sqrt(sum((n * s) ** 2 for n, s in zip(SIZE, SPACING, strict=True)))
 
 
@@ -182,9 +183,7 @@ def test_of_one_case_a_patient_the_interval_is_that_of_earlier_versions():
 
 def test_the_interval_draws_patients_with_all_their_cases():
     draw = random.Random(0)
-    scans = {
-        f"p{n}": [draw.gauss(level, 0.01) for _ in range(1 + n % 3)] for n, level in enumerate([0.5, 0.7, 0.9] * 4)
-    }
+    scans = {f"p{n}": [draw.gauss(level, 0.01) for _ in range(1 + n % 3)] for n, level in enumerate(LEVELS)}
     values = [value for own in scans.values() for value in own]
     patients = [patient for patient, own in scans.items() for _ in own]
     means = []
