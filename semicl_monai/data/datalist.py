@@ -77,6 +77,7 @@ class SegmentationDatalist:
         validation_images: ``{"image", "case"}`` of each validation volume.
         test: ``{"image", "label", "case"}`` of each test volume.
         split: case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
+        unused_labels: names of the unlabelled cases that have a label, which is not used.
 
     Raises:
         InputError: When a file is missing or cannot be used, a case name occurs twice, or a part would be empty.

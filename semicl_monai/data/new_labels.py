@@ -32,7 +32,7 @@ def add_new_cases(
     _tell_left_out([r["case"] for part in ("validation", "test") for r in sections[part] if r["case"] not in known])
     training = [r["case"] for part in ("training", "unlabelled") for r in sections[part]]
     new = without_held_out([c for c in training if c not in known], split, patients_of(records.values()))
-    with_label = [case for case in split["unlabelled"] if "label" in records[case]]
+    with_label = [case for case in split["unlabelled"] if "label" in records[case] and case in training]
     if hidden is None:
         _tell_unknown(with_label)
         hidden = with_label

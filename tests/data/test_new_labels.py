@@ -106,6 +106,13 @@ def test_new_cases_of_the_data_sets_own_held_out_lists_do_not_train(data, tmp_pa
         assert grown(root, tmp_path / "split.json").split == before
 
 
+def test_an_unlabelled_case_that_the_data_set_now_holds_out_gets_no_label(data, tmp_path):
+    root = data(names("a", 6), ["b00"])
+    before = SegmentationDatalist(root, save_to=tmp_path / "split.json").split
+    data(names("a", 6), test=[entry("b00")])
+    assert grown(root, tmp_path / "split.json").split == before
+
+
 def test_fewer_labels_or_a_missing_case_are_one_line(data, tmp_path):
     root, file = data(names("a", 5)), tmp_path / "split.json"
     lost = SegmentationDatalist(root, save_to=file).split["labelled"][0]
