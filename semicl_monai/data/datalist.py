@@ -6,7 +6,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from ignite.distributed.utils import one_rank_first
 
 from semicl_monai.data.download import download_decathlon
 from semicl_monai.data.images import image_files
+from semicl_monai.data.listing import listing
 from semicl_monai.data.new_labels import add_new_cases, case_names, hidden_labels, tell_unused
 from semicl_monai.data.patients import name_patients, patients_of, refuse_shared_patients, without_held_out
-from semicl_monai.data.sections import Record, listing, read_sections, wants_no_validation
+from semicl_monai.data.sections import Record, read_sections, wants_no_validation
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
 from semicl_monai.utils import InputError, is_true, read_json
 
@@ -200,12 +201,25 @@ class SegmentationDatalist:
             raise InputError(f"the split cannot be written to {path}: {error.strerror}.") from error
 
     def _make_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
-        self.labelled_fraction = parse_labelled_fraction(self.labelled_fraction)
-        given = {part: _cases(sections[part]) for part in HELD_OUT if sections[part]}
-        ratio = [0 if part in given else share for part, share in zip(("training", *HELD_OUT), self.ratio, strict=True)]
         patient = patients_of(_by_case(sections).values())
         own = {"labelled": _cases(sections["training"]), **{part: _cases(sections[part]) for part in PARTS[1:]}}
         refuse_shared_patients(own, patient, str(file))
+        given = {part: own[part] for part in HELD_OUT if own[part]}
+        split = self._cut(file, sections, given, patient)
+        bare = _cases(record for record in sections["training"] if "label" not in record)
+        split["unlabelled"] += without_held_out(bare + own["unlabelled"], split, patient)
+        split |= given
+        if not split["test"] and self.evaluated is None:
+            message = f"{file}: no volume is held out for the test, as so few have a label."
+            warnings.warn(message, UserWarning, stacklevel=2)
+        return split
+
+    def _cut(
+        self, file: Path, sections: Mapping[str, list[Record]], given: Collection[str], patient: Mapping[str, str]
+    ) -> dict[str, list[str]]:
+        """Cut what is not ``given`` from the labelled training cases."""
+        self.labelled_fraction = parse_labelled_fraction(self.labelled_fraction)
+        ratio = [0 if part in given else share for part, share in zip(("training", *HELD_OUT), self.ratio, strict=True)]
         how: dict[str, Any] = {
             "patients": patient,
             "cut_validation": self.cut_validation and (self.layout is not None or not wants_no_validation(file)),
@@ -213,17 +227,9 @@ class SegmentationDatalist:
         }
         labelled = _cases(record for record in sections["training"] if "label" in record)
         try:
-            split = make_split(labelled, self.labelled_fraction, self.split_seed, ratio, **how)
+            return make_split(labelled, self.labelled_fraction, self.split_seed, ratio, **how)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        bare = _cases(record for record in sections["training"] if "label" not in record)
-        split["unlabelled"] += without_held_out(bare + _cases(sections["unlabelled"]), split, patient)
-        split |= given
-        if not split["test"] and self.evaluated is None:
-            warnings.warn(
-                f"{file}: no volume is held out for the test, as so few have a label.", UserWarning, stacklevel=2
-            )
-        return split
 
     def _read_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
         content, records = read_json(file, "split_file"), _by_case(sections)

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from semicl_monai.data.listing import listing
 from semicl_monai.data.patients import patients_of, without_held_out
-from semicl_monai.data.sections import Record, listing
+from semicl_monai.data.sections import Record
 from semicl_monai.data.split import PARTS
 from semicl_monai.utils import InputError
 

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
 
 ENDINGS = (".nii.gz", ".nii")
-MOST_NAMED = 5  # of the cases or files in one line
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")  # of a file name without its ending
 
 
@@ -124,7 +124,7 @@ def _stem(file: str) -> str:
 def _warn_of(files: Iterable[Path]) -> None:
     names = [f"{file.parent.name}/{file.name}" for file in files]
     if names:
-        warnings.warn(f"Files of the data set that are not used: {_first(names)}.", UserWarning, stacklevel=2)
+        warnings.warn(f"Files of the data set that are not used: {listing(names)}.", UserWarning, stacklevel=2)
 
 
 def _refuse_fewer_labels(file: Path, wanted: Any, training: list[dict[str, Any]], odd: list[Path]) -> None:
@@ -135,8 +135,8 @@ def _refuse_fewer_labels(file: Path, wanted: Any, training: list[dict[str, Any]]
     bare = [record["case"] for record in training if "label" not in record]
     count = len(training) - len(bare)
     if count < wanted:
-        without = f"without one are {_first(bare)}" if bare else "no image is without one"
-        unused = f", and files of other names are {_first([f'{o.parent.name}/{o.name}' for o in odd])}" if odd else ""
+        without = f"without one are {listing(bare)}" if bare else "no image is without one"
+        unused = f", and files of other names are {listing([f'{o.parent.name}/{o.name}' for o in odd])}" if odd else ""
         raise InputError(
             f"{file}: 'numTraining' is {wanted}, but {count} cases have a label: {without}{unused}; add the labels, or "
             f"write {count} if the others have none."
@@ -177,10 +177,6 @@ def _by_case(files: Iterable[Path], kind: str) -> dict[str, str]:
             raise InputError(f"case {case}: wanted one {kind} file, got {found[case]} and {file}.")
         found[case] = str(file)
     return found
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from semicl_monai.data.sections import Record, listing
+from semicl_monai.data.listing import listing
+from semicl_monai.data.sections import Record
 from semicl_monai.utils import InputError
 
 MOST_SCANS = 10  # of a patient on average; where a stem is of more, it rather names a hospital or a year

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.data.images import case_name, image_files, refuse_repeated_cases
+from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import find_file, find_image, is_nnunet, nnunet_sections, warn_of_unused
 from semicl_monai.utils import InputError, read_json
 
@@ -49,16 +50,6 @@ def read_sections(file: str | os.PathLike) -> dict[str, list[Record]]:
 def wants_no_validation(file: str | os.PathLike) -> bool:
     """Whether a data set's file has an empty list ``validation``: no volume is to be kept for it."""
     return read_json(Path(file), "datalist").get("validation") == []
-
-
-def listing(names: list[str], most: int = 5) -> str:
-    """Return the first names and how many more there are, for an error.
-
-    Example:
-        >>> listing(["a", "b", "c"], most=2)
-        'a, b and 1 more'
-    """
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _listed_sections(file: Path, content: Mapping[str, Any]) -> dict[str, list[Record]]:
