@@ -85,7 +85,7 @@ class CaseMetrics:
     def _write(self, summary: dict[str, Any]) -> None:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         with open(self.output_dir / "cases.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, ("case", "patient", "class", *METRICS))
+            writer = csv.DictWriter(file, ("case", "class", *METRICS, "patient"))
             writer.writeheader()
             writer.writerows(self.rows)
         (self.output_dir / "summary.json").write_text(json.dumps({**self.about, **summary}, indent=4) + "\n")

@@ -14,7 +14,7 @@ from semicl_monai.study.runner import Runner
 from semicl_monai.utils import InputError, read_json
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
-CASES = (*OF_A_CELL, "case", "patient", "class", *METRICS)
+CASES = (*OF_A_CELL, "case", "class", *METRICS, "patient")
 TABLES = ("cells.csv", "cases.csv")
 CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "peak_mib", "error")
 
