@@ -10,8 +10,9 @@ from typing import Any
 from semicl_monai.apps.bundle_metadata import bundle_metadata
 from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.plan_task import plan_task
-from semicl_monai.data import Fingerprint, SegmentationDatalist, read_description, take_fingerprint
-from semicl_monai.utils import InputError, new_folder, write_whole
+from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
+from semicl_monai.data.sections import read_sections
+from semicl_monai.utils import InputError, new_folder, one_of, write_whole
 
 TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
 
@@ -25,6 +26,8 @@ def new_bundle(
     modality: str | None = None,
     folder: str = ".",
     replace_nan: float | None = None,
+    validation: str = "best",
+    group_pattern: str | None = "auto",
 ) -> None:
     """Write a bundle for the data in a folder: what differs from other bundles is measured on its training images.
 
@@ -43,6 +46,11 @@ def new_bundle(
         folder: where the bundle's folder is made, by default here.
         replace_nan: the number to put in place of NaN in all images, now and in all stages; by default an image with
             NaN is refused.
+        validation: ``none`` keeps no volume for validation, and is the bundle's default then; it is the way to train
+            with one or two labelled volumes.
+        group_pattern: a regular expression that finds the patient in a case name, so that no patient is on both sides
+            of the split; by default one is proposed where names share a stem that ends in a digit, as
+            ``patient001_frame01`` and ``patient001_frame02`` do. ``none`` for no expression.
 
     Raises:
         InputError: When there is such a folder, or the data cannot be used.
@@ -51,16 +59,37 @@ def new_bundle(
     source = Path(dataset_dir).expanduser().absolute()
     if not (source / datalist).is_file():
         raise InputError(f"{source / datalist} is not there: wanted a JSON file that tells what the folder holds.")
-    lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed)
+    chosen_by = one_of(validation, ("best", "none"), "validation")
+    pattern = _group_pattern(source / datalist, group_pattern)
+    how: dict[str, Any] = {"cut_validation": chosen_by == "best", "group_pattern": pattern}
+    lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
     channels, names = read_description(source / datalist)
     fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)
     channels = [modality] if modality else channels
     where = {"dataset_dir": str(source), "datalist_file": datalist}
     split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
+    split |= {"validation": "none"} if chosen_by == "none" else {}
+    split |= {"group_pattern": pattern} if pattern else {}
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
     task = {**where, **split, **filling, **plan_task(fingerprint, channels, names)}
     _write_whole(target, task, channels)
     print(_summary(target, task, lists, fingerprint))
+
+
+def _group_pattern(file: Path, given: str | None) -> str | None:
+    """The expression that is given, or one that the case names propose."""
+    if given != "auto":
+        return None if given is None or str(given).lower() in ("", "none") else given
+    records = [record for section in read_sections(file).values() for record in section]
+    cases = [record["case"] for record in records]
+    pattern = None if any("patient" in record for record in records) else propose_pattern(cases)
+    if pattern:
+        count = len({re.search(pattern, case)[1] for case in cases})  # type: ignore[index] # it matches all of them
+        print(
+            f"Case names tell {count} patients of {len(cases)} scans, and splits go by patient: group_pattern "
+            f"'{pattern}'. If these are no patients, give --group_pattern none."
+        )
+    return pattern
 
 
 def _target(name: str, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from .label_names import check_label_names
 from .mask_layout import MaskLayout, mask_subject
 from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
 from .paired_loader import PairedDataLoader
+from .patients import propose_pattern
 from .seeded_sampler import SeededRandomSampler
 from .split import make_split
 from .studies import labelled_studies, list_studies, name_cases
@@ -43,6 +44,7 @@ __all__ = [
     "mask_subject",
     "mmwhs_sections",
     "name_cases",
+    "propose_pattern",
     "read_description",
     "take_fingerprint",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from ignite.distributed.utils import one_rank_first
 from semicl_monai.data.download import download_decathlon
 from semicl_monai.data.images import image_files
 from semicl_monai.data.leaks import HELD_OUT, refuse_repeated_images, refuse_seen_cases
-from semicl_monai.data.sections import Record, listing, read_sections
+from semicl_monai.data.listing import listing
+from semicl_monai.data.new_labels import add_new_cases, case_names, hidden_labels, tell_unused
+from semicl_monai.data.patients import name_patients, patients_of, refuse_shared_patients, without_held_out
+from semicl_monai.data.sections import Record, read_sections, wants_no_validation
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
 from semicl_monai.utils import InputError, Provenance, is_true, read_json, save_json
 
-LISTS = ("split", "labelled", "unlabelled", "training", "validation", "validation_images", "test")
+LISTS = ("split", "unused_labels", "labelled", "unlabelled", "training", "validation", "validation_images", "test")
 
 
 class SegmentationDatalist:
@@ -28,10 +32,12 @@ class SegmentationDatalist:
     optional. An entry is ``{"image": path, "label": path}`` or the path of an image; an image in several files, one a
     channel, is a list of paths; relative paths start at the folder of the file.
 
-    The labelled entries of ``training`` are split by ``ratio``, by volume, with :func:`make_split`. ``validation`` or
-    ``test`` entries with labels are used as they are, and only what is missing is cut from ``training``. Test images
-    without labels, as the Decathlon has them, are left out. ``unlabeled`` entries and training entries without a label
-    become unlabelled training images. A case is named like its image file, without ``.nii`` or ``.nii.gz``.
+    The labelled entries of ``training`` are split by ``ratio``, by patient, with :func:`make_split`. ``validation`` or
+    ``test`` entries with labels are used as they are, and only what is missing is cut from ``training``; an empty list
+    ``validation`` says that none is to be cut. Test images without labels, as the Decathlon has them, are left out.
+    ``unlabeled`` entries and training entries without a label become unlabelled training images, but for those of a
+    patient who is held out. A case is named like its image file, without ``.nii`` or ``.nii.gz``; its patient is the
+    entry's ``"patient"``, or what ``group_pattern`` finds in its name, or else it is one of its own.
 
     No label is opened here, of an image its header alone unless it has to be told from another one, and the record of
     an unlabelled volume does not tell where its label is.
@@ -50,22 +56,29 @@ class SegmentationDatalist:
         provenance: of the weights that are started from or evaluated; no image they were trained with may be a
             validation or test image now, no image they were chosen with a test image, and no image of which they know
             the label an unlabelled one, whatever their names are.
-        held_out: the parts that the stage uses as held out, of ``"validation"`` and ``"test"``. No image of another
-            part may be in them.
         lazy: read the files when one of the lists below is first asked for, and not before: a client that brings its
             own lists needs no data set.
         ratio: sizes of training, validation and test to each other.
         layout: what lists the cases of a data set that has no such file, see :func:`mmwhs_sections`; it is given the
             folder, and ``datalist`` and ``download`` are of no use then.
+        cut_validation: without it all labelled volumes but those of the test part train. A ``validation`` list of the
+            data set's own, or of ``split_file``, stays held out all the same.
+        group_pattern: a regular expression that finds the patient in a case name, see :func:`name_patients`.
+        add_new_labels: of a ``split_file`` keep what is held out, and train with every label that has come since, see
+            :func:`add_new_cases`; also ``"true"`` and ``"false"``.
+        evaluated: the part that is evaluated, where nothing is trained: no other part need have a volume, or be one
+            that the weights have not seen.
 
     Attributes:
-        labelled: ``{"image", "label", "case"}`` of each labelled training volume.
+        labelled: ``{"image", "label", "case"}`` of each labelled training volume, and its ``"patient"`` where the data
+            set tells patients.
         unlabelled: ``{"image", "case"}`` of each other training volume.
         training: ``{"image", "case"}`` of all training volumes, labelled ones first.
         validation: ``{"image", "label", "case"}`` of each validation volume.
         validation_images: ``{"image", "case"}`` of each validation volume.
         test: ``{"image", "label", "case"}`` of each test volume.
         split: case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
+        unused_labels: names of the unlabelled cases that have a label, which is not used.
 
     Raises:
         InputError: When a file is missing or cannot be used, a case name occurs twice, a part would be empty, or what
@@ -83,17 +96,24 @@ class SegmentationDatalist:
         download: bool | str = False,
         save_to: str | os.PathLike | None = None,
         provenance: Provenance | None = None,
-        held_out: Sequence[str] = HELD_OUT,
         lazy: bool = False,
         ratio: Sequence[int] = (3, 1, 1),
         layout: Callable[[Path], dict[str, list[Record]]] | None = None,
+        cut_validation: bool = True,
+        group_pattern: str | None = None,
+        add_new_labels: bool | str = False,
+        evaluated: str | None = None,
     ) -> None:
         self.labelled_fraction = labelled_fraction
         self.split_seed = split_seed
         self.dataset_dir, self.datalist, self.split_file = dataset_dir, datalist, split_file
         self.download, self.save_to = download, save_to
-        self.provenance, self.held_out = provenance, tuple(held_out)
+        self.provenance = provenance
         self.ratio, self.layout = tuple(ratio), layout
+        self.cut_validation, self.group_pattern, self.evaluated = cut_validation, group_pattern, evaluated
+        self.add_new_labels = is_true(add_new_labels, "add_new_labels")
+        if self.add_new_labels and not split_file:
+            raise InputError("add_new_labels true adds labels to an earlier split: give its file by --split_file.")
         if not lazy:
             self._read()
 
@@ -111,6 +131,18 @@ class SegmentationDatalist:
         except InputError:
             return False
 
+    def to_evaluate(self) -> list[Record]:
+        """Return the records of the part that is evaluated.
+
+        Raises:
+            InputError: When there are none.
+        """
+        part = self.evaluated or "test"
+        records: list[Record] = getattr(self, part)
+        if not records:
+            raise InputError(f"there is nothing to evaluate: no labelled volume is in the {part} part of this split.")
+        return records
+
     def _read(self) -> None:
         file, sections = self._read_sections()
         given = self.split_file
@@ -123,24 +155,37 @@ class SegmentationDatalist:
         }
         lists["unlabelled"] = [_image_record(records[case]) for case in split["unlabelled"]]
         _refuse_missing_files(record for part in lists.values() for record in part)
-        refuse_repeated_images(lists, self.held_out)
-        if self.provenance is not None:
-            refuse_seen_cases(lists, self.provenance, self.held_out)
+        self._refuse_leaks(lists)
         lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
         lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
-        vars(self).update(lists, split=split)  # last: what is refused now has to be refused the next time too
+        unused = [case for case in split["unlabelled"] if "label" in records[case]]
+        # last: what is refused now has to be refused the next time too
+        vars(self).update(lists, split=split, unused_labels=unused)
         if self.save_to:
             self.save(self.save_to)
 
+    def _refuse_leaks(self, lists: dict[str, list[Record]]) -> None:
+        """Refuse what is held out and was seen; where nothing is trained, the part that is evaluated alone counts."""
+        if self.evaluated is None:
+            refuse_repeated_images(lists)
+        else:
+            lists = {part: lists[part] if part == self.evaluated else [] for part in PARTS}
+        if self.provenance is not None:
+            refuse_seen_cases(lists, self.provenance)
+
     def _read_sections(self) -> tuple[Path, dict[str, list[Record]]]:
         if self.layout:
-            folder = Path(os.path.abspath(Path(self.dataset_dir).expanduser()))
-            return folder, self.layout(folder)
-        file = _find_datalist(self.dataset_dir, self.datalist, self.download)
-        return file, read_sections(file)
+            file = Path(os.path.abspath(Path(self.dataset_dir).expanduser()))
+            sections = self.layout(file)
+        else:
+            file = _find_datalist(self.dataset_dir, self.datalist, self.download)
+            sections = read_sections(file)
+        return file, name_patients(sections, self.group_pattern)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the split as JSON: case names by part, ``labelled_fraction`` and ``split_seed``.
+
+        ``unused_labels`` names the unlabelled cases that have a label, which this split does not use.
 
         Folders are created as needed; the file appears only once it is complete.
 
@@ -150,29 +195,61 @@ class SegmentationDatalist:
         Raises:
             InputError: When the file cannot be written.
         """
-        content = {"labelled_fraction": self.labelled_fraction, "split_seed": self.split_seed, **self.split}
-        save_json(content, Path(path))
+        about = {"labelled_fraction": self.labelled_fraction, "split_seed": self.split_seed}
+        save_json({**about, **self.split, "unused_labels": self.unused_labels}, Path(path))
 
     def _make_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
+        patient = patients_of(_by_case(sections).values())
+        own = {"labelled": _cases(sections["training"]), **{part: _cases(sections[part]) for part in PARTS[1:]}}
+        refuse_shared_patients(own, patient, str(file))
+        given = {part: own[part] for part in HELD_OUT if own[part]}
+        split = self._cut(file, sections, given, patient)
+        bare = _cases(record for record in sections["training"] if "label" not in record)
+        split["unlabelled"] += without_held_out(bare + own["unlabelled"], split, patient)
+        split |= given
+        if not split["test"] and self.evaluated is None:
+            message = f"{file}: no volume is held out for the test, as so few have a label."
+            warnings.warn(message, UserWarning, stacklevel=2)
+        return split
+
+    def _cut(
+        self, file: Path, sections: Mapping[str, list[Record]], given: Collection[str], patient: Mapping[str, str]
+    ) -> dict[str, list[str]]:
+        """Cut what is not ``given`` from the labelled training cases."""
         self.labelled_fraction = parse_labelled_fraction(self.labelled_fraction)
-        given = {part: _cases(sections[part]) for part in HELD_OUT if sections[part]}
         ratio = [0 if part in given else share for part, share in zip(("training", *HELD_OUT), self.ratio, strict=True)]
+        how: dict[str, Any] = {
+            "patients": patient,
+            "cut_validation": self.cut_validation and (self.layout is not None or not wants_no_validation(file)),
+            "strict": self.evaluated is None,
+        }
         labelled = _cases(record for record in sections["training"] if "label" in record)
         try:
-            split = make_split(labelled, self.labelled_fraction, self.split_seed, ratio)
+            return make_split(labelled, self.labelled_fraction, self.split_seed, ratio, **how)
         except InputError as error:
             raise InputError(f"{file}: {error}") from error
-        split["unlabelled"] += _cases(record for record in sections["training"] if "label" not in record)
-        split["unlabelled"] += _cases(sections["unlabelled"])
-        return split | given
 
     def _read_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
-        content = read_json(file, "split_file")
-        split = {part: _part_of(content, part, file) for part in PARTS}
-        _refuse_wrong_cases(split, _by_case(sections), file)
+        content, records = read_json(file, "split_file"), _by_case(sections)
+        split = {part: case_names(content, part, file) for part in PARTS}
+        self._refuse_empty_parts(split, file)
+        _refuse_wrong_cases(split, records, file)
+        refuse_shared_patients(split, patients_of(records.values()), f"split_file {file}")
         self.labelled_fraction = content.get("labelled_fraction", self.labelled_fraction)
         self.split_seed = content.get("split_seed", self.split_seed)
+        if self.add_new_labels:
+            return add_new_cases(split, sections, hidden_labels(content, file))
+        if self.evaluated is None:
+            tell_unused(split, sections, file)
         return split
+
+    def _refuse_empty_parts(self, split: Mapping[str, list[str]], file: Path) -> None:
+        # a split without validation may have no test part either, see make_split
+        with_test = split["validation"] and self.cut_validation and self.evaluated is None
+        needed = ("labelled", "test") if with_test else ("labelled",)
+        for part in needed:
+            if not split[part]:
+                raise InputError(f"split_file {file}: '{part}' must name at least one case, got an empty list.")
 
 
 def _find_datalist(dataset_dir: str | os.PathLike, datalist: str | os.PathLike, download: bool | str) -> Path:
@@ -189,17 +266,6 @@ def _find_datalist(dataset_dir: str | os.PathLike, datalist: str | os.PathLike, 
             " or give --download true to fetch the Decathlon task its last folder names, e.g. data/Task04_Hippocampus."
         )
     return file
-
-
-def _part_of(content: Mapping[str, Any], part: str, file: Path) -> list[str]:
-    if part not in content:
-        raise InputError(f"split_file {file} must have the lists {', '.join(PARTS)}; '{part}' is missing.")
-    names = content[part]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"split_file {file}: '{part}' must be a list of case names, got {str(names)[:80]}.")
-    if not names and part != "unlabelled":
-        raise InputError(f"split_file {file}: '{part}' must name at least one case, got an empty list.")
-    return names
 
 
 def _refuse_wrong_cases(split: Mapping[str, list[str]], records: Mapping[str, Record], file: Path) -> None:
@@ -233,8 +299,8 @@ def _cases(records: Iterable[Record]) -> list[str]:
 
 
 def _labelled_record(record: Record) -> Record:
-    return {key: record[key] for key in ("image", "label", "case")}
+    return {key: record[key] for key in ("image", "label", "case", "patient") if key in record}
 
 
 def _image_record(record: Record) -> Record:
-    return {key: record[key] for key in ("image", "case")}
+    return {key: record[key] for key in ("image", "case", "patient") if key in record}

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from semicl_monai.data.sections import Record, listing
+from semicl_monai.data.listing import listing
+from semicl_monai.data.sections import Record
 from semicl_monai.utils import InputError, Provenance, image_digest, voxel_bytes
 
 HELD_OUT = ("validation", "test")
 THREADS = 4  # unpacking and hashing leave the interpreter to others
 
 
-def refuse_seen_cases(
-    parts: Mapping[str, Sequence[Record]], provenance: Provenance, held_out: Sequence[str] = HELD_OUT
-) -> None:
+def refuse_seen_cases(parts: Mapping[str, Sequence[Record]], provenance: Provenance) -> None:
     """Refuse a split that holds out what the weights it goes on from have seen.
 
     No image they were trained with may be a validation or test image now, none they were chosen with a test image, and
@@ -27,18 +26,17 @@ def refuse_seen_cases(
     Args:
         parts: the records of ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
         provenance: of the weights.
-        held_out: the parts that have to be new to the weights, of ``"validation"`` and ``"test"``.
 
     Raises:
         InputError: When there is such a case; its name now and then are in it.
     """
     trained = provenance.seen("labelled", "unlabelled")
     earlier = {"validation": trained, "test": [*trained, *provenance.validation]}
-    leaked = [pair for part in held_out for pair in _seen_before(parts[part], earlier[part])]
+    leaked = [pair for part in HELD_OUT for pair in _seen_before(parts[part], earlier[part])]
     if leaked:
         raise InputError(
-            f"the weights have seen cases that are held out now: {listing(leaked)}; give the split_seed or split_file "
-            f"they were trained with."
+            f"the weights have seen cases that are held out now: {listing(leaked)}; give the split_seed, split_file "
+            f"or validation they were trained with."
         )
     labelled = {case["image"]: case["case"] for case in provenance.labelled}
     known = [_both(r["case"], labelled[d]) for r, d in _with_digests(parts["unlabelled"], labelled) if d in labelled]
@@ -49,22 +47,21 @@ def refuse_seen_cases(
         )
 
 
-def refuse_repeated_images(parts: Mapping[str, Sequence[Record]], held_out: Sequence[str] = HELD_OUT) -> None:
+def refuse_repeated_images(parts: Mapping[str, Sequence[Record]]) -> None:
     """Refuse a split whose held-out images train too, or are in both held-out parts, under other names.
 
     Only images of one size are read.
 
     Args:
         parts: the records of ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
-        held_out: the parts that count, of ``"validation"`` and ``"test"``.
 
     Raises:
         InputError: When there is such an image; both its names are in it.
     """
     of_size: dict[int | None, list[tuple[bool | str, Record]]] = defaultdict(list)
-    for part in ("labelled", "unlabelled", *held_out):
+    for part in ("labelled", "unlabelled", *HELD_OUT):
         for record in parts[part]:
-            of_size[voxel_bytes(record["image"])].append((part if part in held_out else "training", record))
+            of_size[voxel_bytes(record["image"])].append((part if part in HELD_OUT else "training", record))
     of_size.pop(None, None)  # no NIfTI: it is refused when it is loaded
     for found in of_size.values():
         if len({part for part, _ in found}) > 1:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
 
+ENDINGS = (".nii.gz", ".nii")
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")  # of a file name without its ending
 
 
@@ -21,28 +24,35 @@ def is_nnunet(content: Mapping[str, Any]) -> bool:
 def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """List the cases of an nnU-Net raw folder.
 
+    Each file may end in ``.nii`` or ``.nii.gz``, whatever ``file_ending`` says. Where there is one channel, an image
+    without its number (``case.nii.gz``) is as good. Files that cannot be images or labels are named in a warning.
+
     Args:
         folder: with ``imagesTr/case_0000.nii.gz`` (a file a channel), ``labelsTr/case.nii.gz``, and perhaps
             ``imagesTs`` and ``labelsTs``.
-        content: of its ``dataset.json``: ``channel_names`` and ``file_ending``.
+        content: of its ``dataset.json``: ``channel_names``, ``file_ending`` and ``numTraining``.
 
     Returns:
         ``"training"`` of ``imagesTr``, with or without a label, and ``"test"`` of ``imagesTs``; both sorted by case.
         ``image`` is a path where there is one channel, and else a list of them.
 
     Raises:
-        InputError: When the files are not NIfTI, no channel is named, there is no image, a channel is missing, or a
-            label has no image.
+        InputError: When the files are not NIfTI, no channel is named, there is no image, a channel is missing, a file
+            is there twice, a label has no image, or fewer cases than ``numTraining`` have a label.
     """
     channels = content["channel_names"]
     if not channels or not isinstance(channels, Mapping):
         raise InputError(f"{folder / 'dataset.json'}: 'channel_names' must name each channel, got {channels!r}.")
     ending = content.get("file_ending", ".nii.gz")
-    if ending not in (".nii", ".nii.gz"):
+    if ending not in ENDINGS:
         raise InputError(f"{folder / 'dataset.json'}: 'file_ending' must be .nii or .nii.gz, got {ending!r}.")
+    folder = Path(folder).absolute()
     lists = {part: _records(folder, part, ending, len(channels)) for part in ("Tr", "Ts")}
     if not lists["Tr"]:
         raise InputError(f"{folder / 'imagesTr'} must hold images like case_0000{ending}, got none.")
+    odd = [file for part in lists for kind in ("images", "labels") for file in _others(folder / f"{kind}{part}")]
+    _warn_of(odd)
+    _refuse_fewer_labels(folder / "dataset.json", content.get("numTraining"), lists["Tr"], odd)
     return {"training": lists["Tr"], "unlabelled": [], "validation": [], "test": lists["Ts"]}
 
 
@@ -75,17 +85,107 @@ def image_of(case: str, channels: Mapping[int, str], num_channels: int) -> str |
     return channels[0] if num_channels == 1 else [channels[number] for number in range(num_channels)]
 
 
+def find_file(listed: str) -> str:
+    """Return a listed file, or where it is not there the one with the other ending (``.nii``, ``.nii.gz``)."""
+    there = [listed, *(other for other in _spellings(listed) if other != listed)]
+    return next((file for file in there if Path(file).is_file()), listed)
+
+
+def find_image(listed: str, case: str, num_channels: int) -> str | list[str]:
+    """Return a listed image, by :func:`find_file`, or its channels: ``case_0000.nii.gz`` for ``case.nii.gz``.
+
+    Where there is none of these it is the listed path.
+
+    Raises:
+        InputError: When there are other channels than 0 to ``num_channels - 1``.
+    """
+    file = find_file(listed)
+    if Path(file).is_file():
+        return file
+    names = {number: f"{case}_{number:04d}{ENDINGS[0]}" for number in range(num_channels + 1)}  # and one too many
+    files = {number: find_file(str(Path(listed).with_name(name))) for number, name in names.items()}
+    channels = {number: channel for number, channel in files.items() if Path(channel).is_file()}
+    return image_of(case, channels, num_channels) if channels else listed
+
+
+def warn_of_unused(folders: Iterable[Path], used: Collection[str]) -> None:
+    """Name the files of some folders that are not used, hidden ones left out, in a warning."""
+    _warn_of(file for folder in sorted(folders) for file in _visible(folder) if str(file) not in used)
+
+
+def _spellings(file: str) -> list[str]:
+    return [f"{_stem(file)}{ending}" for ending in ENDINGS]
+
+
+def _stem(file: str) -> str:
+    return file.removesuffix(".gz").removesuffix(".nii")
+
+
+def _warn_of(files: Iterable[Path]) -> None:
+    names = [f"{file.parent.name}/{file.name}" for file in files]
+    if names:
+        warnings.warn(f"Files of the data set that are not used: {listing(names)}.", UserWarning, stacklevel=2)
+
+
+def _refuse_fewer_labels(file: Path, wanted: Any, training: list[dict[str, Any]], odd: list[Path]) -> None:
+    if wanted is None:
+        return
+    if isinstance(wanted, bool) or not isinstance(wanted, int):
+        raise InputError(f"{file}: 'numTraining' must be the number of labelled cases, got {wanted!r}.")
+    bare = [record["case"] for record in training if "label" not in record]
+    count = len(training) - len(bare)
+    if count < wanted:
+        without = f"without one are {listing(bare)}" if bare else "no image is without one"
+        unused = f", and files of other names are {listing([f'{o.parent.name}/{o.name}' for o in odd])}" if odd else ""
+        raise InputError(
+            f"{file}: 'numTraining' is {wanted}, but {count} cases have a label: {without}{unused}; add the labels, or "
+            f"write {count} if the others have none."
+        )
+
+
 def _records(folder: Path, part: str, ending: str, num_channels: int) -> list[dict[str, Any]]:
-    images, labels = (_files(folder / f"{kind}{part}", ending) for kind in ("images", "labels"))
-    cases = cases_by_channels(images)
-    label_of = {label.name.removesuffix(ending): str(label) for label in labels}
+    images, labels = (_files(folder / f"{kind}{part}") for kind in ("images", "labels"))
+    cases, label_of = cases_by_channels(images), _by_case(labels, "label")
+    numberless = _by_case([file for file in images if not CHANNEL.fullmatch(_stem(file.name))], "image")
+    if part == "Ts":  # images without a label are no part of the test, whatever their names
+        numberless = {case: file for case, file in numberless.items() if case in label_of}
+    _add_single_channels(cases, numberless, num_channels, ending)
     lost = sorted(set(label_of) - set(cases))
     if lost:
         raise InputError(f"case {lost[0]}: label {label_of[lost[0]]} has no image {lost[0]}_0000{ending}.")
-    records = [{"image": image_of(case, found, num_channels), "case": case} for case, found in cases.items()]
+    records = [{"image": image_of(case, cases[case], num_channels), "case": case} for case in sorted(cases)]
     return [{**r, "label": label_of[r["case"]]} if r["case"] in label_of else r for r in records]
 
 
-def _files(folder: Path, ending: str) -> list[Path]:
-    folder = Path(folder).absolute()
-    return [file for file in folder.glob(f"*{ending}") if file.name[0] != "."] if folder.is_dir() else []
+def _add_single_channels(
+    cases: dict[str, dict[int, str]], numberless: Mapping[str, str], num_channels: int, ending: str
+) -> None:
+    """Take images without a number of their channel, where there is one channel alone."""
+    for case, file in numberless.items():
+        if num_channels > 1:
+            raise InputError(f"case {case}: wanted a file a channel, {case}_0000{ending} and others, got {file}.")
+        if case in cases:
+            raise InputError(f"case {case}: wanted one image file, got {cases[case][min(cases[case])]} and {file}.")
+        cases[case] = {0: file}
+
+
+def _by_case(files: Iterable[Path], kind: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in sorted(files):
+        case = _stem(file.name)
+        if case in found:
+            raise InputError(f"case {case}: wanted one {kind} file, got {found[case]} and {file}.")
+        found[case] = str(file)
+    return found
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.name[0] != ".") if folder.is_dir() else []
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in _visible(folder) if file.name.endswith(ENDINGS) and file.is_file()]
+
+
+def _others(folder: Path) -> list[Path]:
+    return [file for file in _visible(folder) if not (file.name.endswith(ENDINGS) and file.is_file())]

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.data.images import case_name, refuse_repeated_cases
-from semicl_monai.data.nnunet import is_nnunet, nnunet_sections
+from semicl_monai.data.images import case_name, image_files, refuse_repeated_cases
+from semicl_monai.data.listing import listing
+from semicl_monai.data.nnunet import find_file, find_image, is_nnunet, nnunet_sections, warn_of_unused
 from semicl_monai.utils import InputError, read_json
 
 Record = dict[str, Any]
@@ -19,13 +20,16 @@ SECTIONS = ("training", "unlabelled", "validation", "test")
 def read_sections(file: str | os.PathLike) -> dict[str, list[Record]]:
     """Read a Decathlon, a plain or an nnU-Net ``dataset.json``.
 
+    A listed file that is not there is looked for under the other ending (``.nii`` or ``.nii.gz``), and an image as a
+    file a channel (``case_0000.nii.gz`` for ``case.nii.gz``), as nnU-Net's first version has them.
+
     Args:
         file: the JSON file.
 
     Returns:
         Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``: ``image`` is an absolute path,
-        or a list of them, one a channel; ``label``, where there is one, an absolute path; ``case`` the case's name.
-        ``"test"`` holds labelled cases only.
+        or a list of them, one a channel; ``label``, where there is one, an absolute path; ``case`` the case's name;
+        ``patient``, where the entry has one. ``"test"`` holds labelled cases only.
 
     Raises:
         InputError: When the file, or an entry of it, cannot be used, or a case name occurs twice.
@@ -34,21 +38,18 @@ def read_sections(file: str | os.PathLike) -> dict[str, list[Record]]:
     content = read_json(file, "datalist")
     sections = nnunet_sections(file.parent, content) if is_nnunet(content) else _listed_sections(file, content)
     sections["test"] = [record for record in sections["test"] if "label" in record]
+    if not is_nnunet(content):
+        sections = _found(sections, content)
     bare = [record["case"] for record in sections["validation"] if "label" not in record]
     if bare:
         raise InputError(f"datalist {file}: every 'validation' entry must have a label, got none for {listing(bare)}.")
-    refuse_repeated_cases(record for records in sections.values() for record in records)
+    refuse_repeated_cases(_all(sections))
     return sections
 
 
-def listing(names: list[str], most: int = 5) -> str:
-    """Return the first names and how many more there are, for an error.
-
-    Example:
-        >>> listing(["a", "b", "c"], most=2)
-        'a, b and 1 more'
-    """
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def wants_no_validation(file: str | os.PathLike) -> bool:
+    """Whether a data set's file has an empty list ``validation``: no volume is to be kept for it."""
+    return read_json(Path(file), "datalist").get("validation") == []
 
 
 def _listed_sections(file: Path, content: Mapping[str, Any]) -> dict[str, list[Record]]:
@@ -69,8 +70,49 @@ def _records(entries: Any, key: str, file: Path) -> list[Record]:
             wanted = "a path or {'image': path, 'label': path}"
             raise InputError(f"datalist {file}: entry {number} of '{key}' must be {wanted}, got {str(entry)[:80]}.")
         record = {k: _absolute(file.parent, paths[k]) for k in ("image", "label") if paths.get(k)}
-        records.append({**record, "case": case_name(record["image"])})
+        patient = _patient(paths.get("patient"), f"datalist {file}: entry {number} of '{key}'")
+        records.append({**record, "case": case_name(record["image"]), **patient})
     return records
+
+
+def _patient(given: Any, where: str) -> dict[str, str]:
+    if given is None:
+        return {}
+    if isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
+        raise InputError(f"{where}: 'patient' must be a name or a number, got {given!r}.")
+    return {"patient": str(given)}
+
+
+def _found(sections: Mapping[str, list[Record]], content: Mapping[str, Any]) -> dict[str, list[Record]]:
+    """The records with the files that are there for those that are listed."""
+    names = content.get("channel_names") or content.get("modality")
+    channels = len(names) if isinstance(names, Mapping | list) else 1
+    found = {name: [_on_disk(record, channels) for record in records] for name, records in sections.items()}
+    pairs = zip(sections["training"], found["training"], strict=True)
+    if any(_is_by_channel(listed, now) for listed, now in pairs):  # a folder of nnU-Net's first version
+        warn_of_unused({Path(file).parent for file in _files(found["training"])}, _files(_all(found)))
+    return found
+
+
+def _is_by_channel(listed: Record, now: Record) -> bool:
+    return isinstance(listed["image"], str) and case_name(image_files(now["image"])[0]) != listed["case"]
+
+
+def _all(sections: Mapping[str, list[Record]]) -> list[Record]:
+    return [record for records in sections.values() for record in records]
+
+
+def _files(records: Iterable[Record]) -> set[str]:
+    return {file for record in records for file in (*image_files(record["image"]), record.get("label")) if file}
+
+
+def _on_disk(record: Record, channels: int) -> Record:
+    image = record["image"]
+    found = (
+        find_image(image, record["case"], channels) if isinstance(image, str) else [find_file(file) for file in image]
+    )
+    label = {"label": find_file(record["label"])} if "label" in record else {}
+    return {**record, "image": found, **label}
 
 
 def _names_files(paths: Mapping[str, Any]) -> bool:

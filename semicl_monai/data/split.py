@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Context, Decimal
 from numbers import Integral, Real
 
@@ -19,20 +19,30 @@ def make_split(
     labelled_fraction: float | int | str = 1.0,
     split_seed: int = 0,
     ratio: Sequence[int] = (3, 1, 1),
+    *,
+    patients: Mapping[str, str] | None = None,
+    cut_validation: bool = True,
+    strict: bool = True,
 ) -> dict[str, list[str]]:
-    """Split cases by volume, and choose which training volumes are labelled.
+    """Split cases by patient, and choose which training volumes are labelled.
 
     The order of ``cases`` does not matter. For one ``split_seed`` the labelled subsets are nested: the volumes of 5 %
-    are among those of 10 %, and validation and test stay the same.
+    are among those of 10 %, and validation and test stay the same. All cases of a patient are in one part, and all of
+    them are labelled or none; what is counted below are patients. Where each case is its own, they are volumes.
 
     Args:
         cases: case names, each once.
         labelled_fraction: a float in (0, 1] is a fraction of the training part, rounded half up; an int is a number of
-            volumes. So ``1`` is **one volume** and ``1.0`` **all of them**. A string from a command line is read the
-            same way (``"0.05"``, ``"6"``).
+            patients. So ``1`` is **one of them** and ``1.0`` **all**. A string from a command line is read the same way
+            (``"0.05"``, ``"6"``).
         split_seed: seed of the permutation, from 0 to 2**32 - 1.
         ratio: sizes of training, validation and test to each other. A part with 0 is not cut and comes back empty;
             validation and test are rounded half up, training takes the rest.
+        patients: patient by case; a case that is not in it is a patient of its own.
+        cut_validation: without it the validation part is the end of the training part. The test part stays as it is,
+            but that it may be empty and never takes the last patient.
+        strict: refuse what only training needs: without it a part may be empty, and ``labelled_fraction`` more than
+            there is.
 
     Returns:
         Case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
@@ -49,12 +59,25 @@ def make_split(
     repeated = sorted(case for case, times in Counter(cases).items() if times > 1)
     if repeated:
         raise InputError(f"case names must differ, got more than once: {', '.join(repeated)}.")
-    num_training, num_validation, _ = _part_sizes(len(cases), ratio)
-    num_labelled = _labelled_count(labelled_fraction, num_training)
+    of_patient = _by_first_case(cases, patients or {})
+    unit = "volumes" if len(of_patient) == len(cases) else "patients"
+    sizes = _part_sizes(len(of_patient), ratio, cut_validation, strict, unit)
+    num_labelled = _labelled_count(labelled_fraction, sizes[0], strict, unit)
     # RandomState and not default_rng: NumPy keeps its numbers the same for ever, and so are the splits
-    order = [str(case) for case in np.random.RandomState(checked_seed(split_seed)).permutation(sorted(cases))]
-    ends = (0, num_labelled, num_training, num_training + num_validation, len(order))
-    return {part: order[start:end] for part, start, end in zip(PARTS, ends[:-1], ends[1:], strict=True)}
+    order = np.random.RandomState(checked_seed(split_seed)).permutation(sorted(of_patient))
+    ends = (0, num_labelled, sizes[0], sizes[0] + sizes[1], len(order))
+    return {
+        part: [case for first in order[start:end] for case in of_patient[str(first)]]
+        for part, start, end in zip(PARTS, ends[:-1], ends[1:], strict=True)
+    }
+
+
+def _by_first_case(cases: Sequence[str], patients: Mapping[str, str]) -> dict[str, list[str]]:
+    """The cases of each patient, by the first of them: where all have one case, the names are those of the cases."""
+    of_patient: dict[str, list[str]] = defaultdict(list)
+    for case in sorted(cases):
+        of_patient[patients.get(case, case)].append(str(case))
+    return {own[0]: own for own in of_patient.values()}
 
 
 def parse_labelled_fraction(value: float | int | str) -> float | int:
@@ -80,31 +103,45 @@ def _number(text: str) -> float | int | None:
         return None
 
 
-def _labelled_count(labelled_fraction: float | int | str, num_training: int) -> int:
+def _labelled_count(labelled_fraction: float | int | str, num_training: int, strict: bool, unit: str) -> int:
     value = parse_labelled_fraction(labelled_fraction)
     # decimal: 0.145 of 100 is 14.5 and rounds up, in binary it is a little less
     count = value if isinstance(value, int) else int((Decimal(str(value)) * num_training).quantize(0, ROUND_HALF_UP))
+    if not strict:
+        return min(count, num_training)
     if count == 0:
         smallest = Context(prec=3, rounding=ROUND_CEILING).divide(Decimal("0.5"), Decimal(num_training))
         raise InputError(
-            f"labelled_fraction {value} of {num_training} training volumes is no volume;"
+            f"labelled_fraction {value} of {num_training} training {unit} is no {unit.removesuffix('s')};"
             f" the smallest usable fraction is {smallest}."
         )
     if count > num_training:
-        raise InputError(f"labelled_fraction asks for {count} volumes, but there are {num_training} training volumes.")
+        raise InputError(f"labelled_fraction asks for {count} {unit}, but there are {num_training} training {unit}.")
     return count
 
 
-def _part_sizes(num_cases: int, ratio: Sequence[int]) -> list[int]:
+def _part_sizes(num_patients: int, ratio: Sequence[int], cut_validation: bool, strict: bool, unit: str) -> list[int]:
     if len(ratio) != 3 or min(ratio) < 0 or ratio[0] == 0:
         raise InputError(f"ratio must be three numbers from 0 with the first above 0, got {tuple(ratio)}.")
-    held_out = [int((Decimal(num_cases * part) / sum(ratio)).quantize(0, ROUND_HALF_UP)) for part in ratio[1:]]
-    sizes = [num_cases - sum(held_out), *held_out]
-    for name, part, size in zip(("training", "validation", "test"), ratio, sizes, strict=True):
-        if part > 0 and size <= 0:
-            wanted = ":".join(str(part) for part in ratio)
-            raise InputError(f"the {name} part is empty: too few labelled cases to cut {wanted}, got {num_cases}.")
+    validation, test = (
+        int((Decimal(num_patients * part) / sum(ratio)).quantize(0, ROUND_HALF_UP)) for part in ratio[1:]
+    )
+    if not (cut_validation and strict):
+        test = min(test, max(num_patients - 1, 0))
+    validation = min(validation, num_patients - test) if cut_validation else 0
+    sizes = [num_patients - validation - test, validation, test]
+    if strict:
+        _refuse_empty(sizes, ratio if cut_validation else (1, 0, 0), ratio, unit)
     return sizes
+
+
+def _refuse_empty(sizes: Sequence[int], wanted: Sequence[int], ratio: Sequence[int], unit: str) -> None:
+    for name, part, size in zip(("training", "validation", "test"), wanted, sizes, strict=True):
+        if part > 0 and size <= 0:
+            parts, number = ":".join(str(part) for part in ratio), sum(sizes)
+            cases = "cases" if unit == "volumes" else unit
+            got = f"{number}; --validation none trains with so few" if number else "0"
+            raise InputError(f"the {name} part is empty: too few labelled {cases} to cut {parts}, got {got}.")
 
 
 def checked_seed(split_seed: int) -> int:

@@ -31,8 +31,9 @@ class CaseMetrics:
     Distances are in mm, by the label's own spacing; the surface distance is symmetric. A class that is in the truth and
     not in the prediction gets Dice 0 and, as distances, the diagonal of the volume; a class that is not in the truth
     gets ``nan`` and takes no part in the means. Writes ``cases.csv`` (a line a case and class) and ``summary.json``
-    (mean and bootstrap 95 % interval over cases, by class and over all classes). Under ``torch.distributed`` the first
-    process writes the cases of all, in the order that :class:`semicl_monai.data.CasesOfRank` has dealt them out.
+    (mean over cases and its bootstrap 95 % interval over patients, by class and over all classes). Under
+    ``torch.distributed`` the first process writes the cases of all, in the order that
+    :class:`semicl_monai.data.CasesOfRank` has dealt them out.
 
     Args:
         output_dir: folder to write to.
@@ -74,7 +75,8 @@ class CaseMetrics:
             values = case_metrics(sample["pred"], sample["label"], len(self.class_names) + 1)
             for index, name in enumerate(self.class_names):
                 row = {metric: float(values[metric][index]) for metric in METRICS}
-                self.rows.append({"case": case["case"], "class": name, **row})
+                about = {"case": case["case"], "patient": case.get("patient", case["case"])}
+                self.rows.append({**about, "class": name, **row})
 
     def write(self, engine: Engine) -> None:
         """Write the table of cases and its summary, and put the mean values into the engine's metrics."""
@@ -103,7 +105,7 @@ class CaseMetrics:
 
     def _write(self, summary: dict[str, Any], provenance: str) -> None:
         text = StringIO(newline="")
-        writer = csv.DictWriter(text, ("case", "class", *METRICS, "provenance"))
+        writer = csv.DictWriter(text, ("case", "class", *METRICS, "patient", "provenance"))
         writer.writeheader()
         writer.writerows({**row, "provenance": provenance} for row in self.rows)
         write_whole(self.output_dir / "cases.csv", text.getvalue(), "give a writable --output_dir")
@@ -118,8 +120,12 @@ class CaseMetrics:
                 table[metric][cases.index(row["case"]), self.class_names.index(row["class"])] = row[metric]
         columns = {name: {m: table[m][:, i] for m in METRICS} for i, name in enumerate(self.class_names)}
         columns["mean"] = {m: _row_mean(table[m]) for m in METRICS}
-        classes = {name: {m: mean_with_interval(v) for m, v in metrics.items()} for name, metrics in columns.items()}
-        return {"num_cases": len(cases), "classes": classes}
+        of_cases = {row["case"]: row["patient"] for row in self.rows}
+        patients = [of_cases[case] for case in cases]
+        classes = {
+            name: {m: mean_with_interval(v, patients) for m, v in metrics.items()} for name, metrics in columns.items()
+        }
+        return {"num_cases": len(cases), "num_patients": len(set(patients)), "classes": classes}
 
 
 def case_metrics(pred: torch.Tensor, label: torch.Tensor, num_classes: int) -> dict[str, torch.Tensor]:
@@ -161,14 +167,34 @@ def _box(mask: torch.Tensor) -> tuple[slice, ...]:
     return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in planes)
 
 
-def mean_with_interval(values: np.ndarray) -> dict[str, float | list[float]]:
-    """Return the mean of the finite ``values`` and its bootstrap 95 % interval (percentiles, 9 999 resamples)."""
-    values = values[np.isfinite(values)]
-    mean = float(values.mean()) if len(values) else float("nan")
-    if len(values) < 2:
+def mean_with_interval(values: np.ndarray, patients: Sequence[str] | None = None) -> dict[str, float | list[float]]:
+    """Return the mean of the finite ``values`` and its bootstrap 95 % interval (percentiles, 9 999 resamples).
+
+    Args:
+        values: one a case.
+        patients: of the cases; what is drawn are patients with all their cases. By default each case is its own.
+    """
+    there = np.isfinite(values)
+    mean = float(values[there].mean()) if there.any() else float("nan")
+    of_cases = np.arange(len(values)) if patients is None else np.array(patients)
+    sums, counts = sums_and_counts(values[there], of_cases[there])
+    if len(sums) < 2:
         return {"mean": mean, "interval": [float("nan"), float("nan")]}
-    interval = bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
+    interval = bootstrap(
+        (sums, counts), _mean_over_cases, paired=True, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
     return {"mean": mean, "interval": [float(interval.low), float(interval.high)]}
+
+
+def sums_and_counts(values: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of the values of each patient and their number, patients in the order they first come in."""
+    _, first, number = np.unique(patients, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))[number]
+    return np.bincount(order, weights=values), np.bincount(order)
+
+
+def _mean_over_cases(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
+    return sums.sum(axis) / counts.sum(axis)
 
 
 def _row_mean(table: np.ndarray) -> np.ndarray:

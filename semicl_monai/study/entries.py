@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 
@@ -30,6 +30,7 @@ class Entry:
         cpu_minutes: of the processors, likewise.
         splits: how many it has been run on.
         values: by metric and class (and ``"mean"``, of the classes of a case): the value of each split and case.
+        patients: patient by case; a case that is not in it is a patient of its own.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Entry:
     cpu_minutes: float
     splits: int
     values: Mapping[str, Mapping[str, Values]]
+    patients: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dice(self) -> Values:
@@ -99,7 +101,7 @@ def _about(row: Mapping[str, str]) -> tuple[str, ...]:
     return row["method"], row["labelled_fraction"], row["split_seed"]
 
 
-def _entry(method: str, fraction: str, cells: list[dict[str, str]], rows: Iterable[Mapping[str, str]]) -> Entry:
+def _entry(method: str, fraction: str, cells: list[dict[str, str]], rows: Sequence[Mapping[str, str]]) -> Entry:
     values: dict[str, dict[str, dict]] = {metric: defaultdict(dict) for metric in METRICS}
     for row in rows:
         for metric in METRICS:
@@ -110,7 +112,8 @@ def _entry(method: str, fraction: str, cells: list[dict[str, str]], rows: Iterab
         [float(cell[column]) for cell in cells if cell[column]]
         for column in ("labelled_volumes", "seconds", "cpu_seconds")
     )
-    return Entry(method, fraction, mean(volumes), _minutes(seconds), _minutes(cpu), len(cells), values)
+    patients = {row["case"]: row["patient"] for row in rows if row.get("patient")}  # of earlier tables it is not known
+    return Entry(method, fraction, mean(volumes), _minutes(seconds), _minutes(cpu), len(cells), values, patients)
 
 
 def _minutes(seconds: list[float]) -> float:

@@ -64,7 +64,7 @@ def _most_splits(entries: Sequence[Entry], fraction: str) -> int:
 def _draw_line(axes: Axes, entries: Sequence[Entry], splits: Mapping[str, int]) -> None:
     """Draw a method: its line, its band, and its points, hollow where there are fewer than ``splits``."""
     volumes, dice = [entry.volumes for entry in entries], [mean_of(entry.dice) for entry in entries]
-    low, high = zip(*(interval_of(entry.dice) for entry in entries), strict=True)
+    low, high = zip(*(interval_of(entry.dice, patients=entry.patients) for entry in entries), strict=True)
     (line,) = axes.plot(volumes, dice, label=entries[0].method)
     axes.fill_between(volumes, low, high, color=line.get_color(), alpha=0.1)
     faces = [line.get_color() if entry.splits == splits[entry.fraction] else "white" for entry in entries]

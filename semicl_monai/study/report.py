@@ -70,7 +70,7 @@ def _best(entries: Sequence[Entry]) -> Entry | None:
 
 def _scores(entry: Entry, p: float | None, best: bool) -> list[str]:
     texts = [entry.method, f"{entry.splits}", *(f"{mean_of(entry.values['dice'][name]):.3f}" for name in entry.classes)]
-    low, high = interval_of(entry.dice)
+    low, high = interval_of(entry.dice, patients=entry.patients)
     interval = f" ({low:.3f} to {high:.3f})" if len(entry.dice) > 1 else ""
     texts.append(f"{mean_of(entry.dice):.3f}{interval}")
     texts.append(f"{mean_of(entry.values['hd95'][ALL_CLASSES]):.2f}")
@@ -122,7 +122,7 @@ def score_rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
 
 def _score_row(entry: Entry, metric: str, name: str) -> dict[str, object]:
     values = entry.values[metric][name]
-    low, high = interval_of(values)
+    low, high = interval_of(values, patients=entry.patients)
     return {
         "method": entry.method,
         "labelled_fraction": entry.fraction,

@@ -14,7 +14,7 @@ from semicl_monai.study.runner import Runner
 from semicl_monai.utils import InputError, read_json, write_whole
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
-CASES = (*OF_A_CELL, "case", "class", *METRICS)
+CASES = (*OF_A_CELL, "case", "class", *METRICS, "patient")
 TABLES = ("cells.csv", "cases.csv")
 CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "peak_mib", "error")
 
@@ -48,9 +48,16 @@ def _about(cell: Cell) -> dict[str, Any]:
 def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
     file = runner.place(cell.last) / "eval" / "evaluate" / "cases.csv"
     for row in read_table(file, ("case", "class", *METRICS), METRICS):
-        own = {name: row[name] for name in ("case", "class")}  # the weights of a study are its own
+        own = {
+            name: row[name] for name in ("case", "class", "patient") if name in row
+        }  # the weights of a study are its own
         # more digits than an image has voxels for are no use to anyone, and fill the table
-        yield {**_about(cell), **own, **{metric: f"{float(row[metric]):.4f}" for metric in METRICS}}
+        yield {
+            **_about(cell),
+            "patient": row["case"],
+            **own,
+            **{metric: f"{float(row[metric]):.4f}" for metric in METRICS},
+        }
 
 
 def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:
@@ -58,7 +65,9 @@ def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:
     row = {**_about(cell), "state": records[-1].state, "error": records[-1].error}
     if records[-1].state != "done":
         return row
-    file = runner.place(cell.last) / "eval" / "evaluate" / "split.json"
+    # not of the evaluation, which does not know what the training was told of validation
+    trained = next(step for step in reversed(cell.last.chain()) if step.stage == "train")
+    file = runner.place(trained) / "eval" / "train" / "split.json"
     labelled = read_json(file, "split").get("labelled")
     if not isinstance(labelled, list):
         raise InputError(f"split {file} must have a list 'labelled', got {labelled!r}.")

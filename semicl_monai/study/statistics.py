@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import wilcoxon
 
+from semicl_monai.handlers.metrics import sums_and_counts
 from semicl_monai.study.entries import Entry, Values
 
 DECIMALS = 9  # of a difference of Dice; further ones are noise of its rounding
@@ -18,18 +19,21 @@ def mean_of(values: Values) -> float:
     return float(np.mean([split.mean() for split in _by_split(values)]))
 
 
-def interval_of(values: Values, resamples: int = 9999, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval of that mean by a hierarchical bootstrap: splits are drawn, then cases within each.
+def interval_of(
+    values: Values, resamples: int = 9999, seed: int = 0, patients: Mapping[str, str] | None = None
+) -> tuple[float, float]:
+    """Return the 95 % interval of that mean by a hierarchical bootstrap: splits are drawn, then patients within each.
 
-    Both are drawn with replacement. Splits drawn from S vary by (S - 1) / S of the variance that splits have, and so
-    their means are moved away from each other by the square root of S / (S - 1), against what Hesterberg calls the
-    narrowness bias. Two or three splits tell little of how others would differ, and with so few the interval is still
-    too narrow. With a single split it is the interval over its cases alone.
+    Both are drawn with replacement, a patient with all cases. Splits drawn from S vary by (S - 1) / S of the variance
+    that splits have, and so their means are moved away from each other by the square root of S / (S - 1), against what
+    Hesterberg calls the narrowness bias. Two or three splits tell little of how others would differ, and with so few
+    the interval is still too narrow. With a single split it is the interval over its patients alone.
 
     Args:
         values: of each split and case.
         resamples: how often to draw.
         seed: of the draws.
+        patients: patient by case; a case that is not in it is a patient of its own.
 
     References:
         Saravanan et al., Application of the hierarchical bootstrap to multi-level data in neuroscience, 2020.
@@ -38,22 +42,26 @@ def interval_of(values: Values, resamples: int = 9999, seed: int = 0) -> tuple[f
         https://arxiv.org/abs/1411.5279
     """
     rng, splits, center = np.random.default_rng(seed), _by_split(values), mean_of(values)
+    names = _by_split(values, patients or {})
     widening = np.sqrt(len(splits) / max(1, len(splits) - 1))
     drawn = rng.integers(len(splits), size=(resamples, len(splits)))
     means = np.empty(drawn.shape)
-    for number, split in enumerate(splits):
+    for number, (split, patient) in enumerate(zip(splits, names, strict=True)):
         places = drawn == number
         moved = split + (widening - 1) * (split.mean() - center)
-        means[places] = rng.choice(moved, (places.sum(), len(split))).mean(1)
+        sums, counts = sums_and_counts(moved, patient)
+        picks = rng.integers(len(sums), size=(places.sum(), len(sums)))
+        means[places] = sums[picks].sum(1) / counts[picks].sum(1)
     low, high = np.percentile(means.mean(1), [2.5, 97.5])
     return float(low), float(high)
 
 
-def _by_split(values: Values) -> list[np.ndarray]:
-    splits: dict[str, list[float]] = defaultdict(list)
-    for (split, _), value in values.items():
+def _by_split(values: Values, patients: Mapping[str, str] | None = None) -> list[np.ndarray]:
+    """The finite values of each split; or, with ``patients``, whose they are."""
+    splits: dict[str, list[float | str]] = defaultdict(list)
+    for (split, case), value in values.items():
         if np.isfinite(value):
-            splits[split].append(value)
+            splits[split].append(value if patients is None else patients.get(case, case))
     return [np.array(split) for split in splits.values()] or [np.array([np.nan])]
 
 
@@ -61,7 +69,7 @@ def p_values(best: Entry, rivals: Sequence[Entry]) -> list[float]:
     """Return the p-values of the paired Wilcoxon signed-rank test of ``best`` against each rival, corrected by Holm.
 
     The test is two-sided, and over the splits that both have run on; without one, p is 1. A pair are the mean Dice,
-    over classes and over the splits that test it, of a volume: volumes of more than one split count once. Volumes of
+    over classes, over the cases and over the splits that test them, of a patient, who counts once. Patients of
     one split share a trained network all the same, which the test does not know: it tells of these networks, not of
     those that other training volumes would give.
 
@@ -69,17 +77,17 @@ def p_values(best: Entry, rivals: Sequence[Entry]) -> list[float]:
         Wilcoxon, Individual Comparisons by Ranking Methods, Biometrics Bulletin 1945. Holm, A Simple Sequentially
         Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 1979.
     """
-    return holm([_p_value(best.dice, rival.dice) for rival in rivals])
+    return holm([_p_value(best.dice, rival.dice, {**rival.patients, **best.patients}) for rival in rivals])
 
 
-def _p_value(ours: Values, theirs: Values) -> float:
-    of_volumes: dict[str, list[float]] = defaultdict(list)
+def _p_value(ours: Values, theirs: Values, patients: Mapping[str, str]) -> float:
+    of_patients: dict[str, list[float]] = defaultdict(list)
     for (split, case), value in ours.items():
         difference = value - theirs.get((split, case), np.nan)
         if np.isfinite(difference):
-            of_volumes[case].append(difference)
+            of_patients[patients.get(case, case)].append(difference)
     # equal differences, told apart by their last digits alone, would have ranks of their own
-    differences = np.round([np.mean(of_volume) for of_volume in of_volumes.values()], DECIMALS)
+    differences = np.round([np.mean(of_patient) for of_patient in of_patients.values()], DECIMALS)
     return float(wilcoxon(differences).pvalue) if np.any(differences) else 1.0
 
 

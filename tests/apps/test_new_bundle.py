@@ -111,6 +111,48 @@ def test_the_numbers_are_of_the_training_part_that_is_asked_for(make, data):
     assert task["scaling"]["divisor"] == pytest.approx(pooled.std(1), rel=1e-5)
 
 
+def rename(data, name):
+    for file in [*data.glob("imagesTr/*"), *data.glob("labelsTr/*")]:
+        number, rest = file.name[2:5], file.name[5:]
+        file.rename(file.with_name(name(int(number)) + rest))
+
+
+def test_scans_that_share_a_stem_share_a_patient_and_the_bundle_says_so(make, data, capsys):
+    rename(data, lambda number: f"p{number // 2:02d}_scan{number % 2}")
+    bundle = make()
+    line = "Case names tell 6 patients of 12 scans, and splits go by patient: group_pattern '"
+    (shown,) = (shown for shown in capsys.readouterr().out.splitlines() if shown.startswith(line))
+    assert shown.endswith("'. If these are no patients, give --group_pattern none.")
+    pattern = read(bundle / "task.json")["group_pattern"]
+    assert read(bundle / "configs/evaluate.json")["group_pattern"] == pattern
+    split = SegmentationDatalist(data, labelled_fraction=1, group_pattern=pattern).split
+    assert len({case[:3] for cases in list(split.values())[2:] for case in cases}) == 2
+    assert "group_pattern" not in read(make("a_b_c", group_pattern="none") / "task.json")
+    assert "Case names tell" not in capsys.readouterr().out
+    assert read(make("a_b_d", group_pattern=r"^p\d+") / "task.json")["group_pattern"] == r"^p\d+"
+
+
+def test_numbered_cases_are_no_patients(make, capsys):
+    assert "group_pattern" not in read(make() / "task.json")
+    assert "patients" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("labelled", [1, 2])
+def test_with_fewer_than_three_labelled_cases_the_refusal_names_the_option_and_it_works(make, data, labelled):
+    for file in sorted(data.glob("labelsTr/*"))[labelled:]:
+        file.unlink()
+    refuse(make, rf"validation part is empty: too few .* got {labelled}; --validation none trains with so few")
+    with pytest.warns(UserWarning, match="no volume is held out for the test"):
+        task = read(make(labelled_fraction=1.0, validation="none") / "task.json")
+    assert task["validation"] == "none"
+    refuse(make, "validation must be one of best, none, got 'last'", "a_b_c", validation="last")
+
+
+def test_without_validation_the_numbers_are_of_its_volumes_too(make, data, capsys):
+    make(labelled_fraction=1.0, validation="none")
+    assert "8 labelled, 2 unlabelled, 0 validation, 2 test" in capsys.readouterr().out
+
+
 def test_the_metadata_follow_the_schema_they_name_and_fit_the_network(make, tmp_path):
     bundle = make()
     metadata = read(bundle / "configs/metadata.json")

@@ -83,7 +83,7 @@ def hippocampus(tmp_path):
     content = {
         "channel_names": {"0": "MRI"},
         "labels": {"background": 0, "Anterior": 1, "Posterior": 2},
-        "numTraining": 8,
+        "numTraining": 6,
         "file_ending": ".nii.gz",
     }
     (data / "dataset.json").write_text(json.dumps(content))

@@ -161,7 +161,7 @@ def test_a_bad_option_is_named_in_one_line(run_stage, stage, options, message):
 
 
 def test_the_validation_volumes_can_be_evaluated_in_place_of_the_test_volumes(run_stage, tmp_path):
-    run_stage("train", pretrained="none", validation="none")
+    run_stage("train", pretrained="none")
     run_stage("evaluate", num_overlays=0, part="validation")
     rows = list(csv.DictReader((tmp_path / "eval/evaluate/cases.csv").open()))
     split = json.loads((tmp_path / "eval/evaluate/split.json").read_text())
@@ -231,3 +231,66 @@ def test_a_run_started_anew_leaves_no_checkpoint_of_an_earlier_one_to_be_resumed
 
 def _stop():
     raise ValueError("stopped before the first epoch")
+
+
+def test_the_former_validation_volumes_train_without_validation_and_are_no_measure_then(run_stage, tmp_path):
+    run_stage("train", pretrained="none", validation="none", labelled_fraction=7)
+    split = json.loads((tmp_path / "eval/train/split.json").read_text())
+    assert (len(split["labelled"]), len(split["test"]), split["validation"]) == (7, 2, [])
+    assert json.loads((tmp_path / "models/model.json").read_text())["labelled"] == split["labelled"]
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("evaluate", num_overlays=0, part="validation", labelled_fraction=7)
+    assert "the weights have seen cases that are held out now" in _cause(caught.value)
+    run_stage("evaluate", num_overlays=0, labelled_fraction=7)
+    rows = csv.DictReader((tmp_path / "eval/evaluate/cases.csv").open())
+    assert {row["case"] for row in rows} == set(split["test"])
+
+
+def _lists(dataset_dir, folder, **change):
+    """Write lists of the synthetic volumes elsewhere; ``change`` makes some of them of the pairs of files."""
+    content = json.loads((dataset_dir / "dataset.json").read_text())
+    pairs = [{key: str(dataset_dir / file) for key, file in entry.items()} for entry in content["training"]]
+    lists = {"training": pairs, **{name: made(pairs) for name, made in change.items()}}
+    (folder / "lists.json").write_text(json.dumps(lists))
+    return str(folder / "lists.json")
+
+
+def test_one_labelled_volume_trains_and_there_is_nothing_to_evaluate(run_stage, dataset_dir, tmp_path):
+    few = {"training": lambda pairs: [pairs[0], {"image": pairs[1]["image"]}]}
+    lists = {"datalist_file": _lists(dataset_dir, tmp_path, **few), "labelled_fraction": 1.0}
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("pretrain", **lists)
+    assert "got 1; --validation none trains with so few" in _cause(caught.value)
+    run_stage("pretrain", validation="none", **lists)
+    run_stage("train", validation="none", **lists)
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("evaluate", **lists)
+    assert "there is nothing to evaluate: no labelled volume is in the test part of this split" in _cause(caught.value)
+
+
+def test_an_empty_validation_list_keeps_the_last_network_and_measures_on_training(run_stage, dataset_dir, tmp_path):
+    lists = {"datalist_file": _lists(dataset_dir, tmp_path, validation=lambda pairs: [])}
+    built = run_stage("pretrain", **lists)
+    measured, seen = (built.parser.get_parsed_content(f"first::{name}") for name in ("validation_dataset", "dataset"))
+    assert [r["case"] for r in measured.data] == [r["case"] for r in seen.data]
+    assert len(seen.data) == 8
+    trained = run_stage("train", **lists)
+    assert len(trained.parser.get_parsed_content("validate::dataset")) == 0
+    assert torch.equal(*(torch.load(tmp_path / f"models/{n}.pt")["final_conv.bias"] for n in ("model", "model_final")))
+
+
+def test_splits_tables_and_intervals_go_by_patient_through_all_stages(run_stage, dataset_dir, tmp_path):
+    def of_patients(pairs):
+        return [{**pair, "patient": f"p{number // 2}"} for number, pair in enumerate(pairs)]
+
+    lists = {"datalist_file": _lists(dataset_dir, tmp_path, training=of_patients), "labelled_fraction": 1}
+    run_stage("pretrain", **lists)
+    run_stage("train", method="mean_teacher", **lists)
+    run_stage("evaluate", num_overlays=0, **lists)
+    split = json.loads((tmp_path / "eval/train/split.json").read_text())
+    assert [len(split[part]) for part in ("labelled", "unlabelled", "validation", "test")] == [2, 4, 2, 2]
+    rows = list(csv.DictReader((tmp_path / "eval/evaluate/cases.csv").open()))
+    assert len({row["case"] for row in rows}) == 2
+    assert {row["patient"] for row in rows} == {f"p{int(split['test'][0][-3:]) // 2}"}
+    summary = json.loads((tmp_path / "eval/evaluate/summary.json").read_text())
+    assert (summary["num_cases"], summary["num_patients"]) == (2, 1)

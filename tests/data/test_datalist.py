@@ -39,6 +39,10 @@ def write(root, **content):
     return root
 
 
+def seen(record):
+    return {"case": record["case"], "image": image_digest(record["image"]), "patient": record["case"]}
+
+
 def names(prefix, number):
     return [f"{prefix}{index:02d}" for index in range(number)]
 
@@ -383,3 +387,59 @@ def test_a_missing_file_of_several_is_refused_by_case_and_path(tmp_path):
     (tmp_path / "i/a02_0001.nii.gz").unlink()
     with pytest.raises(InputError, match=r"case a02: image file not found: .*i/a02_0001\.nii\.gz"):
         SegmentationDatalist(tmp_path)
+
+
+def test_without_validation_all_labelled_volumes_but_the_test_part_train(root):
+    plain, more = SegmentationDatalist(root), SegmentationDatalist(root, cut_validation=False)
+    assert more.split["labelled"] == plain.split["labelled"] + plain.split["validation"]
+    assert (more.split["test"], more.validation) == (plain.split["test"], [])
+
+
+def test_with_a_test_list_no_labelled_volume_is_lost_without_validation(tmp_path):
+    write(tmp_path, training=entries("Tr", names("a", 14)), test=entries("Ts", ["t0"]))
+    assert len(SegmentationDatalist(tmp_path, cut_validation=False).labelled) == 14
+
+
+def test_an_empty_validation_list_cuts_no_validation(tmp_path):
+    write(tmp_path, training=entries("Tr", names("a", 10)), validation=[])
+    lists = SegmentationDatalist(tmp_path)
+    assert [len(part) for part in (lists.labelled, lists.validation, lists.test)] == [8, 0, 2]
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": entries("Tr", names("a", 10)), "validation": None}))
+    assert len(SegmentationDatalist(tmp_path).validation) == 2
+
+
+def test_a_validation_list_stays_held_out_without_validation(tmp_path):
+    write(tmp_path, training=entries("Tr", names("a", 4)), validation=entries("Va", ["v0"]))
+    split = SegmentationDatalist(tmp_path, cut_validation=False).split
+    assert split["validation"] == ["v0"]
+    assert "v0" not in split["labelled"] + split["unlabelled"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_one_or_two_labelled_volumes_train_without_validation_and_nothing_is_evaluated(tmp_path, number):
+    write(tmp_path, training=entries("Tr", names("a", number)), unlabelled=["imagesTr/u.nii.gz"])
+    with pytest.raises(InputError, match=rf"got {number}; --validation none trains with so few"):
+        SegmentationDatalist(tmp_path)
+    with pytest.warns(UserWarning, match="no volume is held out for the test, as so few have a label"):
+        lists = SegmentationDatalist(tmp_path, cut_validation=False, save_to=tmp_path / "split.json")
+    assert (len(lists.labelled), lists.test) == (number, [])
+    again = SegmentationDatalist(tmp_path, split_file=tmp_path / "split.json")
+    assert again.split == lists.split
+    with pytest.raises(InputError, match="there is nothing to evaluate: no labelled volume is in the test part of"):
+        SegmentationDatalist(tmp_path, evaluated="test").to_evaluate()
+
+
+def test_one_labelled_volume_trains_with_a_test_list_which_is_evaluated(tmp_path):
+    write(tmp_path, training=entries("Tr", ["a0"]), test=entries("Ts", ["t0", "t1"]))
+    assert cases(SegmentationDatalist(tmp_path, cut_validation=False).labelled) == ["a0"]
+    assert cases(SegmentationDatalist(tmp_path, evaluated="test").to_evaluate()) == ["t0", "t1"]
+
+
+def test_weights_trained_without_validation_are_evaluated_on_the_test_part_alone(root, tmp_path):
+    for image in (root / "imagesTr").iterdir():
+        image.write_text(image.name)
+    trained = SegmentationDatalist(root, labelled_fraction=7, cut_validation=False).labelled
+    of_weights = {"labelled_fraction": 2, "provenance": Provenance(labelled=tuple(map(seen, trained)))}
+    assert len(SegmentationDatalist(root, evaluated="test", **of_weights).to_evaluate()) == 2
+    with pytest.raises(InputError, match="the weights have seen cases that are held out now"):
+        SegmentationDatalist(root, evaluated="validation", **of_weights).to_evaluate()

@@ -54,7 +54,7 @@ def provenance(datalist):
 
 def test_a_case_that_an_earlier_stage_trained_with_cannot_be_held_out(root):
     known = provenance(SegmentationDatalist(root, split_seed=0))
-    message = r"^the weights have seen cases that are held out now: a\d.*; give the split_seed or split_file they were "
+    message = r"^the weights have seen cases that are held out now: a\d.*; give the split_seed, split_file or v"
     with pytest.raises(InputError, match=message):
         SegmentationDatalist(root, split_seed=1, provenance=known)
 
@@ -134,7 +134,7 @@ def test_one_image_cannot_validate_and_test(root):
     lists = {"training": ["a0", "a1", "a2"], "validation": ["a3"], "test": ["b"]}
     with pytest.raises(InputError, match=r"is in the validation part as a3 .* and in the test part as b "):
         SegmentationDatalist(write_list(root, **lists))
-    SegmentationDatalist(root, held_out=["test"])  # the other part is not used
+    SegmentationDatalist(root, evaluated="test")  # the other part is not used
 
 
 def test_another_image_of_the_same_name_is_another_image(root, tmp_path):
@@ -149,9 +149,9 @@ def test_another_image_of_the_same_name_is_another_image(root, tmp_path):
 def test_only_the_parts_that_a_stage_uses_are_held_out_for_it(root):
     datalist = SegmentationDatalist(root)
     known = Provenance(labelled=seen([*datalist.labelled, *datalist.validation]))
-    SegmentationDatalist(root, provenance=known, held_out=["test"])
+    SegmentationDatalist(root, provenance=known, evaluated="test")
     with pytest.raises(InputError, match="the weights have seen cases that are held out now"):
-        SegmentationDatalist(root, provenance=known, held_out=["validation"])
+        SegmentationDatalist(root, provenance=known, evaluated="validation")
 
 
 def test_another_image_of_a_patient_that_was_seen_is_refused(root):

@@ -97,13 +97,115 @@ def test_an_image_of_several_channels_is_a_list_of_files_in_their_order(tmp_path
         ]
 
 
-def test_the_file_ending_may_be_nii_and_others_are_no_part_of_the_data(tmp_path):
+def test_the_file_ending_may_be_nii_and_what_is_no_nifti_is_named(tmp_path):
     describe(tmp_path, 1, file_ending=".nii")
     touch(tmp_path, *scans("Tr", *CASES, ending=".nii"), *masks("Tr", *CASES, ending=".nii"))
-    touch(tmp_path, *scans("Tr", "z_000"), "imagesTr/._a_000_0000.nii", "imagesTr/notes.txt", "imagesTr/sketch.nii")
-    datalist = SegmentationDatalist(tmp_path)
+    touch(tmp_path, "imagesTr/._a_000_0000.nii", "imagesTr/notes.txt", "labelsTr/old/a_000.nii", "imagesTr/.DS_Store")
+    with pytest.warns(UserWarning, match=r"data set that are not used: imagesTr/notes\.txt, labelsTr/old\.$"):
+        datalist = SegmentationDatalist(tmp_path)
     assert sorted(name for names in datalist.split.values() for name in names) == CASES
     assert datalist.labelled[0]["image"].endswith("_0000.nii")
+
+
+@pytest.mark.parametrize(("images", "labels"), [(".nii.gz", ".nii"), (".nii", ".nii.gz")])
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+def test_the_other_ending_is_as_good_for_images_and_labels(tmp_path, images, labels, ending):
+    describe(tmp_path, 2, file_ending=ending, numTraining=5)
+    touch(tmp_path, *scans("Tr", *CASES, "b_000", channels=2, ending=images), *masks("Tr", *CASES[:2]))
+    touch(tmp_path, *masks("Tr", *CASES[2:], ending=labels), *masks("Ts", "t_0", ending=labels))
+    touch(tmp_path, *scans("Ts", "t_0", channels=2, ending=images))
+    datalist = SegmentationDatalist(tmp_path)
+    assert len(datalist.labelled + datalist.validation) == 5
+    assert (datalist.split["unlabelled"], datalist.split["test"]) == (["b_000"], ["t_0"])
+    assert datalist.test[0]["label"] == str(tmp_path / f"labelsTs/t_0{labels}")
+
+
+@pytest.mark.parametrize("part", ["Tr", "Ts"])
+def test_a_label_or_image_in_both_forms_is_refused(root, part):
+    touch(root, *scans(part, "x_0"), f"labels{part}/x_0.nii", f"labels{part}/x_0.nii.gz")
+    refuse(root, rf"case x_0: wanted one label file, got .*labels{part}/x_0\.nii and .*labels{part}/x_0\.nii\.gz")
+    (root / f"labels{part}/x_0.nii").unlink()
+    touch(root, f"images{part}/x_0_0000.nii")
+    refuse(root, rf"case names must differ, got 'x_0_0000' for .*images{part}.* and .*images{part}")
+
+
+def test_images_without_a_number_are_those_of_the_one_channel(root):
+    touch(root, "imagesTr/u_1.nii.gz", "imagesTr/u_0.nii", "imagesTr/v.nii.gz", "labelsTr/v.nii.gz")
+    touch(root, "imagesTs/bare.nii.gz", "imagesTs/t.nii.gz", "labelsTs/t.nii")
+    datalist = SegmentationDatalist(root)
+    assert datalist.split["unlabelled"] == ["b_000", "b_001", "u_0", "u_1"]
+    assert datalist.unlabelled[-1]["image"] == str(root / "imagesTr/u_1.nii.gz")
+    assert "v" in datalist.split["labelled"] + datalist.split["validation"]
+    assert datalist.split["test"] == ["t"]
+
+
+def test_an_image_with_and_without_its_number_is_refused(root):
+    touch(root, "imagesTr/a_001.nii.gz")
+    refuse(root, r"case a_001: wanted one image file, got .*a_001_0000\.nii\.gz and .*a_001\.nii\.gz")
+
+
+def test_fewer_labels_than_the_description_says_are_refused_and_what_is_odd_is_named(root):
+    describe(root, 1, numTraining=7)
+    touch(root, "labelsTr/b_000.nrrd")
+    with pytest.warns(UserWarning, match=r"not used: labelsTr/b_000\.nrrd"):
+        refuse(root, r"'numTraining' is 7, but 5 cases have a label: without one are b_000, b_001, and files of other "
+               r"names are labelsTr/b_000\.nrrd; add the labels, or write 5 if the others have none\.")  # fmt: skip
+    touch(root, *masks("Tr", "b_000", "b_001"))
+    (root / "labelsTr/b_000.nrrd").unlink()
+    assert len(SegmentationDatalist(root).training) == 5
+    describe(root, 1, numTraining=8)
+    refuse(root, "'numTraining' is 8, but 7 cases have a label: no image is without one; add the labels, or")
+    describe(root, 1, numTraining=6)  # labels that came later
+    assert len(SegmentationDatalist(root).training) == 5
+
+
+@pytest.mark.parametrize("number", ["7", True, 7.0, []])
+def test_a_number_of_training_cases_that_is_none_is_refused(root, number):
+    describe(root, 1, numTraining=number)
+    refuse(root, r"dataset\.json: 'numTraining' must be the number of labelled cases, got ")
+
+
+@pytest.fixture
+def first_version(tmp_path):
+    """A folder of nnU-Net's first version: lists of the Decathlon, and a file a channel."""
+
+    def write(channels, cases=CASES, ending=".nii.gz"):
+        content = {"modality": {str(number): "MRI" for number in range(channels)}, "numTraining": len(cases)}
+        pairs = [{"image": f"./imagesTr/{case}.nii.gz", "label": f"./labelsTr/{case}.nii.gz"} for case in cases]
+        content |= {"training": pairs, "test": ["./imagesTs/t_0.nii.gz"], "labels": {"0": "background", "1": "a"}}
+        touch(tmp_path, *scans("Tr", *cases, channels=channels, ending=ending), *masks("Tr", *cases, ending=ending))
+        (tmp_path / "dataset.json").write_text(json.dumps(content))
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_first_version_of_nnunet_is_read(first_version, channels, ending):
+    root = first_version(channels, ending=ending)
+    datalist = SegmentationDatalist(root)
+    assert sorted(case for cases in datalist.split.values() for case in cases) == CASES
+    record = datalist.labelled[0]
+    files = [str(root / f"imagesTr/{record['case']}_{number:04d}{ending}") for number in range(channels)]
+    assert record["image"] == (files[0] if channels == 1 else files)
+    assert record["label"] == str(root / f"labelsTr/{record['case']}{ending}")
+
+
+def test_a_missing_or_surplus_channel_of_the_first_version_is_refused(first_version):
+    root = first_version(2)
+    touch(root, "imagesTr/a_002_0002.nii.gz")
+    refuse(root, "case a_002: wanted the channels 0000 to 0001, got 0000, 0001, 0002")
+    (root / "imagesTr/a_002_0002.nii.gz").unlink()
+    (root / "imagesTr/a_002_0000.nii.gz").unlink()
+    refuse(root, "case a_002: wanted the channels 0000 to 0001, got 0001")
+
+
+def test_files_that_the_lists_of_the_first_version_do_not_name_are_told(first_version):
+    root = first_version(1)
+    touch(root, *scans("Tr", "z_0"), *masks("Tr", "y_0"))
+    with pytest.warns(UserWarning, match=r"not used: imagesTr/z_0_0000\.nii\.gz, labelsTr/y_0\.nii\.gz"):
+        SegmentationDatalist(root)
 
 
 def test_without_a_file_ending_it_is_nii_gz(root):
@@ -147,8 +249,9 @@ def test_another_file_ending_than_of_nifti_is_refused(root, ending):
 def test_a_folder_without_images_is_refused(tmp_path):
     describe(tmp_path, 1)
     refuse(tmp_path, r"imagesTr must hold images like case_0000\.nii\.gz, got none")
+    describe(tmp_path, 2)
     touch(tmp_path, "imagesTr/a_000.nii.gz")
-    refuse(tmp_path, r"imagesTr must hold images like case_0000\.nii\.gz, got none")
+    refuse(tmp_path, r"case a_000: wanted a file a channel, a_000_0000\.nii\.gz and others, got .*a_000\.nii\.gz")
 
 
 @pytest.mark.parametrize("names", [{}, ["CT"], "CT"])

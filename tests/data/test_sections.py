@@ -67,3 +67,18 @@ def test_of_many_cases_without_a_label_some_are_named(sections):
 def test_a_file_that_is_not_there_is_named_with_its_option(tmp_path):
     with pytest.raises(InputError, match=r"split_file .*nowhere\.json cannot be read: No such file"):
         read_json(tmp_path / "nowhere.json", "split_file")
+
+
+@pytest.mark.parametrize(("listed", "there"), [(".nii.gz", ".nii"), (".nii", ".nii.gz")])
+def test_listed_files_may_lie_there_under_the_other_ending(sections, tmp_path, listed, there):
+    for name in ("a", "b", "a_seg", "c_0000", "c_0001"):
+        (tmp_path / f"{name}{there}").touch()
+    (tmp_path / f"b{listed}").touch()
+    channels = {"image": [f"c_0000{listed}", f"c_0001{listed}"]}
+    pair = {"image": f"a{listed}", "label": f"a_seg{listed}"}
+    found = sections(training=[pair], unlabelled=[f"b{listed}", channels])
+    image, label = (str(tmp_path / f"{name}{there}") for name in ("a", "a_seg"))
+    assert found["training"] == [{"image": image, "label": label, "case": "a"}]
+    plain, split = found["unlabelled"]
+    assert plain["image"] == str(tmp_path / f"b{listed}")
+    assert split["image"] == [str(tmp_path / f"c_{number:04d}{there}") for number in range(2)]

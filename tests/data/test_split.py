@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 
 import numpy as np
@@ -105,3 +107,111 @@ def test_a_seed_out_of_range_is_refused(split_seed):
 def test_a_ratio_without_meaning_is_refused(ratio):
     with pytest.raises(InputError, match="ratio must be three numbers"):
         make_split(CASES, ratio=ratio)
+
+
+# as the build of 2026-11-28 has cut them, before there were patients
+STORED = [
+    (
+        (12, 0.5, 7, (3, 1, 1)),
+        {
+            "labelled": ["case_007", "case_010", "case_002", "case_005"],
+            "unlabelled": ["case_000", "case_001", "case_011", "case_008"],
+            "validation": ["case_003", "case_006"],
+            "test": ["case_009", "case_004"],
+        },
+    ),
+    (
+        (9, 2, 3, (2, 1, 1)),
+        {
+            "labelled": ["case_006", "case_002"],
+            "unlabelled": ["case_007", "case_004", "case_005"],
+            "validation": ["case_000", "case_003"],
+            "test": ["case_001", "case_008"],
+        },
+    ),
+    (
+        (8, 1, 1, (3, 1, 0)),
+        {
+            "labelled": ["case_007"],
+            "unlabelled": ["case_002", "case_001", "case_006", "case_000", "case_004"],
+            "validation": ["case_003", "case_005"],
+            "test": [],
+        },
+    ),
+]
+STORED_SHA256 = {
+    (0.05, 0): "fd90aaff07e279ac8a37c07d478b49d396889f25ce79be591588b04ea906daed",
+    (6, 1): "2cd24c42e1434d910db042d71d9ebafb1d3ae4eedd203be4f13a6dba2b5f8816",
+    (1.0, 2): "b35bda6d56df604cac47f9dce87172b9ac06efb73e31b56c17921d663a085fc5",
+}
+
+
+# a patient's name sorts otherwise than its case's
+@pytest.mark.parametrize("patients", [None, {case: str(97 * number % 200) for number, case in enumerate(CASES)}])
+def test_where_each_case_is_a_patient_splits_are_those_of_earlier_versions(patients):
+    for (number, fraction, seed, ratio), wanted in STORED:
+        assert make_split(CASES[:number], fraction, seed, ratio, patients=patients) == wanted
+    for (fraction, seed), wanted in STORED_SHA256.items():
+        split = make_split(CASES, fraction, seed, patients=patients)
+        assert hashlib.sha256(json.dumps(split).encode()).hexdigest() == wanted
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_validation_its_part_trains_last_and_the_test_part_stays(seed):
+    whole, more = make_split(CASES, 1.0, seed), make_split(CASES, 1.0, seed, cut_validation=False)
+    assert more["labelled"] == whole["labelled"] + whole["validation"]
+    assert (more["validation"], more["test"]) == ([], whole["test"])
+    six, six_of_more = (make_split(CASES, 6, seed, cut_validation=cut) for cut in (True, False))
+    assert six_of_more["labelled"] == six["labelled"]
+    assert six_of_more["unlabelled"] == six["unlabelled"] + six["validation"]
+    # a fraction is of the enlarged training part
+    assert len(make_split(CASES, 0.05, seed, cut_validation=False)["labelled"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("number", "ratio", "wanted"),
+    [
+        (1, (3, 1, 1), (1, 0, 0)),
+        (2, (3, 1, 1), (2, 0, 0)),
+        (3, (3, 1, 1), (2, 0, 1)),
+        (1, (3, 1, 0), (1, 0, 0)),
+        (2, (2, 1, 1), (1, 0, 1)),
+        (1, (1, 1, 3), (1, 0, 0)),
+    ],
+)
+def test_without_validation_one_labelled_volume_is_enough(number, ratio, wanted):
+    split = make_split(CASES[:number], ratio=ratio, cut_validation=False)
+    assert tuple(len(split[part]) for part in ("labelled", "validation", "test")) == wanted
+    # what is evaluated is the same, whatever the training was told
+    assert make_split(CASES[:number], ratio=ratio, strict=False)["test"] == split["test"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_refusal_of_few_labelled_volumes_names_the_way_out(number):
+    with pytest.raises(InputError, match=rf"validation part is empty: .* got {number}; --validation none trains with"):
+        make_split(CASES[:number])
+    with pytest.raises(InputError, match=r"too few labelled cases to cut 3:1:1, got 0\.$"):
+        make_split([], cut_validation=False)
+
+
+def test_what_only_training_needs_is_not_asked_of_an_evaluation():
+    assert sizes(make_split(CASES[:20], 16, strict=False)) == {
+        "labelled": 12,
+        "unlabelled": 0,
+        "validation": 4,
+        "test": 4,
+    }
+    assert sizes(make_split([], strict=False)) == dict.fromkeys(("labelled", "unlabelled", "validation", "test"), 0)
+
+
+def test_a_patient_is_in_one_part_with_all_cases():
+    patients = {case: case[:-1] for case in CASES[:97]}  # the last one has seven
+    split = make_split(CASES[:97], 0.5, 5, patients=patients)
+    of_parts = [{patients[case] for case in cases} for cases in split.values()]
+    assert [len(part) for part in of_parts] == [3, 3, 2, 2]
+    assert sorted(case for cases in split.values() for case in cases) == CASES[:97]
+    assert len(set.union(*of_parts)) == 10
+    with pytest.raises(InputError, match=r"labelled_fraction 0\.01 of 6 training patients is no patient;"):
+        make_split(CASES[:97], 0.01, patients=patients)
+    with pytest.raises(InputError, match="too few labelled patients to cut 3:1:1, got 2; --validation none"):
+        make_split(CASES[:20], patients=patients)

@@ -4,12 +4,14 @@ import csv
 import json
 import math
 import os
+import random
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
@@ -22,6 +24,7 @@ from semicl_monai.utils import InputError, Provenance, state_digest
 
 SPACING = (1.0, 2.0, 3.5)
 SIZE = (6, 5, 4)
+LEVELS = [0.5, 0.7, 0.9] * 4
 DIAGONAL = math.sqrt(sum((n * s) ** 2 for n, s in zip(SIZE, SPACING, strict=True)))
 
 
@@ -173,6 +176,38 @@ def test_of_fewer_than_two_values_there_is_no_interval(values, mean):
     assert np.isnan(result["interval"]).all()
 
 
+def test_of_one_case_a_patient_the_interval_is_that_of_earlier_versions():
+    values = np.random.default_rng(4).random(11)
+    wanted = {"mean": 0.6172296892872106, "interval": [0.43391341322026855, 0.7885535998342786]}
+    assert mean_with_interval(values) == wanted
+    assert mean_with_interval(values, [f"patient {number}" for number in range(11, 0, -1)]) == wanted
+
+
+def test_the_interval_draws_patients_with_all_their_cases():
+    draw = random.Random(0)
+    scans = {f"p{n}": [draw.gauss(level, 0.01) for _ in range(1 + n % 3)] for n, level in enumerate(LEVELS)}
+    values = [value for own in scans.values() for value in own]
+    patients = [patient for patient, own in scans.items() for _ in own]
+    means = []
+    for _ in range(20000):
+        drawn = [value for patient in draw.choices(list(scans), k=len(scans)) for value in scans[patient]]
+        means.append(sum(drawn) / len(drawn))
+    means.sort()
+    shuffled = draw.sample(range(len(values)), len(values))
+    for order in (range(len(values)), shuffled):
+        result = mean_with_interval(np.array(values)[list(order)], [patients[place] for place in order])
+        assert result["mean"] == pytest.approx(sum(values) / len(values))
+        assert result["interval"] == pytest.approx((means[500], means[19500]), abs=0.01)
+    of_cases = mean_with_interval(np.array(values))["interval"]
+    assert of_cases[1] - of_cases[0] < 0.9 * (means[19500] - means[500])
+
+
+def test_of_one_patient_there_is_no_interval():
+    result = mean_with_interval(np.array([0.5, 0.7, np.nan]), ["a", "a", "b"])
+    assert result["mean"] == pytest.approx(0.6)
+    assert np.isnan(result["interval"]).all()
+
+
 @pytest.fixture
 def evaluate(tmp_path):
     """A function that evaluates predictions against truths with the handler, through MONAI's own evaluator."""
@@ -228,6 +263,29 @@ def test_a_class_that_a_case_does_not_have_is_left_out_of_its_means(evaluate):
     assert math.isnan(dice[1])
     assert summary["classes"]["back"]["dice"]["mean"] == pytest.approx(dice[3])
     assert summary["classes"]["mean"]["dice"]["mean"] == pytest.approx((dice[0] + (dice[2] + dice[3]) / 2) / 2)
+
+
+def test_the_table_names_the_patients_and_the_summary_goes_by_them(tmp_path):
+    cases = [("a1", "a"), ("a2", "a"), ("b1", None)]
+    records = [
+        {"image": label_map(blobs(seed)), "label": label_map(blobs(seed + 1)), "case": case}
+        | ({"patient": patient} if patient else {})
+        for seed, (case, patient) in enumerate(cases)
+    ]
+    handler, engine = CaseMetrics(tmp_path, ["front", "back"]), Engine(lambda *_: None)
+    for record in records:
+        engine.state.batch, engine.state.output = [record], [{**record, "pred": record["image"]}]
+        handler(engine)
+    handler.write(engine)
+    with open(tmp_path / "cases.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case"], row["patient"]) for row in rows[::2]] == [("a1", "a"), ("a2", "a"), ("b1", "b1")]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["num_cases"], summary["num_patients"]) == (3, 2)
+    front = np.array([float(row["dice"]) for row in rows[::2]])
+    wanted = mean_with_interval(front, ["a", "a", "b1"])
+    assert summary["classes"]["front"]["dice"]["interval"] == pytest.approx(wanted["interval"])
+    assert wanted["interval"] != mean_with_interval(front)["interval"]
 
 
 def test_a_second_run_begins_a_new_table(evaluate):
@@ -286,5 +344,5 @@ def test_a_full_disk_leaves_the_tables_of_the_run_before(tmp_path, monkeypatch):
     metrics = CaseMetrics(tmp_path, ["Tumör"])
     wanted = r"^cannot write .*/cases\.csv: No space left on device; give a writable --output_dir\.$"
     with pytest.raises(InputError, match=wanted):
-        metrics._write(metrics.summary())
+        metrics._write(metrics.summary(), "recorded")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"cases.csv": "old", "summary.json": "old"}

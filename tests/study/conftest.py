@@ -38,14 +38,18 @@ def runner(tmp_path):
 def tables(tmp_path):
     """Write the tables of a study: ``{(method, volumes): {split: Dice of two classes (cases, 2)}}``."""
 
-    def write(scores):
+    def write(scores, patients=None):
         cases, cells = [], []
+
+        def case(row):
+            return {"case": f"case_{row}", "patient": (patients or {}).get(f"case_{row}")}
+
         for (method, volumes), splits in scores.items():
             for split, dice in splits.items():
                 about = {"method": method, "labelled_fraction": volumes, "split_seed": split}
                 cells.append({**about, "labelled_volumes": volumes, "state": "done", "seconds": 60, "cpu_seconds": 90})
                 cases += [
-                    {**about, "case": f"case_{row}", "class": name, "dice": value, "hd95": 10 * value, "asd": value}
+                    {**about, **case(row), "class": name, "dice": value, "hd95": 10 * value, "asd": value}
                     for row, values in enumerate(np.asarray(dice))
                     for name, value in zip(("Front", "Back"), values, strict=True)
                 ]

@@ -145,11 +145,13 @@ def test_the_split_of_a_cell(runner, tmp_path, content, reason):
     short.run(steps, lambda *_: None)
     folder = short.place(steps[-1]) / "eval/evaluate"
     folder.mkdir(parents=True)
+    trained = short.place(steps[-2]) / "eval/train"
+    trained.mkdir(parents=True)
     means = {metric: {"mean": 0.5} for metric in ("dice", "hd95", "asd")}
     (folder / "summary.json").write_text(json.dumps({"classes": {"mean": means}}))
     tell = Progress(tmp_path, cells, short)
     call = lambda: tell(steps[-1], short.records[steps[-1].key])  # noqa: E731
-    refused(folder / "split.json", content, reason, call, "split")
+    refused(trained / "split.json", content, reason, call, "split")
 
 
 TABLE = {

@@ -33,6 +33,15 @@ def test_a_class_that_a_case_does_not_have_takes_no_part_in_its_mean(tables):
     assert list(entry.dice.values()) == pytest.approx([0.4, nan, 0.3], nan_ok=True)
 
 
+def test_a_table_without_patients_is_read_as_one_of_a_patient_a_case(tables):
+    folder = tables({("a", 6): {0: np.full((2, 2), 0.5)}})
+    lines = [line.split(",") for line in (folder / "cases.csv").read_text().splitlines()]
+    place = lines[0].index("patient")
+    (folder / "cases.csv").write_text("".join(",".join(line[:place] + line[place + 1 :]) + "\n" for line in lines))
+    (entry,) = read_entries(folder)
+    assert (entry.patients, list(entry.dice.values())) == ({}, [0.5, 0.5])
+
+
 def test_a_study_without_a_result_is_refused(tables):
     with pytest.raises(InputError, match=r"cases\.csv holds no case of a cell that is done"):
         read_entries(tables({}))

@@ -24,8 +24,11 @@ def finish(progress, runner, step, seconds=10.0, state="done", error=None):
         folder = runner.place(step) / "eval/evaluate"
         folder.mkdir(parents=True)
         (folder / "summary.json").write_text(json.dumps({"num_cases": 1, "classes": {"mean": MEANS}}))
-        (folder / "split.json").write_text(json.dumps({"labelled": ["x", "y"]}))
+        (folder / "split.json").write_text(json.dumps({"labelled": ["x"]}))
         (folder / "cases.csv").write_text("case,class,dice,hd95,asd\nc,Front,0.81254,1.5,nan\n")
+    if step.stage == "train":
+        (runner.place(step) / "eval/train").mkdir(parents=True)
+        (runner.place(step) / "eval/train/split.json").write_text(json.dumps({"labelled": ["x", "y"]}))
     record = runner.records[step.key] = Record(step.key, state, seconds, 2 * seconds, 100.0, error)
     progress(step, record)
 
@@ -55,7 +58,8 @@ def test_the_tables_hold_what_is_done_and_what_each_cell_has_cost(study, tmp_pat
         finish(progress, runner, step)
     (case,) = read_table(tmp_path / "cases.csv")
     assert case == {
-        **{"method": "local", "labelled_fraction": "6", "split_seed": "0", "case": "c", "class": "Front"},
+        **{"method": "local", "labelled_fraction": "6", "split_seed": "0", "case": "c", "patient": "c"},
+        "class": "Front",
         **{"dice": "0.8125", "hd95": "1.5000", "asd": "nan"},
     }
     (cell,) = read_table(tmp_path / "cells.csv")

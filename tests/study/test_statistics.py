@@ -52,6 +52,33 @@ def test_with_one_split_the_interval_is_that_over_its_cases():
     assert (low, high) == pytest.approx((column.mean() - half, column.mean() + half), abs=3e-4)
 
 
+def test_of_one_case_a_patient_the_interval_is_that_of_earlier_versions():
+    values = values_of({split: np.random.default_rng(int(split)).random(7).tolist() for split in ("0", "1", "2")})
+    wanted = (0.34222418533694116, 0.6569070360004148)
+    assert interval_of(values) == wanted
+    assert interval_of(values, patients={f"case {n}": f"patient {9 - n}" for n in range(5)}) == wanted
+
+
+def test_the_interval_draws_patients_with_all_their_cases_in_plain_loops():
+    draw = random.Random(1)
+    table = {"0": [draw.gauss(0.5 + 0.1 * (n // 2), 0.01) for n in range(9)], "1": [0.8] * 9}
+    patients = {f"case {n}": f"patient {n // 2}" for n in range(9)}  # the last one has one case
+    of_splits = [sum(split) / 9 for split in table.values()]
+    groups = []
+    for split, mean in zip(table.values(), of_splits, strict=True):
+        moved = [value + (math.sqrt(2) - 1) * (mean - sum(of_splits) / 2) for value in split]
+        groups.append([moved[start : start + 2] for start in range(0, 9, 2)])
+    means = []
+    for _ in range(20000):
+        of_drawn = []
+        for split in draw.choices(groups, k=2):
+            drawn = [value for patient in draw.choices(split, k=5) for value in patient]
+            of_drawn.append(sum(drawn) / len(drawn))
+        means.append(sum(of_drawn) / 2)
+    means.sort()
+    assert interval_of(values_of(table), patients=patients) == pytest.approx((means[500], means[19500]), abs=0.01)
+
+
 def test_cases_without_a_value_do_not_count():
     assert interval_of(values_of({"0": [0.5, 0.5, math.nan], "1": [math.nan]})) == pytest.approx((0.5, 0.5))
 
@@ -111,6 +138,17 @@ def test_a_volume_of_several_splits_is_one_pair(tables):
     once = read_entries(tables({(method, 6): {0: of_it[0]} for method, of_it in splits.items()}))
     twice = read_entries(tables({(method, 6): of_it for method, of_it in splits.items()}))
     assert p_values(twice[0], twice[1:]) == p_values(once[0], once[1:])
+
+
+def test_the_scans_of_a_patient_are_one_pair(tables):
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random((12, 2)), rng.random((12, 2))
+    whose = {f"case_{number}": f"patient_{number // 2}" for number in range(12)}
+    best, rival = read_entries(tables({("a", 6): {0: ours}, ("b", 6): {0: theirs}}, patients=whose))
+    of_patients = [scores.reshape(6, 2, 2).mean(1) for scores in (ours, theirs)]
+    alone = read_entries(tables({("a", 6): {0: of_patients[0]}, ("b", 6): {0: of_patients[1]}}))
+    assert p_values(best, [rival]) == pytest.approx(p_values(alone[0], alone[1:]))
+    assert best.patients["case_3"] == "patient_1"
 
 
 def test_the_test_is_over_the_splits_that_both_have_run_on(tables):

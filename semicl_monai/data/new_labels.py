@@ -1,0 +1,98 @@
+"""An earlier split whose data set has grown: what is held out stays, and what is new trains."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from semicl_monai.data.listing import listing
+from semicl_monai.data.patients import patients_of, without_held_out
+from semicl_monai.data.sections import Record
+from semicl_monai.data.split import PARTS
+from semicl_monai.utils import InputError
+
+
+def add_new_cases(
+    split: Mapping[str, list[str]], sections: Mapping[str, list[Record]], hidden: Collection[str] | None
+) -> dict[str, list[str]]:
+    """Return the split with every other case of the data set in training, labelled where it has a label.
+
+    Left out, and named in a warning, are cases of a patient who is held out, and new cases of lists ``validation`` and
+    ``test`` of the data set's own: with them scores would not be comparable.
+
+    Args:
+        split: the earlier split, by part.
+        sections: the data set as it is now.
+        hidden: the unlabelled cases whose labels the earlier split did not use on purpose; ``None`` where that is not
+            known of any: then none of its unlabelled cases becomes a labelled one.
+    """
+    records = {record["case"]: record for section in sections.values() for record in section}
+    known = {case for cases in split.values() for case in cases}
+    _tell_left_out([r["case"] for part in ("validation", "test") for r in sections[part] if r["case"] not in known])
+    training = [r["case"] for part in ("training", "unlabelled") for r in sections[part]]
+    new = without_held_out([c for c in training if c not in known], split, patients_of(records.values()))
+    with_label = [case for case in split["unlabelled"] if "label" in records[case] and case in training]
+    if hidden is None:
+        _tell_unknown(with_label)
+        hidden = with_label
+    labelled = [case for case in with_label if case not in hidden] + [c for c in new if "label" in records[c]]
+    kept = [case for case in split["unlabelled"] if case not in labelled]
+    unlabelled = kept + [case for case in new if "label" not in records[case]]
+    return {**split, "labelled": split["labelled"] + labelled, "unlabelled": unlabelled}
+
+
+def tell_unused(split: Mapping[str, list[str]], sections: Mapping[str, list[Record]], file: Path) -> None:
+    """Warn of labelled cases that an earlier split does not know, and that are not used then."""
+    known = {case for cases in split.values() for case in cases}
+    new = [r["case"] for r in sections["training"] if "label" in r and r["case"] not in known]
+    if new:
+        _warn(f"split_file {file} lacks labelled cases, --add_new_labels true trains with them: {listing(new)}.")
+
+
+def hidden_labels(content: Mapping[str, Any], file: Path) -> list[str] | None:
+    """Return the cases whose labels a saved split does not use; ``None`` where it does not tell.
+
+    Args:
+        content: of the file. Those of earlier versions do not name these cases; with all labels there were none.
+        file: the file, for an error.
+
+    Raises:
+        InputError: When they are no list of names.
+    """
+    if "unused_labels" in content:
+        return case_names(content, "unused_labels", file)
+    fraction = content.get("labelled_fraction")
+    return [] if isinstance(fraction, float) and fraction == 1 else None
+
+
+def case_names(content: Mapping[str, Any], part: str, file: Path) -> list[str]:
+    """Return a list of a saved split.
+
+    Raises:
+        InputError: When it is not there, or no list of names.
+    """
+    if part not in content:
+        raise InputError(f"split_file {file} must have the lists {', '.join(PARTS)}; '{part}' is missing.")
+    names = content[part]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"split_file {file}: '{part}' must be a list of case names, got {str(names)[:80]}.")
+    return names
+
+
+def _tell_left_out(cases: list[str]) -> None:
+    if cases:
+        _warn(f"Left out, as the data set holds them out and the split_file does not know them: {listing(cases)}.")
+
+
+def _tell_unknown(cases: list[str]) -> None:
+    if cases:
+        _warn(
+            "The split_file does not tell which labels it left unused on purpose, so that these cases stay unlabelled: "
+            f"{listing(cases)}; move their names to its list 'labelled' to use them."
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=4)
