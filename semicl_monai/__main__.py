@@ -1,9 +1,12 @@
-"""``python -m semicl_monai``: the demonstration, the table of methods, benchmarks, bundles, and MONAI Label."""
+"""``python -m semicl_monai``: demonstration, tables of methods and options, benchmarks, bundles, MONAI Label."""
 
 import os
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import fire
+from fire.decorators import SetParseFn
 
 from semicl_monai.apps.benchmark_inference import benchmark_inference
 from semicl_monai.apps.benchmark_loss import benchmark_loss
@@ -14,13 +17,15 @@ from semicl_monai.apps.methods import methods
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.apps.nnunet_rival import nnunet
+from semicl_monai.apps.options import options
 from semicl_monai.apps.report import report
 from semicl_monai.apps.study import study
-from semicl_monai.utils import show_input_errors
+from semicl_monai.utils import check_arguments, paths_of, show_input_errors
 
 COMMANDS = {
     "demo": demo,
     "methods": methods,
+    "options": options,
     "benchmark": {"inference": benchmark_inference, "loss": benchmark_loss, "training": benchmark_training},
     "export_bundle": export_bundle,
     "new_bundle": new_bundle,
@@ -37,11 +42,19 @@ def main() -> None:
     """Run a command."""
     show_input_errors()
     os.environ.setdefault("PAGER", "cat" if not sys.stdout.isatty() else "less")
+    check_arguments(COMMANDS, sys.argv[1:])
+    for command in _functions(COMMANDS):
+        SetParseFn(str, *paths_of(command))(command)
     try:
         fire.Fire(COMMANDS, name="semicl_monai")
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _functions(commands: Mapping[str, Any]) -> Iterator[Callable]:
+    for command in commands.values():
+        yield from _functions(command) if isinstance(command, Mapping) else [command]
 
 
 if __name__ == "__main__":

@@ -48,14 +48,11 @@ def _about(cell: Cell) -> dict[str, Any]:
 def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
     file = runner.place(cell.last) / "eval" / "evaluate" / "cases.csv"
     for row in read_table(file, ("case", "class", *METRICS), METRICS):
-        own = {
-            name: row[name] for name in ("case", "class", "patient") if name in row
-        }  # the weights of a study are its own
         # more digits than an image has voxels for are no use to anyone, and fill the table
         yield {
             **_about(cell),
             "patient": row["case"],
-            **own,
+            **{name: row[name] for name in ("case", "class", "patient") if name in row},  # its weights are its own
             **{metric: f"{float(row[metric]):.4f}" for metric in METRICS},
         }
 

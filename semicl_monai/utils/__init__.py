@@ -1,21 +1,28 @@
+from .arguments import check_arguments, paths_of
+from .check_options import check_network, check_options, help_text, refuse_number_signs
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
 from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_bytes
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import new_folder, read_json, save_json, save_tensors, write_whole
 from .lock import lock_folders, unlock_folders
-from .options import check_numbers, check_writable, dividing_interval, is_true, one_of
+from .option_table import OPTIONS, Option, options_of
+from .options import check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, multiplies_bfloat16
 from .provenance import Provenance, with_provenance
 from .registry import Registry
 from .running_config import running_call, running_config
 
 __all__ = [
+    "OPTIONS",
     "InputError",
+    "Option",
     "Provenance",
     "Registry",
     "at_least_float32",
-    "check_numbers",
+    "check_arguments",
+    "check_network",
+    "check_options",
     "check_overrides",
     "check_writable",
     "data_parallel",
@@ -25,6 +32,7 @@ __all__ = [
     "file_stamp",
     "find_bundle_root",
     "find_input_error",
+    "help_text",
     "image_digest",
     "is_true",
     "local_device",
@@ -32,8 +40,11 @@ __all__ = [
     "multiplies_bfloat16",
     "new_folder",
     "one_of",
+    "options_of",
+    "paths_of",
     "read_json",
     "reason_of",
+    "refuse_number_signs",
     "runner_arguments",
     "running_call",
     "running_config",

@@ -1,4 +1,4 @@
-"""What a config cannot see of the ``python -m monai.bundle run`` command that runs it."""
+"""What a config cannot see of the ``monai.bundle run`` that runs it, from a command line or from Python."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from typing import Any
 from monai.bundle import ConfigParser, run
 
 from semicl_monai.utils.errors import InputError
+from semicl_monai.utils.running_config import config_folder, running_call
 
 # What the runner adds to a config for its experiment tracking, and a user may set.
 TRACKING = ["tracking_uri", "experiment_name", "run_name", "save_execute_config", "is_not_rank0"]
+HELP = ("help", "h")
 
 
 def find_bundle_root() -> str:
-    """Return the folder above ``configs`` of the config file the runner was called with, elsewhere ``"."``.
+    """Return the folder above ``configs`` of the config file that is run, elsewhere ``"."``.
 
     With it a config finds its own bundle from any working directory; a program that sets ``bundle_root`` itself
     (MONAI Label, FL clients, tests) replaces this value.
     """
     files = _config_files(runner_arguments())
-    return str(Path(files[0]).resolve().parent.parent) if files else "."
+    folder = Path(files[0]).parent if files else config_folder()
+    return str(folder.resolve().parent) if folder else "."
 
 
 def check_overrides() -> None:
-    """Refuse an option of the command line that the config files do not know; the runner itself accepts it silently.
+    """Refuse an option that the config files do not know; the runner itself accepts it silently.
 
     Raises:
         InputError: With the name that was probably meant.
@@ -49,21 +52,37 @@ def check_overrides() -> None:
 
 
 def started_by_user() -> bool:
-    """Whether the configs are run by ``python -m monai.bundle run`` as a user types it.
+    """Whether the configs are run by :func:`monai.bundle.run`, as a user calls it or types it.
 
-    MONAI Label calls the runner for training on several GPUs, with a config it writes for the purpose.
+    MONAI Label calls it too, with ``bundle_root`` among the overrides or, for training on several GPUs, with a config
+    that it writes for the purpose.
     """
-    files = _config_files(runner_arguments())
-    return bool(files) and Path(files[0]).name != "monailabel_train.json"
+    arguments = runner_arguments()
+    files = _config_files(arguments)
+    return bool(files) and Path(files[0]).name != "monailabel_train.json" and "bundle_root" not in arguments
+
+
+def wants_help() -> bool:
+    """Whether ``--help`` is among the options, which the runner hands on to the config."""
+    return any(name in HELP for name in runner_arguments())
 
 
 def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the named arguments of ``python -m monai.bundle run``, those of its ``--args_file`` included.
+    """Return the named arguments of ``python -m monai.bundle run`` as text, those of its ``--args_file`` included.
+
+    Of a call of :func:`monai.bundle.run` from Python they are as they were given.
 
     Args:
         argv: the command line, ``sys.argv`` by default; of any other program the result is empty.
     """
-    argv = sys.argv if argv is None else argv
+    arguments = _typed(sys.argv if argv is None else argv)
+    if not arguments and argv is None:
+        arguments = {name: value for name, value in running_call().items() if value is not None}
+    from_file = ConfigParser.load_config_files(_literal(arguments["args_file"])) if "args_file" in arguments else {}
+    return {**from_file, **arguments}
+
+
+def _typed(argv: Sequence[str]) -> dict[str, Any]:
     if Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or "run" not in argv[1:2]:
         return {}
     arguments: dict[str, Any] = {}
@@ -71,15 +90,14 @@ def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
         if token.startswith("--"):
             name, equals, value = token[2:].partition("=")
             arguments[name.replace("-", "_")] = value if equals else following
-    from_file = ConfigParser.load_config_files(_literal(arguments["args_file"])) if "args_file" in arguments else {}
-    return {**from_file, **arguments}
+    return arguments
 
 
 def _config_files(arguments: dict[str, Any]) -> list[str]:
     files = _literal(arguments.get("config_file"))
-    if isinstance(files, str):
-        return [files] if Path(files).is_file() else files.split(",")
-    return list(files or [])
+    if isinstance(files, str | Path):
+        return [str(files)] if Path(files).is_file() else str(files).split(",")
+    return [str(file) for file in files or []]
 
 
 def _literal(value: Any) -> Any:

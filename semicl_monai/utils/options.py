@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -49,24 +49,6 @@ def one_of(value: Any, known: Sequence[str], option: str) -> str:
     if text not in known:
         raise InputError(f"{option} must be one of {', '.join(known)}, got '{value}'.")
     return text
-
-
-def check_numbers(positive: Mapping[str, Any], shares: Mapping[str, Any]) -> None:
-    """Refuse numbers that nothing can be done with, by the names that their options have for users.
-
-    Args:
-        positive: options above 0, by name.
-        shares: options from 0 to 1, by name.
-
-    Raises:
-        InputError: When one is out of its range, or no number.
-    """
-    for name, value in positive.items():
-        if not isinstance(value, int | float) or not value > 0:
-            raise InputError(f"{name} must be positive, got {value}.")
-    for name, value in shares.items():
-        if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise InputError(f"{name} must be a number from 0 to 1, got {value}.")
 
 
 def dividing_interval(epochs: int, longest: int = 5) -> int:

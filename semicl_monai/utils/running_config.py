@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from monai.bundle import ConfigParser, run
+from monai.bundle import ConfigParser, ConfigWorkflow, run
 
 
 # MONAI hands a component its arguments alone. What a whole run was started with is known to its callers.
+def running_parser() -> ConfigParser | None:
+    """Return the parser that builds the caller; ``None`` outside of a config."""
+    found = (frame.f_locals.get("self") for frame in _callers())
+    return next((parser for parser in found if isinstance(parser, ConfigParser)), None)
+
+
 def running_config() -> dict[str, Any]:
     """Return the config, overrides included, whose parser builds the caller; empty outside of a config.
 
     Values are as they were written: numbers, text, ``"$..."`` expressions, ``{"_target_": ...}``. They are those of the
     parser itself and must not be changed.
     """
-    for frame in _callers():
-        parser = frame.f_locals.get("self")
-        if isinstance(parser, ConfigParser):
-            return parser.get()
-    return {}
+    parser = running_parser()
+    return {} if parser is None else parser.get()
+
+
+def config_folder() -> Path | None:
+    """Return the folder ``configs`` of the bundle whose workflow builds the caller; else ``None``."""
+    found = (frame.f_locals.get("self") for frame in _callers())
+    workflow = next((each for each in found if isinstance(each, ConfigWorkflow)), None)
+    folder = Path(workflow.config_root_path) if workflow is not None else None
+    return folder if folder is not None and folder.name == "configs" else None
 
 
 def running_call() -> dict[str, Any]:

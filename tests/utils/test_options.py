@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from semicl_monai.utils import InputError, check_numbers, check_writable, is_true, one_of, save_json
+from semicl_monai.utils import InputError, check_writable, is_true, one_of, save_json
 
 
 @pytest.mark.parametrize(
@@ -51,22 +51,3 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write to .*file/run.*give a writable --output_dir"):
         check_writable([tmp_path / "file" / "run"])
-
-
-def test_numbers_in_their_range_pass():
-    check_numbers({"epochs": 1, "temperature": 1e-9}, {"cut_mix_prob": 0, "foreground_share": 1.0})
-
-
-@pytest.mark.parametrize(
-    ("positive", "shares", "message"),
-    [
-        ({"epochs": 0}, {}, "epochs must be positive, got 0"),
-        ({"temperature": float("nan")}, {}, "temperature must be positive, got nan"),
-        ({"batch_size": "many"}, {}, "batch_size must be positive, got many"),
-        ({}, {"elastic_prob": 2}, "elastic_prob must be a number from 0 to 1, got 2"),
-        ({}, {"elastic_prob": -0.1}, "elastic_prob must be a number from 0 to 1, got -0.1"),
-    ],
-)
-def test_a_number_out_of_its_range_is_refused_by_the_name_of_its_option(positive, shares, message):
-    with pytest.raises(InputError, match=message):
-        check_numbers(positive, shares)

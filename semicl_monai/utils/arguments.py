@@ -1,0 +1,92 @@
+"""Arguments of the commands, checked before a command does anything."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from semicl_monai.utils.check_options import refuse_number_signs
+from semicl_monai.utils.errors import InputError
+
+HELP = ("-h", "--help", "--")  # the last begins what fire keeps for itself
+# Of all commands; fire would take a folder called 2024 for a number.
+PATHS = (
+    *("app", "bundle", "dataset_dir", "datalist", "folder", "group_pattern", "name", "output_dir", "python"),
+    *("settings", "split_file", "study_dir"),
+)
+
+
+def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> None:
+    """Refuse words of a command line that its command does not take. fire itself calls the command first.
+
+    Args:
+        commands: functions by name, or further commands by name.
+        words: the command line, without the program.
+
+    Raises:
+        InputError: When a command or option is unknown, with what was probably meant, one is missing or given twice, or
+            a path holds ``#``.
+    """
+    command: Any = commands
+    rest, name = list(words), ""
+    while isinstance(command, Mapping):
+        if not rest or rest[0] in HELP:
+            return
+        name = f"{name} {rest[0]}".strip()
+        _check_known(rest[0], command, f"unknown command {name}")
+        command = command[rest.pop(0)]
+    if not any(word in HELP for word in rest):
+        _check_call(command, rest, name)
+
+
+def paths_of(command: Callable) -> list[str]:
+    """Return the arguments of a command that are paths or names of folders."""
+    return [name for name in inspect.signature(command).parameters if name in PATHS]
+
+
+def _check_call(command: Callable, words: Sequence[str], name: str) -> None:
+    parameters = inspect.signature(command).parameters
+    known = [key for key, each in parameters.items() if each.kind is not each.VAR_KEYWORD]
+    positional, named = _sorted_out(words)
+    if len(positional) > len(known):
+        raise InputError(f"{name} takes {len(known)} arguments, got '{positional[len(known)]}' too many.")
+    given = dict(zip(known, positional, strict=False))
+    for option, value in named:
+        if len(known) == len(parameters):
+            _check_known(option, known, f"{name}: unknown option --{option}", "--")
+        if option in given:
+            raise InputError(f"{name}: --{option} is given twice.")
+        given[option] = value
+    for key in known:
+        if key not in given and parameters[key].default is inspect.Parameter.empty:
+            raise InputError(f"{name} needs --{key}.")
+    refuse_number_signs({key: value for key, value in given.items() if key in PATHS})
+
+
+def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Positional words, and options with their values, as fire tells them apart."""
+    positional: list[str] = []
+    named: list[tuple[str, str]] = []
+    rest = iter(zip(words, [*words[1:], None], strict=False))
+    for word, following in rest:
+        if not _is_option(word):
+            positional.append(word)
+            continue
+        option, equals, value = word.lstrip("-").partition("=")
+        if not equals and following is not None and not _is_option(following):
+            value = next(rest)[0]
+        named.append((option.replace("-", "_"), value))
+    return positional, named
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word.lstrip("-")[:1].isalpha()
+
+
+def _check_known(word: str, known: Sequence[str] | Mapping[str, Any], wrong: str, dashes: str = "") -> None:
+    if word not in known:
+        guess = get_close_matches(word, list(known), n=1)
+        hint = f", did you mean {dashes}{guess[0]}" if guess else ""
+        raise InputError(f"{wrong}{hint}? Known: {', '.join(dashes + name for name in known)}.")

@@ -1,0 +1,128 @@
+"""Options of a stage, checked before it does any work."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from semicl_monai.utils.command_line import check_overrides, runner_arguments, wants_help
+from semicl_monai.utils.errors import InputError
+from semicl_monai.utils.option_kinds import PATH, Kind
+from semicl_monai.utils.option_table import Option, options_of
+from semicl_monai.utils.running_config import running_config, running_parser
+
+# A home folder in these would be taken for a folder called "~"; the others are expanded where they are read.
+NOT_EXPANDED = ("output_dir", "ckpt_dir", "log_dir", "weights", "pretrained", "split_file")
+WIDTH = 26
+
+
+def check_options(stage: str) -> None:
+    """Check the options of the config that is being run; with ``--help``, print them and end the program.
+
+    A value that the config itself computes is left to what uses it.
+
+    Args:
+        stage: ``"pretrain"``, ``"train"``, ``"evaluate"`` or ``"inference"``.
+
+    Raises:
+        InputError: When no config file knows an option, a value is not what its option takes, or a text holds ``#``.
+        SystemExit: After ``--help``.
+    """
+    config = running_config()
+    if wants_help():
+        print(help_text(stage, config))
+        raise SystemExit(0)
+    check_overrides()
+    for option in options_of(stage):
+        if option.name in config and not _is_computed(config[option.name]):
+            _check_text(option.name, config[option.name])
+            check_value(option, config[option.name])
+
+
+def check_value(option: Option, value: Any) -> None:
+    """Check the value of an option.
+
+    Raises:
+        InputError: When it is not what the option takes.
+    """
+    if not option.kind.accepts(value):
+        raise InputError(f"{option.name} must be {option.kind.wanted}, got {_shown(value, option.kind)}.")
+    if option.name in NOT_EXPANDED and isinstance(value, str) and value.startswith("~"):
+        raise InputError(f"{option.name} must not begin with '~', which a shell expands: write it out, got '{value}'.")
+
+
+def refuse_number_signs(values: Mapping[str, Any]) -> None:
+    """Refuse text with ``#`` or ``::``, which MONAI's configs take for a separator: ``run#1`` becomes ``run::1``.
+
+    Args:
+        values: text, and lists of text, by name.
+
+    Raises:
+        InputError: When one holds it.
+    """
+    for name, value in values.items():
+        for text in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(text, str) and re.search("#|::", text):
+                raise InputError(
+                    f"{name} must not hold '#' or '::', which separate names in MONAI's configs, got '{text}'."
+                )
+
+
+def check_network() -> None:
+    """Build ``network_def`` of the config that is being run.
+
+    Raises:
+        InputError: When it cannot be built, with the reason in one line.
+    """
+    parser = running_parser()
+    if parser is None or "network_def" not in parser:
+        return
+    definition = parser["network_def"]
+    name = definition.get("_target_", "it") if isinstance(definition, Mapping) else "it"
+    try:
+        parser.get_parsed_content("network_def")
+    except Exception as error:  # what a network makes of its arguments is no closed list
+        raise InputError(f"network_def: {name} cannot be built: {_innermost(error)}") from error
+
+
+def help_text(stage: str, config: Mapping[str, Any]) -> str:
+    """Return the options of a stage with their defaults, for ``--help``.
+
+    Args:
+        stage: the stage.
+        config: its config, of which the defaults are.
+    """
+    known = [option for option in options_of(stage) if option.name in config]
+    lines = [f"--{option.name:{WIDTH}}{option.meaning}\n{'':{WIDTH + 2}}{_default(option, config)}" for option in known]
+    network = "network_def::NAME"
+    return "\n".join([f"Options of {stage}:", *lines, f"--{network:{WIDTH}}An argument of the network."])
+
+
+def _default(option: Option, config: Mapping[str, Any]) -> str:
+    value = config[option.name]
+    default = "" if _is_computed(value) else f" Default: {json.dumps(value, default=str)}."
+    return f"{option.kind.wanted[0].upper()}{option.kind.wanted[1:]}.{default}"
+
+
+def _is_computed(value: Any) -> bool:
+    """Whether a value is an expression, a reference or a component."""
+    return isinstance(value, Mapping) or (isinstance(value, str) and value[:1] in ("$", "@", "%"))
+
+
+def _check_text(name: str, value: Any) -> None:
+    typed = runner_arguments().get(name)
+    refuse_number_signs({name: typed if isinstance(typed, str) else value})
+
+
+def _shown(value: Any, kind: Kind) -> str:
+    if kind is PATH:
+        return f"the {type(value).__name__} {value}"
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

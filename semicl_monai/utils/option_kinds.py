@@ -1,0 +1,115 @@
+"""What the value of an option may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value.
+
+    Args:
+        wanted: what it is, as in "must be ...".
+        accepts: whether a value is one.
+    """
+
+    wanted: str
+    accepts: Callable[[Any], bool]
+
+    def or_none(self) -> Kind:
+        """Return the same kind, or ``null`` (``None`` on the command line)."""
+        return Kind(f"{self.wanted} or none", lambda value: value is None or self.accepts(value))
+
+    def listed(self, length: int | None = None) -> Kind:
+        """Return a list of such values."""
+        count = "" if length is None else f"{length} "
+        return Kind(
+            f"a list of {count}values, each {self.wanted}",
+            lambda value: (
+                isinstance(value, list | tuple)
+                and length in (None, len(value))
+                and all(self.accepts(part) for part in value)
+            ),
+        )
+
+
+def whole(low: int, high: int | None = None) -> Kind:
+    """Whole numbers of a range; neither ``1.5`` nor ``True``."""
+    wanted = f"a whole number from {low}" + ("" if high is None else f" to {high}")
+    return Kind(wanted, lambda value: _is_whole(value) and low <= value and (high is None or value <= high))
+
+
+def number(low: float = -math.inf, high: float = math.inf, *, above: bool = False, below: bool = False) -> Kind:
+    """Finite numbers of a range.
+
+    Args:
+        low: the smallest.
+        high: the largest.
+        above: whether ``low`` itself is too small.
+        below: whether ``high`` itself is too large.
+    """
+    return Kind(
+        _range(low, high, above, below),
+        lambda value: (
+            _is_number(value)
+            and (low < value if above else low <= value)
+            and (value < high if below else value <= high)
+        ),
+    )
+
+
+def choice(*known: Any) -> Kind:
+    """One of a few texts, in any case, or numbers."""
+    names = [str(value) for value in known]
+    return Kind(f"one of {', '.join(names)}", lambda value: str(value).lower() in names and not isinstance(value, bool))
+
+
+def _range(low: float, high: float, above: bool, below: bool) -> str:
+    if low == 0 and high == math.inf:
+        return "positive" if above else "a number from 0"
+    if low == -math.inf:
+        return "a finite number"
+    if above or below:
+        return f"a number {'above' if above else 'from'} {low:g} and {'below' if below else 'up to'} {high:g}"
+    return f"a number from {low:g} to {high:g}"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_device(value: Any) -> bool:
+    """Whether a tensor can be made there."""
+    try:
+        return torch.empty(1, device=value).device.type != "meta"
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError):  # torch has no single error for it
+        return False
+
+
+def _is_pattern_of_names(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(name, str) for name in value)
+
+
+SWITCH = Kind("true or false", lambda value: str(value).lower() in ("true", "false"))
+TEXT = Kind("text", lambda value: isinstance(value, str))
+NAMES = Kind("a list of names", _is_pattern_of_names)
+# fire takes a folder called 2024 for a number, and 1e3 for another one
+PATH = Kind("a path as text (write ./2024 for a folder called 2024)", lambda value: isinstance(value, str))
+DEVICE = Kind("a device that is there, such as cpu or cuda:0", _is_device)
+SEED = whole(0, 2**32 - 1)
+SHARE = number(0, 1)
+POSITIVE = number(0, above=True)
+FRACTION = Kind(
+    "a fraction above 0.0 and up to 1.0, or a number of volumes from 1",
+    lambda value: (_is_whole(value) and value >= 1) or (isinstance(value, float) and 0 < value <= 1),
+)
