@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from semicl_monai.apps.markdown import markdown_table
 from semicl_monai.engines import METHODS
 
 HEADER = ("`--method`", "what it does", "sees", "trains in pre-training", "from")
@@ -15,7 +14,10 @@ def methods() -> None:
 
 def table() -> str:
     """Return the methods as a Markdown table."""
-    return markdown_table([HEADER, *(_row(name) for name in METHODS.names)])
+    rows = [HEADER, *(_row(name) for name in METHODS.names)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    rows.insert(1, tuple("-" * width for width in widths))
+    return "\n".join(f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows)
 
 
 def _row(name: str) -> tuple[str, ...]:

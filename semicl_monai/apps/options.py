@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from semicl_monai.apps.markdown import markdown_table
 from semicl_monai.utils import OPTIONS
 from semicl_monai.utils.option_table import STAGES, Option
 
@@ -16,7 +15,8 @@ def options() -> None:
 
 def table() -> str:
     """Return the options as a Markdown table."""
-    return markdown_table([HEADER, *(_row(option) for option in OPTIONS)])
+    rows = [HEADER, ("---",) * len(HEADER), *(_row(option) for option in OPTIONS)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _row(option: Option) -> tuple[str, ...]:

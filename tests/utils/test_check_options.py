@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import re
+
+import monai.bundle
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from semicl_monai.utils import OPTIONS, InputError, find_input_error, options_of
+from semicl_monai.utils.check_options import check_value, refuse_number_signs
+
+BY_NAME = {option.name: option for option in OPTIONS}
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        *(("epochs", value, "a whole number from 1") for value in (1.5, True, None, 0, "many", [3])),
+        *(("val_interval", value, "a whole number from 1") for value in (0, 2.5)),
+        *(("warm_up_epochs", value, "a whole number from 0") for value in (-1, 0.5)),
+        *(("learning_rate", value, "positive") for value in (0, -1e-3, NAN, INFINITY, "fast", True, None)),
+        *(("temperature", value, "positive") for value in (0, -1, "warm")),
+        *(("pseudo_threshold", value, "a number from 0 to 1") for value in (-0.1, 1.1, NAN, "sure", None)),
+        ("teacher_decay", 1, "a number above 0 and below 1"),
+        ("position_threshold", 0, "a number above 0 and up to 1"),
+        *(("seed", value, "a whole number from 0 to 4294967295") for value in (-1, 2**32, 0.5)),
+        *(("resume", value, "true or false") for value in ("yes", 1, None)),
+        *(("validation", value, "one of best, none") for value in ("last", 3)),
+        *(("device", value, "a device that is there, such as cpu or cuda:0") for value in ("cuda:77", "xyz", 3.5)),
+        *(("mirror_axes", value, "a list of values, each a whole number from 0 to 2") for value in ([3], 0, ["x"])),
+        *(("spacing", value, "a list of 3 values, each positive or none") for value in ([1, 2], [1, 2, 0], 1.0)),
+        *(("roi_size", value, "a list of values, each a whole number from 1") for value in (64, [64, 0.5])),
+        *(("labelled_fraction", value, "a fraction above 0.0 and up to 1.0,") for value in (0, 1.5, -1, True, "few")),
+        *(("replace_nan", value, "a finite number or none") for value in (NAN, INFINITY, "0")),
+        *(("class_names", value, "a list of names") for value in ("liver", [1, 2])),
+    ],
+)
+def test_a_value_that_an_option_does_not_take_is_refused_with_what_was_wanted_and_what_came(name, value, wanted):
+    came = f"'{value}'" if isinstance(value, str) else str(value)
+    with pytest.raises(InputError, match=rf"^{name} must be {re.escape(wanted)}.*, got {re.escape(came)}\.$"):
+        check_value(BY_NAME[name], value)
+
+
+@pytest.mark.parametrize("value", [2024, 1000.0, True, None, ["a"]])
+@pytest.mark.parametrize("name", ["output_dir", "dataset_dir", "weights"])
+def test_a_folder_that_the_command_line_takes_for_something_else_is_refused(name, value):
+    message = f"{name} must be a path as text (write ./2024 for a folder called 2024), got the {type(value).__name__} "
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        check_value(BY_NAME[name], value)
+
+
+def test_a_home_folder_that_no_shell_has_expanded_is_refused_where_a_run_would_be_split():
+    with pytest.raises(InputError, match=r"^output_dir must not begin with '~', which a shell expands: .* got '~/run'"):
+        check_value(BY_NAME["output_dir"], "~/run")
+    check_value(BY_NAME["dataset_dir"], "~/data")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("epochs", 1),
+            ("learning_rate", 1e-9),
+            ("learning_rate", 1),
+            ("labelled_fraction", 1),
+            ("labelled_fraction", 1.0),
+        ),
+        *(("resume", "True"), ("resume", False), ("validation", None), ("validation", "BEST"), ("split_file", None)),
+        *(("device", "cpu"), ("device", torch.device("cpu")), ("mirror_axes", []), ("mirror_axes", (0, 2))),
+        *(("spacing", None), ("spacing", [1, 1.5, 2]), ("cache_dir", None), ("slice_axis", 2), ("replace_nan", 0)),
+    ],
+)
+def test_a_value_that_an_option_takes_passes(name, value):
+    check_value(BY_NAME[name], value)
+
+
+@pytest.mark.parametrize("values", [{"output_dir": "run#1"}, {"class_names": ["a", "b#c"]}, {"dataset_dir": "a::b"}])
+def test_what_monai_would_split_into_names_is_refused(values):
+    ((name, _),) = values.items()
+    with pytest.raises(InputError, match=f"^{name} must not hold '#' or '::', which separate names in MONAI's configs"):
+        refuse_number_signs(values)
+
+
+def test_every_stage_has_options_and_every_option_a_stage():
+    assert all(option.stages and option.meaning.endswith(".") for option in OPTIONS)
+    assert len({option.name for option in OPTIONS}) == len(OPTIONS)
+    assert {"dataset_dir", "output_dir", "device"} < {option.name for option in options_of("inference")}
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A config with the checks of the stage train, and a run list that tells it was run."""
+    config = {
+        "imports": ["$import pathlib"],
+        **{"epochs": 3, "output_dir": str(tmp_path), "learning_rate": "$0.1 / 100", "network_def": NETWORK},
+        "initialize": [
+            {"_target_": "semicl_monai.utils.check_options", "stage": "train"},
+            {"_target_": "semicl_monai.utils.check_network"},
+        ],
+        "run": ["$pathlib.Path(@output_dir, 'ran').touch()"],
+    }
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/train.json").write_text(json.dumps(config))
+    return tmp_path / "configs/train.json"
+
+
+NETWORK = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochss": 20}, "unknown option --epochss, did you mean --epochs?"),
+        ({"epochs": 1.5}, "epochs must be a whole number from 1, got 1.5."),
+        (
+            {"output_dir": "run#1"},
+            "output_dir must not hold '#' or '::', which separate names in MONAI's configs, ",
+        ),
+        ({"network_def::features": 3}, "network_def: torch.nn.Linear cannot be built: TypeError: "),
+    ],
+)
+def test_a_run_from_python_is_checked_like_one_from_a_command_line(file, tmp_path, options, message):
+    with pytest.raises(RuntimeError) as caught:
+        monai.bundle.run(config_file=str(file), **options)
+    assert str(find_input_error(caught.value)).startswith(message)
+    assert not (tmp_path / "ran").exists()
+    monai.bundle.run(config_file=str(file), epochs=4)
+    assert (tmp_path / "ran").exists()
+
+
+def test_help_prints_the_options_of_the_stage_with_their_defaults_and_runs_nothing(file, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        monai.bundle.run(config_file=str(file), help=True)
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert "Options of train:" in printed
+    assert re.search(r"--epochs +Epochs of each stage\.\n +A whole number from 1\. Default: 3\.", printed)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_outputs_of_a_bundle_that_python_runs_fall_into_its_own_folder(tmp_path):
+    (tmp_path / "own/configs").mkdir(parents=True)
+    config = {
+        "bundle_root": {"_target_": "semicl_monai.utils.find_bundle_root"},
+        "run": [{"_target_": "semicl_monai.utils.save_json", "content": {}, "path": "$@bundle_root + '/ran'"}],
+    }
+    (tmp_path / "own/configs/train.json").write_text(json.dumps(config))
+    monai.bundle.run(config_file=str(tmp_path / "own/configs/train.json"))
+    assert (tmp_path / "own/ran").exists()
+    assert ConfigParser(config).get_parsed_content("bundle_root") == "."
