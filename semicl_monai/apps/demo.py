@@ -51,14 +51,14 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
         InputError: When the bundle is not where it should be, or there is no synthetic data for it.
         SystemExit: When a step fails, with its exit code.
     """
-    configs = Path(bundle or BUNDLE).resolve() / "configs"
+    configs = Path(bundle or BUNDLE).expanduser().resolve() / "configs"
     if not configs.is_dir():
         raise InputError(f"no bundle at {configs.parent}: run from a clone of the repository, or give --bundle.")
     name = configs.parent.name
     if name not in DEMONSTRATIONS:
         raise InputError(f"bundle must be one of {', '.join(DEMONSTRATIONS)}, got '{name}'.")
     make_data, images, options = DEMONSTRATIONS[name]
-    output = Path(output_dir).resolve()
+    output = Path(output_dir).expanduser().resolve()
     data = make_data(output / "synthetic_data")
     print(f"Synthetic data (not real images): {data}")
     runs = {"pre-trained": output / "pretrained", "from scratch": output / "scratch"}

@@ -34,7 +34,7 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
     Raises:
         InputError: When there is no such app or bundle, or the app has the bundle already.
     """
-    source, models = Path(bundle or BUNDLE).resolve(), Path(app).resolve() / "model"
+    source, models = Path(bundle or BUNDLE).expanduser().resolve(), Path(app).expanduser().resolve() / "model"
     target, pretraining = models / source.name, models / f"{source.name}_pretraining"
     _check(source, models, (target, pretraining))
     has_weights = (source / "models" / "model.pt").is_file()

@@ -56,7 +56,7 @@ def new_bundle(
         InputError: When there is such a folder, or the data cannot be used.
     """
     target = _target(str(name), Path(folder).expanduser())
-    source = Path(dataset_dir).expanduser().absolute()
+    source = Path(dataset_dir).expanduser().resolve()
     if not (source / datalist).is_file():
         raise InputError(f"{source / datalist} is not there: wanted a JSON file that tells what the folder holds.")
     chosen_by = one_of(validation, ("best", "none"), "validation")
@@ -66,7 +66,7 @@ def new_bundle(
     channels, names = read_description(source / datalist)
     fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)
     channels = [modality] if modality else channels
-    where = {"dataset_dir": str(source), "datalist_file": datalist}
+    where = {"dataset_dir": str(source), "datalist_file": _without_parents(source, datalist)}
     split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
     split |= {"validation": "none"} if chosen_by == "none" else {}
     split |= {"group_pattern": pattern} if pattern else {}
@@ -90,6 +90,11 @@ def _group_pattern(file: Path, given: str | None) -> str | None:
             f"'{pattern}'. If these are no patients, give --group_pattern none."
         )
     return pattern
+
+
+def _without_parents(source: Path, datalist: str) -> str:
+    """The path of the JSON file as it was given, or without its ``..``."""
+    return str((source / datalist).resolve()) if ".." in Path(datalist).parts else datalist
 
 
 def _target(name: str, folder: Path) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.utils import InputError, read_json
+from semicl_monai.utils import InputError, read_json, refuse_number_signs
 
 
 def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
@@ -19,8 +19,8 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
 
     Raises:
         InputError: When a label stands for several values, as the regions of nnU-Net do, for no whole number, or for
-            voxels to ignore, two stand for the same, two have one
-            name, one is called ``mean``, or a name would be run as code in a config.
+            voxels to ignore, two stand for the same, two have one name, one is called ``mean``, or a name would be run
+            as code in a config or holds ``#``.
     """
     content = read_json(Path(file), "datalist")
     channels = content.get("channel_names") or content.get("modality") or {}
@@ -55,7 +55,8 @@ def _refuse_one_name(names: Sequence[str], file: str | Path) -> None:
             raise InputError(f"{file}: 'labels' must have names that differ, none of them 'mean', got '{name}'.")
 
 
-def _refuse_code(names: Iterable[Any], file: str | Path) -> None:
+def _refuse_code(names: Sequence[Any], file: str | Path) -> None:
     for name in names:
         if str(name).startswith(("$", "@", "%")):
             raise InputError(f"{file}: a name must not begin with $, @ or %, which configs run, got {name!r}.")
+    refuse_number_signs({f"{file}: a name": [str(name) for name in names]})

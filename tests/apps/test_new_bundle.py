@@ -371,3 +371,9 @@ def test_names_that_are_not_ascii_in_the_locale_c(data, tmp_path):
     assert "ö" in (tmp_path / NAME / "docs/README.md").read_text(encoding="utf-8")
     for config in (tmp_path / NAME / "configs").iterdir():
         assert config.read_bytes().isascii()
+
+
+def test_a_path_with_relative_parts_is_stored_without_them(make, data):
+    bundle = make(dataset_dir=str(data / ".." / data.name), datalist=f"../{data.name}/dataset.json")
+    task = read(bundle / "task.json")
+    assert (task["dataset_dir"], task["datalist_file"]) == (str(data.resolve()), str((data / "dataset.json").resolve()))

@@ -75,3 +75,13 @@ def test_a_name_that_a_config_would_run_is_refused(describe, content, name):
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"datalist .*dataset\.json cannot be read"):
         read_description(tmp_path / "dataset.json")
+
+
+@pytest.mark.parametrize(
+    "content", [{"labels": {"1": "lobe#1"}}, {"labels": {"a::b": 1}}, {"channel_names": {"0": "T1#"}}]
+)
+def test_a_name_that_a_config_would_split_is_refused(describe, content):
+    with pytest.raises(
+        InputError, match=r"dataset\.json: a name must not hold '#' or '::', which separate names in MONAI"
+    ):
+        describe(**content)
