@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -165,5 +166,6 @@ def _holds_tensors(content: Any) -> bool:
 
 
 def _numpy_builders() -> list[Any]:
-    core: Any = np._core if hasattr(np, "_core") else np.core
-    return [core.multiarray.scalar, core.multiarray._reconstruct]
+    core = "numpy.core" if np.__version__.startswith("1.") else "numpy._core"  # 1.26 has an empty one of that name too
+    builders: Any = import_module(f"{core}.multiarray")
+    return [builders.scalar, builders._reconstruct]

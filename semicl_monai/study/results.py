@@ -116,10 +116,10 @@ def read_table(file: Path, columns: Sequence[str] = (), numbers: Sequence[str] =
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} must be a CSV file in UTF-8, got {error}.") from error
     _refuse_other_columns(file, reader.fieldnames or [], columns)
-    for line, row in enumerate(rows, start=2):
-        _refuse_other_row(f"{file}, row {line}", row, numbers)
     if not text.endswith("\n"):
         raise InputError(f"{file} is cut off: its last line does not end, {text.splitlines()[-1][-80:]!r}.")
+    for line, row in enumerate(rows, start=2):
+        _refuse_other_row(f"{file}, row {line}", row, numbers)
     return rows
 
 

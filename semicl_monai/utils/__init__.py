@@ -1,11 +1,11 @@
 from .arguments import check_arguments, paths_of
-from .check_options import check_network, check_options, help_text, refuse_number_signs
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
 from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_bytes
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import new_folder, read_json, save_json, save_tensors, write_whole
 from .lock import lock_folders, unlock_folders
+from .option_checks import check_network, check_options, help_text, refuse_number_signs
 from .option_table import OPTIONS, Option, options_of
 from .options import check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, multiplies_bfloat16

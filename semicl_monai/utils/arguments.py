@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from semicl_monai.utils.check_options import refuse_number_signs
 from semicl_monai.utils.errors import InputError
+from semicl_monai.utils.option_checks import refuse_number_signs
 
 HELP = ("-h", "--help", "--")  # the last begins what fire keeps for itself
 # Of all commands; fire would take a folder called 2024 for a number.

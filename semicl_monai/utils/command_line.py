@@ -39,7 +39,7 @@ def check_overrides() -> None:
     """
     arguments = runner_arguments()
     files = _config_files(arguments)
-    if not files:
+    if not files or "bundle_root" in running_call():  # MONAI Label, which adds arguments of its own
         return
     known = [*ConfigParser.load_config_files(files), *inspect.signature(run).parameters]
     known += TRACKING if "tracking" in arguments else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,9 @@ SWITCH = Kind("true or false", lambda value: str(value).lower() in ("true", "fal
 TEXT = Kind("text", lambda value: isinstance(value, str))
 NAMES = Kind("a list of names", _is_pattern_of_names)
 # fire takes a folder called 2024 for a number, and 1e3 for another one
-PATH = Kind("a path as text (write ./2024 for a folder called 2024)", lambda value: isinstance(value, str))
+NUMBERED = "(write ./2024 for a folder called 2024)"
+PATH = Kind(f"a path as text {NUMBERED}", lambda value: isinstance(value, str | os.PathLike))
+FOLDER = Kind(f"a folder as text {NUMBERED}", lambda value: isinstance(value, str))  # configs append to it
 DEVICE = Kind("a device that is there, such as cpu or cuda:0", _is_device)
 SEED = whole(0, 2**32 - 1)
 SHARE = number(0, 1)

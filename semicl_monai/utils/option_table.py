@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from semicl_monai.utils.option_kinds import (
     DEVICE,
+    FOLDER,
     FRACTION,
     NAMES,
     PATH,
@@ -106,10 +107,10 @@ OPTIONS = (
     Option("batch_size", whole(1), _TRAINING, "Volumes a batch, of all processes together."),
     Option("samples_per_volume", whole(1), _TRAINING, "Slices or patches that are drawn from each volume."),
     Option("foreground_share", SHARE, _TRAINING, "Share of the samples that are drawn where a label is."),
-    Option("learning_rate", POSITIVE, _TRAINING, "Learning rate of AdamW, along a cosine."),
-    Option("pretrained_learning_rate", POSITIVE, _TRAIN, "Learning rate of what was pre-trained."),
+    Option("learning_rate", number(0), _TRAINING, "Learning rate of AdamW, along a cosine."),
+    Option("pretrained_learning_rate", number(0), _TRAIN, "Learning rate of what was pre-trained."),
     Option(
-        "classifier_learning_rate", POSITIVE, _TRAIN, "Learning rate of the last layer, which no pre-training trains."
+        "classifier_learning_rate", number(0), _TRAIN, "Learning rate of the last layer, which no pre-training trains."
     ),
     Option("warm_up_epochs", whole(0), _TRAIN, "Epochs by labels alone, before a method listens to its teacher."),
     Option("ramp_up_epochs", whole(1), _TRAIN, "Epochs in which the weight of the teacher rises."),
@@ -138,7 +139,7 @@ OPTIONS = (
     ),
     Option("part", choice("test", "validation"), ("evaluate",), "The volumes to evaluate."),
     Option("num_overlays", whole(0), ("evaluate",), "Cases of which a picture is drawn."),
-    Option("mirror_axes", whole(0, 2).listed(), _MASKS, "Average the predictions of images mirrored along these axes."),
+    Option("mirror_axes", whole(0).listed(), _MASKS, "Average the predictions of images mirrored along these axes."),
     Option("original_values", SWITCH, _INFERENCE, "Write masks in the values of the data set's own labels."),
     Option(
         "output_postfix",
@@ -146,9 +147,9 @@ OPTIONS = (
         _INFERENCE,
         "What the name of a mask ends in; '' names it as nnU-Net does.",
     ),
-    Option("output_dir", PATH, STAGES, "Where models and eval go; the bundle's folder by default."),
-    Option("ckpt_dir", PATH, STAGES, "Folder of the weights, models of output_dir by default."),
-    Option("log_dir", PATH, STAGES, "Folder of tables and pictures, eval/STAGE of output_dir by default."),
+    Option("output_dir", FOLDER, STAGES, "Where models and eval go; the bundle's folder by default."),
+    Option("ckpt_dir", FOLDER, STAGES, "Folder of the weights, models of output_dir by default."),
+    Option("log_dir", FOLDER, STAGES, "Folder of tables and pictures, eval/STAGE of output_dir by default."),
     Option(
         "cache_dir",
         PATH.or_none(),

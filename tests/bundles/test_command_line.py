@@ -26,7 +26,7 @@ def test_a_stage_runs_from_any_folder_and_takes_the_options_a_person_would_type(
         ({"dataset_dir": "nowhere"}, "error: dataset_dir 'nowhere' does not hold dataset.json: point --dataset_dir"),
         ({"labelled_fraction": 0.01}, "labelled_fraction"),
         ({"output_dir": "/dev/null/run"}, "error: cannot write to /dev/null/run"),
-        ({"epochs": 0}, "error: epochs must be positive, got 0"),
+        ({"epochs": 0}, "error: epochs must be a whole number from 1, got 0."),
         ({"embedding": "umap", "method": "random"}, "error: embedding must be one of pca, tsne, got 'umap'"),
         ({"resume": "yes"}, "resume must be true or false, got 'yes'"),
     ],

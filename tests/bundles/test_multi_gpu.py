@@ -142,7 +142,7 @@ def test_only_the_first_process_writes(runs):
 def test_both_processes_end_when_the_loss_of_one_is_not_finite(dataset_dir, tmp_path):
     """A process that ended alone would leave the other one waiting; the line names the cases of both."""
     options = {**TRAINING, "pretrained": "none", "dataset_dir": dataset_dir, "output_dir": tmp_path}
-    line = command("train", 2, **options, **{"train::trainer::loss_function": SPOILT})
+    line = command("train", **options, **{"train::trainer::loss_function": SPOILT})
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     errors = re.findall("error: (.*)", done.stderr)
     assert done.returncode != 0

@@ -43,7 +43,7 @@ TRAIN = {
     "scaling": (SCALING, "scaling::_target_ ScaleIntensityRangePercentilesd, not ScaleIntensityd"),
     "slice_axis": (1, "slice_axis 2, not 1"),
     "class_names": (["Posterior", "Anterior"], r"class_names ['Anterior', 'Posterior'], not ['Posterior', 'Anterior']"),
-    "label_values": ([2, 1], "label_values None, not [2, 1]"),
+    "label_values": ([1, 3], "label_values None, not [1, 3]"),
     "optimizer::weight_decay": (0.1, "optimizer::weight_decay 1e-05, not 0.1"),
     "bfloat16": (True, "bfloat16 False, not True"),
     "amp": ("true", "amp False, not True"),

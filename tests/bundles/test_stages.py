@@ -237,7 +237,8 @@ def test_the_former_validation_volumes_train_without_validation_and_are_no_measu
     run_stage("train", pretrained="none", validation="none", labelled_fraction=7)
     split = json.loads((tmp_path / "eval/train/split.json").read_text())
     assert (len(split["labelled"]), len(split["test"]), split["validation"]) == (7, 2, [])
-    assert json.loads((tmp_path / "models/model.json").read_text())["labelled"] == split["labelled"]
+    seen = json.loads((tmp_path / "models/model.json").read_text())["labelled"]
+    assert [case["case"] for case in seen] == split["labelled"]
     with pytest.raises(RuntimeError) as caught:
         run_stage("evaluate", num_overlays=0, part="validation", labelled_fraction=7)
     assert "the weights have seen cases that are held out now" in _cause(caught.value)

@@ -108,10 +108,10 @@ def test_deformation_can_be_left_out_of_labelled_and_unlabelled_patches(workflow
 
 def test_a_run_is_not_resumed_with_another_deformation_or_depth_of_supervision(run_stage):
     run_stage("train", pretrained="none", validation="none")
-    for option, before in {"elastic_prob": "0.3", "deep_supervision": "True"}.items():
+    for option, before, now in (("elastic_prob", "0.3", 0), ("deep_supervision", "True", False)):
         with pytest.raises((RuntimeError, ValueError)) as caught:
-            run_stage("train", pretrained="none", validation="none", resume=True, **{option: False})
-        assert f"the run was started with {option} {before}, not False" in str(find_input_error(caught.value))
+            run_stage("train", pretrained="none", validation="none", resume=True, **{option: now})
+        assert f"the run was started with {option} {before}, not {now}" in str(find_input_error(caught.value))
 
 
 @pytest.mark.parametrize("deep", [True, False, "true", "false"])

@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from monai.bundle import ConfigParser
+
 from semicl_monai.utils.command_line import check_overrides, runner_arguments, wants_help
 from semicl_monai.utils.errors import InputError
-from semicl_monai.utils.option_kinds import PATH, Kind
+from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
 from semicl_monai.utils.option_table import Option, options_of
-from semicl_monai.utils.running_config import running_config, running_parser
+from semicl_monai.utils.running_config import running_config
 
 # A home folder in these would be taken for a folder called "~"; the others are expanded where they are read.
 NOT_EXPANDED = ("output_dir", "ckpt_dir", "log_dir", "weights", "pretrained", "split_file")
@@ -71,18 +74,20 @@ def refuse_number_signs(values: Mapping[str, Any]) -> None:
 
 
 def check_network() -> None:
-    """Build ``network_def`` of the config that is being run.
+    """Build ``network_def`` of the config that is being run, for the error alone.
 
     Raises:
         InputError: When it cannot be built, with the reason in one line.
     """
-    parser = running_parser()
-    if parser is None or "network_def" not in parser:
+    config = running_config()
+    definition = config.get("network_def")
+    if definition is None:
         return
-    definition = parser["network_def"]
     name = definition.get("_target_", "it") if isinstance(definition, Mapping) else "it"
     try:
-        parser.get_parsed_content("network_def")
+        # apart from the run's own, whose random numbers it must not take
+        with torch.random.fork_rng():
+            ConfigParser(config).get_parsed_content("network_def")
     except Exception as error:  # what a network makes of its arguments is no closed list
         raise InputError(f"network_def: {name} cannot be built: {_innermost(error)}") from error
 
@@ -117,7 +122,7 @@ def _check_text(name: str, value: Any) -> None:
 
 
 def _shown(value: Any, kind: Kind) -> str:
-    if kind is PATH:
+    if kind in (PATH, FOLDER):
         return f"the {type(value).__name__} {value}"
     return f"'{value}'" if isinstance(value, str) else str(value)
 

@@ -9,7 +9,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from semicl_monai.utils import OPTIONS, InputError, find_input_error, options_of
-from semicl_monai.utils.check_options import check_value, refuse_number_signs
+from semicl_monai.utils.option_checks import check_value, refuse_number_signs
 
 BY_NAME = {option.name: option for option in OPTIONS}
 NAN, INFINITY = float("nan"), float("inf")
@@ -21,7 +21,7 @@ NAN, INFINITY = float("nan"), float("inf")
         *(("epochs", value, "a whole number from 1") for value in (1.5, True, None, 0, "many", [3])),
         *(("val_interval", value, "a whole number from 1") for value in (0, 2.5)),
         *(("warm_up_epochs", value, "a whole number from 0") for value in (-1, 0.5)),
-        *(("learning_rate", value, "positive") for value in (0, -1e-3, NAN, INFINITY, "fast", True, None)),
+        *(("learning_rate", value, "a number from 0") for value in (-1e-3, NAN, INFINITY, "fast", True, None)),
         *(("temperature", value, "positive") for value in (0, -1, "warm")),
         *(("pseudo_threshold", value, "a number from 0 to 1") for value in (-0.1, 1.1, NAN, "sure", None)),
         ("teacher_decay", 1, "a number above 0 and below 1"),
@@ -30,7 +30,7 @@ NAN, INFINITY = float("nan"), float("inf")
         *(("resume", value, "true or false") for value in ("yes", 1, None)),
         *(("validation", value, "one of best, none") for value in ("last", 3)),
         *(("device", value, "a device that is there, such as cpu or cuda:0") for value in ("cuda:77", "xyz", 3.5)),
-        *(("mirror_axes", value, "a list of values, each a whole number from 0 to 2") for value in ([3], 0, ["x"])),
+        *(("mirror_axes", value, "a list of values, each a whole number from 0") for value in ([-1], 0, ["x"])),
         *(("spacing", value, "a list of 3 values, each positive or none") for value in ([1, 2], [1, 2, 0], 1.0)),
         *(("roi_size", value, "a list of values, each a whole number from 1") for value in (64, [64, 0.5])),
         *(("labelled_fraction", value, "a fraction above 0.0 and up to 1.0,") for value in (0, 1.5, -1, True, "few")),
@@ -45,9 +45,11 @@ def test_a_value_that_an_option_does_not_take_is_refused_with_what_was_wanted_an
 
 
 @pytest.mark.parametrize("value", [2024, 1000.0, True, None, ["a"]])
-@pytest.mark.parametrize("name", ["output_dir", "dataset_dir", "weights"])
-def test_a_folder_that_the_command_line_takes_for_something_else_is_refused(name, value):
-    message = f"{name} must be a path as text (write ./2024 for a folder called 2024), got the {type(value).__name__} "
+@pytest.mark.parametrize(("name", "wanted"), [("output_dir", "folder"), ("dataset_dir", "path"), ("weights", "path")])
+def test_a_folder_that_the_command_line_takes_for_something_else_is_refused(name, wanted, value):
+    message = (
+        f"{name} must be a {wanted} as text (write ./2024 for a folder called 2024), got the {type(value).__name__} "
+    )
     with pytest.raises(InputError, match=f"^{re.escape(message)}"):
         check_value(BY_NAME[name], value)
 
