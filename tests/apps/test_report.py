@@ -71,12 +71,9 @@ def test_it_says_when_there_is_no_network_from_scratch_to_count_labels_by(folder
 def test_a_table_that_was_cut_off_is_refused(folder):
     file = folder / "cases.csv"
     text = file.read_text()
-    for size, reason in (
-        (-40, r", row \d+: wanted a value for each column, got "),
-        (-3, " is cut off: its last line "),
-    ):
+    for size in (-40, -3):
         file.write_text(text[:size])
-        with pytest.raises(InputError, match=rf"cases\.csv{reason}"):
+        with pytest.raises(InputError, match=r"cases\.csv is cut off: its last line "):
             report(str(folder))
 
 
