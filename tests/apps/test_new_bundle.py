@@ -371,3 +371,8 @@ def test_names_that_are_not_ascii_in_the_locale_c(data, tmp_path):
     assert "ö" in (tmp_path / NAME / "docs/README.md").read_text(encoding="utf-8")
     for config in (tmp_path / NAME / "configs").iterdir():
         assert config.read_bytes().isascii()
+
+
+def test_a_modality_that_is_no_word_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="modality must be a word, such as CT, got 5"):
+        new_bundle(NAME, data, folder=tmp_path, modality=5)
