@@ -59,6 +59,8 @@ def new_bundle(
     source = Path(dataset_dir).expanduser().resolve()
     if not (source / datalist).is_file():
         raise InputError(f"{source / datalist} is not there: wanted a JSON file that tells what the folder holds.")
+    if modality is not None and not isinstance(modality, str):
+        raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
     chosen_by = one_of(validation, ("best", "none"), "validation")
     pattern = _group_pattern(source / datalist, group_pattern)
     how: dict[str, Any] = {"cut_validation": chosen_by == "best", "group_pattern": pattern}

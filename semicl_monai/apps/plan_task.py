@@ -27,7 +27,8 @@ def plan_task(found: Fingerprint, channels: Sequence[str], names: Mapping[int, s
     - A class is each value that ``names`` has, or else that the labels have, in their order; but one from 1 to the
       number of classes is the class of that number, so that a label file of class numbers cannot be mistaken.
     - Images of one spacing stay as they are; others are brought to the median spacing.
-    - Slices are taken across the axis of the largest spacing where it is more than 1.5 times the others, else across z.
+    - Slices are taken across the axis of the largest spacing where it is more than 1.5 times the others, else across z;
+      images of a single slice across the axis that it is of.
       They are as large as the median image, in steps of 16 pixels from 32 to 256.
     - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores: by mean and
       standard deviation of the foreground where these are alike in all images, else each by its own.
@@ -39,8 +40,8 @@ def plan_task(found: Fingerprint, channels: Sequence[str], names: Mapping[int, s
         names: names by label value; empty where they are not known.
 
     Raises:
-        InputError: When a label holds a value without a name, there are more than 100 classes, or a value is above
-            65535.
+        InputError: When a label holds a value without a name, there are more than 100 classes, a value is above 65535,
+            or the foreground of CT has one intensity.
     """
     values = _values(found, names)
     spacing, axis = _spacing(found)
@@ -81,6 +82,8 @@ def _spacing(found: Fingerprint) -> tuple[list[float] | None, int]:
     median = np.median(found.spacings, axis=0)
     coarsest = int(median.argmax())
     axis = coarsest if median[coarsest] > ANISOTROPIC * np.delete(median, coarsest).max() else 2
+    flat = np.flatnonzero(np.median(found.shapes, axis=0) == 1)
+    axis = int(flat[0]) if len(flat) == 1 else axis
     alike = (abs(found.spacings / median - 1) < SAME_SPACING).all()
     return None if alike else [float(f"{value:.3g}") for value in median], axis
 
@@ -99,6 +102,11 @@ def _scaling(found: Fingerprint, is_ct: bool) -> dict[str, Any]:
     pooled = found.pooled()
     if is_ct:
         low, high = (round(float(value), 2) for value in np.percentile(pooled, (0.5, 99.5)))
+        if low >= high:  # MONAI would make all voxels equal
+            raise InputError(
+                f"CT must have intensities in the foreground that differ, got {low} for nearly all of its voxels: look "
+                "at images and labels, or give --modality MRI for z-scores."
+            )
         window = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": low, "a_max": high}
         return {"scaling": {**window, "b_min": 0.0, "b_max": 1.0, "clip": True}}
     z_score = {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True}

@@ -16,7 +16,13 @@ from semicl_monai.data.images import image_files
 from semicl_monai.data.leaks import HELD_OUT, refuse_repeated_images, refuse_seen_cases
 from semicl_monai.data.listing import listing
 from semicl_monai.data.new_labels import add_new_cases, case_names, hidden_labels, tell_unused
-from semicl_monai.data.patients import name_patients, patients_of, refuse_shared_patients, without_held_out
+from semicl_monai.data.patients import (
+    name_patients,
+    patients_of,
+    refuse_shared_labels,
+    refuse_shared_patients,
+    without_held_out,
+)
 from semicl_monai.data.sections import Record, read_sections, wants_no_validation
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
 from semicl_monai.utils import InputError, Provenance, is_true, read_json, save_json
@@ -180,7 +186,9 @@ class SegmentationDatalist:
         else:
             file = _find_datalist(self.dataset_dir, self.datalist, self.download)
             sections = read_sections(file)
-        return file, name_patients(sections, self.group_pattern)
+        sections = name_patients(sections, self.group_pattern)
+        refuse_shared_labels(sections)
+        return file, sections
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the split as JSON: case names by part, ``labelled_fraction`` and ``split_seed``.

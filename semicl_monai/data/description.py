@@ -19,8 +19,9 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
 
     Raises:
         InputError: When a label stands for several values, as the regions of nnU-Net do, for no whole number, or for
-            voxels to ignore, two stand for the same, two have one name, one is called ``mean``, or a name would be run
-            as code in a config or holds ``#``.
+            voxels to ignore, two stand for the same, two have one name, one is called ``mean``, one that is not 0 has
+            no name, one of several lines or that of the background, or a name would be run as code in a config or
+            holds ``#``.
     """
     content = read_json(Path(file), "datalist")
     channels = content.get("channel_names") or content.get("modality") or {}
@@ -35,6 +36,7 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
             raise InputError(f"{file}: 'labels' must differ, got {value} for {labels[value]} and {name}.")
         labels[value] = name
     labels.pop(0, None)
+    _refuse_no_class(labels, file)
     _refuse_one_name(list(labels.values()), file)
     _refuse_code([*names, *labels.values()], file)
     return [str(name) for name in names], labels
@@ -53,6 +55,14 @@ def _refuse_one_name(names: Sequence[str], file: str | Path) -> None:
     for name in names:
         if name == "mean" or names.count(name) > 1:
             raise InputError(f"{file}: 'labels' must have names that differ, none of them 'mean', got '{name}'.")
+
+
+def _refuse_no_class(labels: Mapping[int, str], file: str | Path) -> None:
+    for value, name in labels.items():
+        if name.strip().casefold() in ("", "background"):
+            raise InputError(f"{file}: 'labels' must name a class for {value}, got '{name}'; background is 0.")
+        if not name.isprintable():
+            raise InputError(f"{file}: 'labels' must have names of one line, got {name!r} for {value}.")
 
 
 def _refuse_code(names: Sequence[Any], file: str | Path) -> None:

@@ -51,7 +51,7 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
 
     Args:
         folder: a folder, of which every ``*.nii`` and ``*.nii.gz`` is taken (not those of its subfolders, no hidden
-            files), or one such file.
+            files), or one such file. One in capitals is listed too, so that it is refused and not lost.
         in_channels: channels of an image. Files named like nnU-Net's ``case_0000.nii.gz`` are a channel each, and so
             many of them are an image. Beside files of other names only those count as such of which no channel is
             missing and none too many, as of scans that are numbered; each other file is an image.
@@ -68,7 +68,7 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
     if not path.exists():
         raise InputError(f"no such folder or image file: {path}.")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    images = [file for file in files if file.name.endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
+    images = [file for file in files if file.name.lower().endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
     if not images:
         raise InputError(f"no NIfTI image (.nii or .nii.gz) found in {path}.")
     found = cases_by_channels(images)

@@ -46,6 +46,8 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
     ending = content.get("file_ending", ".nii.gz")
     if ending not in ENDINGS:
         raise InputError(f"{folder / 'dataset.json'}: 'file_ending' must be .nii or .nii.gz, got {ending!r}.")
+    if "dataset" in content:
+        raise InputError(f"{folder / 'dataset.json'}: nnU-Net's list 'dataset' is not read: write a list 'training'.")
     folder = Path(folder).absolute()
     lists = {part: _records(folder, part, ending, len(channels)) for part in ("Tr", "Ts")}
     if not lists["Tr"]:

@@ -97,6 +97,24 @@ def refuse_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[
             )
 
 
+def refuse_shared_labels(sections: Mapping[str, Iterable[Record]]) -> None:
+    """Refuse one label file for images of several patients.
+
+    Raises:
+        InputError: With both cases. Images of one patient may share a label.
+    """
+    records = [record for section in sections.values() for record in section if "label" in record]
+    patient = patients_of(records)
+    first: dict[str, Record] = {}
+    for record in records:
+        other = first.setdefault(record["label"], record)
+        if patient[other["case"]] != patient[record["case"]]:
+            raise InputError(
+                f"case {record['case']}: the label must be its own, got {record['label']}, which is that of "
+                f"{other['case']} too; if they are of one patient, give both the same 'patient'."
+            )
+
+
 def without_held_out(cases: Iterable[str], split: Mapping[str, Sequence[str]], patient: Mapping[str, str]) -> list[str]:
     """Return the cases but those of a patient whose other scans are held out, which are named in a warning."""
     held_out = {patient[case] for part in ("validation", "test") for case in split[part]}

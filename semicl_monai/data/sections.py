@@ -11,9 +11,11 @@ from semicl_monai.data.images import case_name, image_files, refuse_repeated_cas
 from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import find_file, find_image, is_nnunet, nnunet_sections, warn_of_unused
 from semicl_monai.utils import InputError, read_json
+from semicl_monai.utils.nifti import NIFTI_SUFFIXES
 
 Record = dict[str, Any]
 SECTIONS = ("training", "unlabelled", "validation", "test")
+SPELLINGS = {"unlabeled": "unlabelled", "testing": "test"}  # the second is that of MONAI's Auto3DSeg
 
 
 # not monai.data.load_decathlon_datalist: it takes plain paths only under "test", and fails when that list is empty
@@ -32,7 +34,8 @@ def read_sections(file: str | os.PathLike) -> dict[str, list[Record]]:
         ``patient``, where the entry has one. ``"test"`` holds labelled cases only.
 
     Raises:
-        InputError: When the file, or an entry of it, cannot be used, or a case name occurs twice.
+        InputError: When the file, or an entry of it, cannot be used, it has a list of images of another name, or a case
+            name occurs twice.
     """
     file = Path(file)
     content = read_json(file, "datalist")
@@ -55,9 +58,22 @@ def wants_no_validation(file: str | os.PathLike) -> bool:
 def _listed_sections(file: Path, content: Mapping[str, Any]) -> dict[str, list[Record]]:
     if "training" not in content:
         raise InputError(f"datalist {file} must have a list 'training', got {', '.join(content) or 'nothing'}.")
-    lists = {key: _records(content.get(key) or [], key, file) for key in (*SECTIONS, "unlabeled")}
-    lists["unlabelled"] += lists.pop("unlabeled")
+    _refuse_other_lists(file, content)
+    lists = {key: _records(content.get(key) or [], key, file) for key in (*SECTIONS, *SPELLINGS)}
+    for spelling, key in SPELLINGS.items():
+        lists[key] += lists.pop(spelling)
     return lists
+
+
+def _refuse_other_lists(file: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a list of images under another name, such as ``"val"``, of which nobody would miss the images."""
+    for key, entries in content.items():
+        if key in (*SECTIONS, *SPELLINGS) or not isinstance(entries, list):
+            continue
+        if any(isinstance(entry, dict) and "image" in entry for entry in entries):
+            raise InputError(
+                f"datalist {file}: lists of images must be {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]}, got '{key}'."
+            )
 
 
 def _records(entries: Any, key: str, file: Path) -> list[Record]:
@@ -71,6 +87,7 @@ def _records(entries: Any, key: str, file: Path) -> list[Record]:
             raise InputError(f"datalist {file}: entry {number} of '{key}' must be {wanted}, got {str(entry)[:80]}.")
         record = {k: _absolute(file.parent, paths[k]) for k in ("image", "label") if paths.get(k)}
         patient = _patient(paths.get("patient"), f"datalist {file}: entry {number} of '{key}'")
+        _refuse_wrong_label(record, paths, f"datalist {file}: entry {number} of '{key}'")
         records.append({**record, "case": case_name(record["image"]), **patient})
     return records
 
@@ -80,7 +97,16 @@ def _patient(given: Any, where: str) -> dict[str, str]:
         return {}
     if isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():
         raise InputError(f"{where}: 'patient' must be a name or a number, got {given!r}.")
-    return {"patient": str(given)}
+    return {"patient": str(given).strip()}
+
+
+def _refuse_wrong_label(record: Record, paths: Mapping[str, Any], where: str) -> None:
+    """Refuse a label that is its image, and one under another name, such as ``"mask"``, which would not be used."""
+    if record.get("label") in image_files(record["image"]):
+        raise InputError(f"{where}: 'label' must be another file than 'image', got {record['label']} for both.")
+    others = [k for k, v in paths.items() if k != "image" and isinstance(v, str) and v.endswith(NIFTI_SUFFIXES)]
+    if "label" not in paths and others:
+        raise InputError(f"{where}: a label must be called 'label', got '{others[0]}': {paths[others[0]]}.")
 
 
 def _found(sections: Mapping[str, list[Record]], content: Mapping[str, Any]) -> dict[str, list[Record]]:

@@ -103,6 +103,15 @@ def save_tensors(content: Any, path: str | Path) -> None:
     write_whole(path, buffer.getbuffer(), "give a writable --output_dir")
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON file, of which Python would drop all but the last entry of one name."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"an entry '{next(name for name in names if names.count(name) > 1)}' that is there twice")
+    return content
+
+
 def read_json(file: str | Path, option: str) -> dict[str, Any]:
     """Return the JSON object in a file; a byte order mark is skipped.
 
@@ -114,7 +123,7 @@ def read_json(file: str | Path, option: str) -> dict[str, Any]:
         InputError: When it cannot be read or holds something else.
     """
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8-sig"))
+        content = json.loads(Path(file).read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
     except OSError as error:
         raise InputError(f"{option} {file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:

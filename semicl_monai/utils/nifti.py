@@ -89,7 +89,7 @@ def open_nifti(file: str | os.PathLike) -> Any:
     if not path.is_file():
         raise InputError("is not there.")
     if not path.name.endswith(NIFTI_SUFFIXES):
-        raise InputError("must be NIfTI (.nii or .nii.gz).")
+        raise InputError("must be NIfTI (.nii or .nii.gz, in small letters).")
     image: Any = nib.load(path)
     kind = image.get_data_dtype()
     if kind.kind not in "iuf":

@@ -377,3 +377,8 @@ def test_a_path_with_relative_parts_is_stored_without_them(make, data):
     bundle = make(dataset_dir=str(data / ".." / data.name), datalist=f"../{data.name}/dataset.json")
     task = read(bundle / "task.json")
     assert (task["dataset_dir"], task["datalist_file"]) == (str(data.resolve()), str((data / "dataset.json").resolve()))
+
+
+def test_a_modality_that_is_no_word_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="modality must be a word, such as CT, got 5"):
+        new_bundle(NAME, data, folder=tmp_path, modality=5)

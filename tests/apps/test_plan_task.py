@@ -71,7 +71,7 @@ def test_a_slice_is_as_large_as_the_image_beside_its_axis(spacing, size):
 
 @pytest.mark.parametrize(
     ("voxels", "size"),
-    [(1, 32), (32, 32), (33, 48), (48, 48), (49, 64), (240, 240), (241, 256), (256, 256), (512, 256)],
+    [(2, 32), (32, 32), (33, 48), (48, 48), (49, 64), (240, 240), (241, 256), (256, 256), (512, 256)],
 )
 def test_a_slice_has_whole_steps_of_16_from_32_to_256(voxels, size):
     assert plan(shapes=[(voxels, 64, 40)])["roi_size"] == [size, 64]
@@ -243,3 +243,15 @@ def test_prepared_volumes_have_the_size_they_are_resampled_to():
     spacings = [(1.0, 1.0, 2.0)] * 2 + [(1.0, 1.0, 1.0)] * 3
     assert "cache_dir" not in plan(shapes=shapes, spacings=spacings)
     assert "cache_dir" in plan(shapes=shapes, spacings=[(1.0, 1.0, 4.0)] * 2 + spacings[2:])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_image_of_a_single_slice_is_taken_as_that_slice(axis):
+    task = plan(shapes=[np.insert([48, 64], axis, 1)])
+    assert task.get("slice_axis", 2) == axis
+    assert task["roi_size"] == [48, 64]
+
+
+def test_ct_of_a_foreground_without_contrast_is_refused():
+    with pytest.raises(InputError, match=r"CT must have intensities in the foreground that differ, got 300\.0 for "):
+        plan(["CT"], foreground=[np.full((10, 1), 300.0)] * 2)

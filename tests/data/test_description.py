@@ -57,6 +57,9 @@ def test_what_is_not_named_is_not_known(describe, content):
         ({"a": 1, "mean": 2}, "must have names that differ, none of them 'mean', got 'mean'"),
         (["background", "a"], "must be an object of names and values, got a list"),
         ({"a": 1, "ignore": 2}, "must not hold nnU-Net's 'ignore'"),
+        ({"0": "kidney", "1": "Background"}, "must name a class for 1, got 'Background'; background is 0"),
+        ({"1": " "}, "must name a class for 1, got ' '"),
+        ({"1": "a\nb"}, r"must have names of one line, got 'a.+nb' for 1"),
     ],
 )
 def test_labels_that_are_not_one_value_a_class_are_refused(describe, labels, message):

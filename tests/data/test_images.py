@@ -4,6 +4,7 @@ import pytest
 
 from semicl_monai.data import case_name, list_images
 from semicl_monai.data.images import case_of, refuse_repeated_cases
+from semicl_monai.transforms import LoadCased
 from semicl_monai.utils import InputError
 
 
@@ -150,3 +151,11 @@ def test_an_image_of_nnunet_beside_one_of_its_case_name_is_refused(tmp_path):
 def test_a_record_without_a_case_is_named_by_its_image():
     assert case_of({"image": "x/a.nii.gz"}) == "a"
     assert case_of({"image": ["x/a_0000.nii.gz", "x/a_0001.nii.gz"], "case": "b"}) == "b"
+
+
+def test_an_image_in_capitals_is_listed_and_refused_when_it_is_loaded(tmp_path):
+    touch(tmp_path, "a.nii.gz", "b.NII.GZ")
+    records = list_images(tmp_path)
+    assert [record["case"] for record in records] == ["a", "b.NII.GZ"]
+    with pytest.raises(InputError, match=r"b\.NII\.GZ must be NIfTI \(\.nii or \.nii\.gz, in small letters\)"):
+        LoadCased("image", num_classes=2)(records[1])

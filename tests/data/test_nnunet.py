@@ -263,3 +263,8 @@ def test_channels_without_numbers_are_refused(root, names):
 def test_a_case_of_training_and_test_is_refused(root):
     touch(root, *scans("Ts", "a_000"), *masks("Ts", "a_000"))
     refuse(root, "case names must differ, got 'a_000' for .*imagesTr.* and .*imagesTs")
+
+
+def test_a_list_of_files_of_nnunets_own_is_refused(root):
+    describe(root, 1, dataset={"a_000": {"images": ["imagesTr/a_000_0000.nii.gz"], "label": "labelsTr/a_000.nii.gz"}})
+    refuse(root, r"dataset\.json: nnU-Net's list 'dataset' is not read: write a list 'training'")

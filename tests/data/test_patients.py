@@ -181,3 +181,20 @@ def test_the_acdc_lists_go_by_patient(request):
     datalist = SegmentationDatalist(folder, "all_patients.json", labelled_fraction=3, group_pattern=pattern)
     assert [len(part) for part in datalist.split.values()] == [6, 134, 10, 10]
     assert len(patients(datalist.split["labelled"])) == 3
+
+
+def test_blanks_around_a_patient_are_no_part_of_its_name(read):
+    lists = read({"training": [entry(f"c{n}", patient=("P" + str(n // 2) + " " * (n % 2))) for n in range(10)]})
+    assert {record["patient"] for record in lists.labelled} == {record["patient"].strip() for record in lists.labelled}
+    assert len(lists.test) == len(lists.validation) == 2
+
+
+def test_one_label_for_two_patients_is_refused_and_for_scans_of_one_patient_it_is_not(read):
+    scans = [entry(f"c{number}", patient=str(number)) for number in range(5)]
+    scans.append({**scans[0], "image": "d.nii"})
+    assert len(read({"training": scans}).split["labelled"]) >= 3
+    scans[-1]["patient"] = "another"
+    with pytest.raises(
+        InputError, match=r"case d: the label must be its own, got .*c0_seg\.nii, which is that of c0 too"
+    ):
+        read({"training": scans})

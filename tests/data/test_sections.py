@@ -82,3 +82,34 @@ def test_listed_files_may_lie_there_under_the_other_ending(sections, tmp_path, l
     plain, split = found["unlabelled"]
     assert plain["image"] == str(tmp_path / f"b{listed}")
     assert split["image"] == [str(tmp_path / f"c_{number:04d}{there}") for number in range(2)]
+
+
+def test_testing_is_another_word_for_test(sections):
+    found = sections(
+        training=[],
+        test=[{"image": "a.nii", "label": "a_seg.nii"}],
+        testing=["b.nii", {"image": "c.nii", "label": "c_seg.nii"}],
+    )
+    assert [record["case"] for record in found["test"]] == ["a", "c"]
+
+
+@pytest.mark.parametrize("key", ["val", "tests", "unlabelled_images"])
+def test_a_list_of_images_under_another_name_is_refused(sections, key):
+    with pytest.raises(InputError, match=rf"lists\.json: lists of images must be training, .* or test, got '{key}'"):
+        sections(training=[], **{key: [{"image": "c.nii", "label": "c_seg.nii"}]})
+
+
+@pytest.mark.parametrize("key", ["mask", "seg", "lable"])
+def test_a_label_under_another_name_is_refused(sections, key):
+    with pytest.raises(
+        InputError, match=rf"entry 1 of 'training': a label must be called 'label', got '{key}': b\.nii"
+    ):
+        sections(training=[{"image": "a.nii", key: "b.nii"}])
+
+
+@pytest.mark.parametrize("image", ["a.nii", ["b.nii", "./a.nii"]])
+def test_a_label_that_is_its_image_is_refused(sections, image):
+    with pytest.raises(
+        InputError, match=r"entry 1 of 'training': 'label' must be another file than 'image', got .*a\.nii"
+    ):
+        sections(training=[{"image": image, "label": "a.nii"}])

@@ -189,3 +189,11 @@ def test_all_of_it_works_in_the_locale_c(tmp_path):
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=locale, check=True)
     assert (tmp_path / "out.txt").read_text(encoding="utf-8") == "Tumör"
     assert (tmp_path / "out.json").read_text() == '{\n    "name": "Tum\\u00f6r"\n}\n'
+
+
+def test_an_entry_that_is_there_twice_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text('{"labels": {"1": "a", "1": "b"}}')
+    with pytest.raises(
+        InputError, match=r"task .*a\.json must be a JSON file, got: an entry '1' that is there twice\."
+    ):
+        read_json(tmp_path / "a.json", "task")
