@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import CHANNEL, cases_by_channels, image_of
 from semicl_monai.utils import InputError
 from semicl_monai.utils.nifti import NIFTI_SUFFIXES
+
+logger = logging.getLogger(__name__)
+
+OTHER_FORMATS = (".nrrd", ".mha", ".mhd", ".dcm", ".img", ".mgz", ".mnc")
 
 
 def case_name(image: str | os.PathLike | Sequence[str]) -> str:
@@ -71,6 +77,7 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
     images = [file for file in files if file.name.lower().endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
     if not images:
         raise InputError(f"no NIfTI image (.nii or .nii.gz) found in {path}.")
+    _tell_others(files)
     found = cases_by_channels(images)
     if not all(_is_channel(image, in_channels) for image in images):
         found = {case: files for case, files in found.items() if sorted(files) == list(range(in_channels))}
@@ -80,6 +87,13 @@ def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[st
     records.sort(key=lambda record: image_files(record["image"])[0])
     refuse_repeated_cases(records)
     return records
+
+
+def _tell_others(files: Iterable[Path]) -> None:
+    """Warn of images in formats that are not read, beside those that are."""
+    others = [file.name for file in files if file.name.lower().endswith(OTHER_FORMATS) and file.name[0] != "."]
+    if others:
+        logger.warning("left out, as they are not NIfTI (.nii or .nii.gz): %s.", listing(others))
 
 
 def _is_channel(image: Path, in_channels: int) -> bool:

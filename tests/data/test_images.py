@@ -159,3 +159,10 @@ def test_an_image_in_capitals_is_listed_and_refused_when_it_is_loaded(tmp_path):
     assert [record["case"] for record in records] == ["a", "b.NII.GZ"]
     with pytest.raises(InputError, match=r"b\.NII\.GZ must be NIfTI \(\.nii or \.nii\.gz, in small letters\)"):
         LoadCased("image", num_classes=2)(records[1])
+
+
+def test_images_of_other_formats_beside_those_that_are_read_are_named(tmp_path, caplog):
+    for name in ("a.nii.gz", "b.nrrd", "c.mha", "notes.txt", ".hidden.mha"):
+        (tmp_path / name).touch()
+    assert [record["case"] for record in list_images(tmp_path)] == ["a"]
+    assert caplog.messages == ["left out, as they are not NIfTI (.nii or .nii.gz): b.nrrd, c.mha."]
