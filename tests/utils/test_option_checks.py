@@ -153,3 +153,19 @@ def test_outputs_of_a_bundle_that_python_runs_fall_into_its_own_folder(tmp_path)
     monai.bundle.run(config_file=str(tmp_path / "own/configs/train.json"))
     assert (tmp_path / "own/ran").exists()
     assert ConfigParser(config).get_parsed_content("bundle_root") == "."
+
+
+def test_missing_pre_trained_weights_are_an_error_for_python_too_and_not_a_start_from_scratch(tmp_path):
+    (tmp_path / "configs").mkdir()
+    config = {
+        "weights": {"_target_": "semicl_monai.networks.find_pretrained", "folder": str(tmp_path)},
+        "run": [
+            {"_target_": "semicl_monai.utils.save_json", "content": "@weights", "path": str(tmp_path / "found.json")}
+        ],
+    }
+    file = tmp_path / "configs/train.json"
+    file.write_text(json.dumps(config))
+    monai.bundle.run(config_file=str(file))
+    assert json.loads((tmp_path / "found.json").read_text()) == str(tmp_path / "model_pretrained.pt")
+    monai.bundle.run(config_file=str(file), bundle_root=str(tmp_path))  # as MONAI Label does
+    assert json.loads((tmp_path / "found.json").read_text()) == "none"
