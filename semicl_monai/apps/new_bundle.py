@@ -55,15 +55,15 @@ def new_bundle(
     Raises:
         InputError: When there is such a folder, or the data cannot be used.
     """
-    target = _target(str(name), Path(folder).expanduser())
-    source = Path(dataset_dir).expanduser().resolve()
+    target = _target(str(name), Path(str(folder)).expanduser())
+    source = Path(str(dataset_dir)).expanduser().resolve()
     if not (source / datalist).is_file():
         raise InputError(f"{source / datalist} is not there: wanted a JSON file that tells what the folder holds.")
     if modality is not None and not isinstance(modality, str):
         raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
     chosen_by = one_of(validation, ("best", "none"), "validation")
     pattern = _group_pattern(source / datalist, group_pattern)
-    how: dict[str, Any] = {"cut_validation": chosen_by == "best", "group_pattern": pattern}
+    how: dict[str, Any] = {"cut_validation": chosen_by == "best", "group_pattern": pattern, "compare_images": False}
     lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
     channels, names = read_description(source / datalist)
     fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)

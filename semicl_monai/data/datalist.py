@@ -74,6 +74,7 @@ class SegmentationDatalist:
             :func:`add_new_cases`; also ``"true"`` and ``"false"``.
         evaluated: the part that is evaluated, where nothing is trained: no other part need have a volume, or be one
             that the weights have not seen.
+        compare_images: whether images of one size are read, to refuse one image in two parts.
 
     Attributes:
         labelled: ``{"image", "label", "case"}`` of each labelled training volume, and its ``"patient"`` where the data
@@ -109,6 +110,7 @@ class SegmentationDatalist:
         group_pattern: str | None = None,
         add_new_labels: bool | str = False,
         evaluated: str | None = None,
+        compare_images: bool = True,
     ) -> None:
         self.labelled_fraction = labelled_fraction
         self.split_seed = split_seed
@@ -117,6 +119,7 @@ class SegmentationDatalist:
         self.provenance = provenance
         self.ratio, self.layout = tuple(ratio), layout
         self.cut_validation, self.group_pattern, self.evaluated = cut_validation, group_pattern, evaluated
+        self.compare_images = compare_images
         self.add_new_labels = is_true(add_new_labels, "add_new_labels")
         if self.add_new_labels and not split_file:
             raise InputError("add_new_labels true adds labels to an earlier split: give its file by --split_file.")
@@ -172,9 +175,9 @@ class SegmentationDatalist:
 
     def _refuse_leaks(self, lists: dict[str, list[Record]]) -> None:
         """Refuse what is held out and was seen; where nothing is trained, the part that is evaluated alone counts."""
-        if self.evaluated is None:
+        if self.evaluated is None and self.compare_images:
             refuse_repeated_images(lists)
-        else:
+        if self.evaluated is not None:
             lists = {part: lists[part] if part == self.evaluated else [] for part in PARTS}
         if self.provenance is not None:
             refuse_seen_cases(lists, self.provenance)

@@ -9,7 +9,7 @@ from typing import Any
 
 from semicl_monai.data.listing import listing
 from semicl_monai.data.sections import Record
-from semicl_monai.utils import InputError, Provenance, image_digest, voxel_bytes
+from semicl_monai.utils import InputError, Provenance, image_digest, voxel_count
 
 HELD_OUT = ("validation", "test")
 THREADS = 4  # unpacking and hashing leave the interpreter to others
@@ -61,7 +61,7 @@ def refuse_repeated_images(parts: Mapping[str, Sequence[Record]]) -> None:
     of_size: dict[int | None, list[tuple[bool | str, Record]]] = defaultdict(list)
     for part in ("labelled", "unlabelled", *HELD_OUT):
         for record in parts[part]:
-            of_size[voxel_bytes(record["image"])].append((part if part in HELD_OUT else "training", record))
+            of_size[voxel_count(record["image"])].append((part if part in HELD_OUT else "training", record))
     of_size.pop(None, None)  # no NIfTI: it is refused when it is loaded
     for found in of_size.values():
         if len({part for part, _ in found}) > 1:

@@ -53,7 +53,7 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
     if not lists["Tr"]:
         raise InputError(f"{folder / 'imagesTr'} must hold images like case_0000{ending}, got none.")
     odd = [file for part in lists for kind in ("images", "labels") for file in _others(folder / f"{kind}{part}")]
-    _warn_of(odd)
+    _warn_of([*odd, *_of_other_parts(folder)])
     _refuse_fewer_labels(folder / "dataset.json", content.get("numTraining"), lists["Tr"], odd)
     return {"training": lists["Tr"], "unlabelled": [], "validation": [], "test": lists["Ts"]}
 
@@ -121,6 +121,15 @@ def _spellings(file: str) -> list[str]:
 
 def _stem(file: str) -> str:
     return file.removesuffix(".gz").removesuffix(".nii")
+
+
+def _of_other_parts(folder: Path) -> list[Path]:
+    """The files of folders such as ``imagesVal``, which nnU-Net does not know."""
+    known = [f"{kind}{part}" for kind in ("images", "labels") for part in ("Tr", "Ts")]
+    others = [
+        each for each in _visible(folder) if each.name.startswith(("images", "labels")) and each.name not in known
+    ]
+    return [file for other in others for file in _visible(other)]
 
 
 def _warn_of(files: Iterable[Path]) -> None:

@@ -1,6 +1,6 @@
 from .arguments import check_arguments, paths_of
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
-from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_bytes
+from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_count
 from .distributed import data_parallel, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import new_folder, read_json, save_json, save_tensors, write_whole
@@ -56,7 +56,7 @@ __all__ = [
     "started_by_user",
     "state_digest",
     "unlock_folders",
-    "voxel_bytes",
+    "voxel_count",
     "with_provenance",
     "write_whole",
 ]

@@ -379,6 +379,12 @@ def test_a_path_with_relative_parts_is_stored_without_them(make, data):
     assert (task["dataset_dir"], task["datalist_file"]) == (str(data.resolve()), str((data / "dataset.json").resolve()))
 
 
+def test_a_folder_that_python_gives_as_a_number_is_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"/5/dataset\.json is not there"):
+        new_bundle(NAME, 5, folder=2024)
+
+
 def test_a_modality_that_is_no_word_is_refused(data, tmp_path):
     with pytest.raises(InputError, match="modality must be a word, such as CT, got 5"):
         new_bundle(NAME, data, folder=tmp_path, modality=5)

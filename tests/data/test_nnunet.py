@@ -268,3 +268,9 @@ def test_a_case_of_training_and_test_is_refused(root):
 def test_a_list_of_files_of_nnunets_own_is_refused(root):
     describe(root, 1, dataset={"a_000": {"images": ["imagesTr/a_000_0000.nii.gz"], "label": "labelsTr/a_000.nii.gz"}})
     refuse(root, r"dataset\.json: nnU-Net's list 'dataset' is not read: write a list 'training'")
+
+
+def test_images_of_a_part_that_nnunet_does_not_know_are_named(root):
+    touch(root, "imagesVal/v_0_0000.nii.gz", "labelsVal/v_0.nii.gz")
+    with pytest.warns(UserWarning, match=r"not used: imagesVal/v_0_0000\.nii\.gz, labelsVal/v_0\.nii\.gz\.$"):
+        read_sections(root / "dataset.json")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from semicl_monai.utils import InputError, digest, file_digest, image_digest, state_digest, voxel_bytes
+from semicl_monai.utils import InputError, digest, file_digest, image_digest, state_digest, voxel_count
 
 VOXELS = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 
@@ -25,13 +25,14 @@ def write(path, voxels=VOXELS, kind=nibabel.Nifti1Image, **header):
 
 
 def oracle(*voxels):
-    """The bytes of the arrays as NIfTI stores them: x runs fastest."""
-    return hashlib.sha256(b"".join(one.tobytes(order="F") for one in voxels)).hexdigest()
+    """Shape, and numbers as float32 in the order that NIfTI has them in: x runs fastest."""
+    parts = (str(one.shape).encode() + one.astype("<f4").tobytes(order="F") for one in voxels)
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 @pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_the_digest_is_that_of_the_stored_voxels(tmp_path, kind, name):
+def test_the_digest_is_that_of_the_voxels(tmp_path, kind, name):
     assert image_digest(write(tmp_path / name, kind=kind, descrip="anything")) == oracle(VOXELS)
 
 
@@ -39,6 +40,11 @@ def test_other_voxels_have_another_digest_and_so_has_another_scaling_of_them(tmp
     other = VOXELS.copy()
     other[1, 2, 3] += 1
     assert image_digest(write(tmp_path / "a.nii.gz", other)) == oracle(other) != oracle(VOXELS)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64, ">i2"])
+def test_an_image_that_is_saved_in_another_type_is_the_same(tmp_path, kind):
+    assert image_digest(write(tmp_path / "a.nii.gz", VOXELS.astype(kind))) == oracle(VOXELS)
 
 
 def test_what_stands_between_header_and_voxels_does_not_matter(tmp_path):
@@ -53,15 +59,15 @@ def test_big_endian_headers_are_read(tmp_path):
     header["vox_offset"] = 352  # which nibabel sets to 0 as it loads
     voxels = VOXELS.astype(">i2").tobytes(order="F")
     (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(4) + voxels)
-    assert image_digest(tmp_path / "a.nii") == oracle(VOXELS.astype(">i2"))
-    assert voxel_bytes(tmp_path / "a.nii") == 48
+    assert image_digest(tmp_path / "a.nii") == oracle(VOXELS)
+    assert voxel_count(tmp_path / "a.nii") == 24
 
 
 def test_several_files_are_one_image_in_their_order(tmp_path):
     files = [write(tmp_path / f"{number}.nii.gz", VOXELS + number) for number in range(2)]
     assert image_digest(files) == oracle(VOXELS, VOXELS + 1)
     assert image_digest(files[::-1]) == oracle(VOXELS + 1, VOXELS)
-    assert voxel_bytes(files) == 96
+    assert voxel_count(files) == 48
 
 
 def test_of_what_is_no_nifti_the_whole_content_counts(tmp_path):
@@ -69,7 +75,7 @@ def test_of_what_is_no_nifti_the_whole_content_counts(tmp_path):
     assert (
         image_digest(tmp_path / "a.nrrd") == hashlib.sha256(b"NRRD0004").hexdigest() == file_digest(tmp_path / "a.nrrd")
     )
-    assert voxel_bytes(tmp_path / "a.nrrd") is None
+    assert voxel_count(tmp_path / "a.nrrd") is None
 
 
 def test_a_file_that_has_changed_is_read_again_though_its_size_and_time_are_the_same(tmp_path):
@@ -85,7 +91,7 @@ def test_a_file_that_has_changed_is_read_again_though_its_size_and_time_are_the_
 def test_a_file_that_stays_is_read_once(tmp_path, monkeypatch):
     first = image_digest(write(tmp_path / "a.nii"))
     (tmp_path / "b.nii").symlink_to(tmp_path / "a.nii")
-    monkeypatch.setattr(digest, "_voxels", None)
+    monkeypatch.setattr(digest, "_values", None)
     assert image_digest(tmp_path / "b.nii") == first
 
 
