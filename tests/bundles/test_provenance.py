@@ -111,7 +111,8 @@ def test_one_image_in_training_and_test_stops_a_stage(run_stage, dataset_dir, tm
     images = sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
     shutil.copy(images[0], tmp_path / "again.nii.gz")
     entries = [{"image": str(image), "label": str(dataset_dir / "labelsTr" / image.name)} for image in images]
-    test = [{**entries[0], "image": str(tmp_path / "again.nii.gz")}]
+    shutil.copy(entries[0]["label"], tmp_path / "again_label.nii.gz")
+    test = [{key: str(tmp_path / name) for key, name in (("image", "again.nii.gz"), ("label", "again_label.nii.gz"))}]
     (tmp_path / "lists.json").write_text(json.dumps({"training": entries, "validation": [], "test": test}))
     with pytest.raises((RuntimeError, InputError)) as caught:
         run_stage(

@@ -160,7 +160,7 @@ TABLE = {
     "other": (b"a,b\n1,2\n", " must have the columns method, labelled_fraction, .*, got a, b"),
     "short": ("HEAD\nrandom,6\n", r", row 2: wanted a value for each column, got \['random', '6', None"),
     "long": ("HEAD\nrandom" + 20 * ",6" + "\n", ", row 2: wanted a value for each column"),
-    "number": ("HEAD\nrandom,6,0,much,much,much,much,much", ", row 2: [a-z_]+ must be a number, got 'much'"),
+    "number": ("HEAD\nrandom,6,0,much,much,much,much,much\n", ", row 2: [a-z_]+ must be a number, got 'much'"),
     "cut": ("HEAD\nrandom,6,0,0,done,0,0,0", " is cut off: its last line does not end, 'random,6,0"),
     "quote": ('HEAD\n"random,6,0,0,done,0,0,0\n', " must be a CSV file in UTF-8, got unexpected end of data"),
 }
