@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,18 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
         raise InputError(f"{bundle} is not the source of a bundle: wanted a file task.json in it.")
     content = read_json(task, "task")
     _refuse_wrong_types(content, task)
+    _refuse_typos(content, task)
     return content
+
+
+def _refuse_typos(content: dict[str, Any], file: Path) -> None:
+    """Refuse an entry that would do nothing, where its name is almost that of one that does something."""
+    known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)}
+    text = json.dumps(content)
+    for name in content.keys() - known - {"stages"}:
+        guess = get_close_matches(name, known, n=1, cutoff=0.8)
+        if guess and not re.search(rf"[@%]{re.escape(name)}\b", text):
+            raise InputError(f"task {file}: unknown entry {name}, did you mean {guess[0]}?")
 
 
 def _refuse_wrong_types(content: dict[str, Any], file: Path) -> None:

@@ -25,6 +25,8 @@ from semicl_monai.study import (
 from semicl_monai.utils import InputError, is_true, one_of
 from semicl_monai.utils.lock import locked
 
+ADVICE = {"failed": "--retry_failed true tries them again", "stopped": "run this again"}
+
 
 def study(
     dataset_dir: str,
@@ -63,7 +65,8 @@ def study(
 
     Raises:
         InputError: When there is no bundle, a method, a setting or an option is unknown, ``output_dir`` holds runs of
-            other configs or options or tables of something else, or another run is at work there.
+            other configs or options or tables of something else, or another run is at work there; at the end, when a
+            cell has failed or was stopped.
     """
     configs, output = _find_bundle(bundle), Path(str(output_dir)).expanduser().absolute()
     refuse_own(options, "a study")
@@ -85,11 +88,11 @@ def study(
 
 
 def _tell_the_end(cells: Sequence[Cell], runner: Runner, output: Path) -> None:
-    for state, advice in {"failed": "--retry_failed true tries them again", "stopped": "run this again"}.items():
-        count = sum(runner.records[cell.last.key].state == state for cell in cells)
-        if count:
-            print(f"{count} of {len(cells)} cells have {state}, see cells.csv; {advice}.")
     print(f"All cases and what each cell has cost: {output / 'cases.csv'}, {output / 'cells.csv'}")
+    counts = {state: sum(runner.records[cell.last.key].state == state for cell in cells) for state in ADVICE}
+    lines = [f"{n} of {len(cells)} cells have {state}; {ADVICE[state]}" for state, n in counts.items() if n]
+    if lines:
+        raise InputError(f"{'. '.join(lines)}. See {output / 'cells.csv'}.")
 
 
 def _positive(workers: Any) -> int:

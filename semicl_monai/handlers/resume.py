@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -111,7 +112,9 @@ class ResumeCheckpoint:
 
     def checkpoints(self) -> list[Path]:
         """Return all whole checkpoints, oldest first."""
-        return sorted(self.folder.glob("checkpoint_*.pt"), key=lambda path: int(path.stem.split("_")[1]))
+        found = {path: re.fullmatch(r"checkpoint_(\d+)\.pt", path.name) for path in self.folder.glob("checkpoint_*.pt")}
+        epochs = {path: int(name[1]) for path, name in found.items() if name}  # a copy has another name
+        return sorted(epochs, key=lambda path: epochs[path])
 
     def _restore(self, engine: Engine, path: Path) -> None:
         max_epochs = engine.state.max_epochs
@@ -119,7 +122,7 @@ class ResumeCheckpoint:
             content = torch.load(path, map_location=getattr(engine.state, "device", None), weights_only=True)
             Checkpoint.load_objects(self.objects, content)
         except Exception as error:  # many types: a foreign file, another architecture, another optimiser
-            reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+            reason = " ".join(line.strip() for line in str(error).splitlines()[:2]) or type(error).__name__
             raise InputError(f"cannot resume from {path}: it does not fit this run ({reason}).") from error
         if max_epochs is not None and engine.state.epoch > max_epochs:
             raise InputError(

@@ -100,6 +100,7 @@ def find_state_dict(path: str | Path, names: Collection[str] = ()) -> StateDict:
     """
     found = state_dicts_in(read_content(path), path)
     state = next((state for state in found if not state.tensors.keys().isdisjoint(names)), found[-1])
+    _refuse_other_numbers(state.tensors, path)
     refuse_not_finite(state.tensors, path)
     return state
 
@@ -128,6 +129,15 @@ def refuse_not_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None
             f"{what} must hold finite numbers, got NaN or infinity in {len(wrong)} of {len(tensors)} tensors, "
             f"the first is '{name}' with {number} such value(s) of {tensors[name].numel()}."
         )
+
+
+def _refuse_other_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Refuse what torch would copy into a network with a loss, quantised or complex, and sparse, which it cannot."""
+    for name, tensor in tensors.items():
+        is_weight = name.endswith((".weight", ".bias"))
+        if tensor.layout != torch.strided or (is_weight and not tensor.is_floating_point()):
+            kind = tensor.layout if tensor.layout != torch.strided else tensor.dtype
+            raise InputError(f"{path} must hold dense tensors of floating point numbers, got '{name}' of {kind}.")
 
 
 def _without_prefixes(state: StateDict) -> Iterator[StateDict]:

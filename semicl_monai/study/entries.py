@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from statistics import mean
 import numpy as np
 
 from semicl_monai.handlers.metrics import METRICS
-from semicl_monai.study.results import read_cases, read_cells
+from semicl_monai.study.results import OF_A_CELL, read_cases, read_cells
 from semicl_monai.utils import InputError
 
 Values = Mapping[tuple[str, str], float]
@@ -77,6 +77,8 @@ def read_entries(folder: str | Path) -> list[Entry]:
     cases, cells = read_cases(folder), read_cells(folder)
     try:
         entries = _entries(cases, [cell for cell in cells if cell["state"] == "done"])
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the tables of {folder} are not those of a study: {error!r}.") from error
     if not entries:
@@ -85,6 +87,8 @@ def read_entries(folder: str | Path) -> list[Entry]:
 
 
 def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[Entry]:
+    _refuse_twice(cells, OF_A_CELL)
+    _refuse_twice(cases, (*OF_A_CELL, "case", "class"))
     rows: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     for row in cases:
         rows[_about(row)].append(row)
@@ -95,6 +99,14 @@ def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[E
     entries = [_entry(*about, own, [row for cell in own for row in rows[_about(cell)]]) for about, own in done.items()]
     names = list(dict.fromkeys(entry.method for entry in entries))
     return sorted(entries, key=lambda entry: (entry.volumes, names.index(entry.method)))
+
+
+def _refuse_twice(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
+    """Refuse rows about the same, as where the tables of two studies were joined."""
+    for about, count in Counter(tuple(row[name] for name in columns) for row in rows).items():
+        if count > 1:
+            what = ", ".join(f"{name} {value}" for name, value in zip(columns, about, strict=True))
+            raise InputError(f"a table of the study has {count} rows of {what}: wanted one.")
 
 
 def _about(row: Mapping[str, str]) -> tuple[str, ...]:

@@ -78,7 +78,8 @@ def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = _typed(sys.argv if argv is None else argv)
     if not arguments and argv is None:
         arguments = {name: value for name, value in running_call().items() if value is not None}
-    from_file = ConfigParser.load_config_files(_literal(arguments["args_file"])) if "args_file" in arguments else {}
+    # not load_config_files, which takes "network_def::features" for a place in a config
+    from_file = ConfigParser.load_config_file(arguments["args_file"]) if "args_file" in arguments else {}
     return {**from_file, **arguments}
 
 
@@ -87,10 +88,15 @@ def _typed(argv: Sequence[str]) -> dict[str, Any]:
         return {}
     arguments: dict[str, Any] = {}
     for token, following in zip(argv[2:], [*argv[3:], ""], strict=True):
-        if token.startswith("--"):
-            name, equals, value = token[2:].partition("=")
+        if _is_option(token):
+            name, equals, value = token.lstrip("-").partition("=")
             arguments[name.replace("-", "_")] = value if equals else following
     return arguments
+
+
+def _is_option(token: str) -> bool:
+    """Whether fire takes it for an option: ``-epochs`` too, but not ``-1``."""
+    return token.startswith("-") and token.lstrip("-")[:1].isalpha()
 
 
 def _config_files(arguments: dict[str, Any]) -> list[str]:

@@ -95,6 +95,11 @@ def _disk_line(error: BaseException) -> str | None:
     if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
         name = ascii(error.object)[:200]
         return f"the locale cannot name the file {name}: set the environment variable PYTHONUTF8=1."
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        name = ascii(error.object)[:200]
+        if sys.getfilesystemencoding() == "utf-8":
+            return f"the name {name} is not in UTF-8: give the file or folder another name."
+        return f"the locale cannot name the file {name}: set the environment variable PYTHONUTF8=1."
     number = _number(error)
     if number is None or number not in OF_THE_DISK or not isinstance(error, OSError | RuntimeError):
         return None

@@ -14,7 +14,7 @@ from semicl_monai.utils.command_line import check_overrides, runner_arguments, w
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
 from semicl_monai.utils.option_table import Option, options_of
-from semicl_monai.utils.running_config import running_config
+from semicl_monai.utils.running_config import running_call, running_config, running_parser
 
 # A home folder in these would be taken for a folder called "~"; the others are expanded where they are read.
 NOT_EXPANDED = ("output_dir", "ckpt_dir", "log_dir", "weights", "pretrained", "split_file")
@@ -37,11 +37,27 @@ def check_options(stage: str) -> None:
     if wants_help():
         print(help_text(stage, config))
         raise SystemExit(0)
+    _check_run_id(config)
     check_overrides()
     for option in options_of(stage):
         if option.name in config and not _is_computed(config[option.name]):
             _check_text(option.name, config[option.name])
             check_value(option, config[option.name])
+        elif option.name in config:
+            _check_typed_expression(option.name, config[option.name])
+
+
+def _check_run_id(config: Mapping[str, Any]) -> None:
+    call = running_call()
+    if not call:
+        return
+    wanted = call.get("run_id") or "run"
+    known = [name for name in ("pretrain", "run", "evaluate") if name in config]
+    # MONAI builds {"_target_": ...} below an id like "train", and ends well without a training
+    if known and isinstance(config.get(wanted, {}), Mapping):
+        raise InputError(
+            f"the config has no steps '{wanted}' to run: wanted python -m monai.bundle run {' or '.join(known)}."
+        )
 
 
 def check_value(option: Option, value: Any) -> None:
@@ -116,13 +132,27 @@ def _is_computed(value: Any) -> bool:
     return isinstance(value, Mapping) or (isinstance(value, str) and value[:1] in ("$", "@", "%"))
 
 
+def _check_typed_expression(name: str, value: Any) -> None:
+    """Refuse a text of the user's that MONAI takes for an expression and cannot compute, as a folder called @home."""
+    parser = running_parser()
+    if parser is None or runner_arguments().get(name) != value or not isinstance(value, str):
+        return
+    try:
+        parser.get_parsed_content(name)
+    except Exception as error:  # an expression may raise anything
+        raise InputError(
+            f"{name} '{value}' begins with '{value[0]}' and cannot be computed: {_innermost(error)}; write ./{value} "
+            f"for a file or folder of that name."
+        ) from error
+
+
 def _check_text(name: str, value: Any) -> None:
     typed = runner_arguments().get(name)
     refuse_number_signs({name: typed if isinstance(typed, str) else value})
 
 
 def _shown(value: Any, kind: Kind) -> str:
-    if kind in (PATH, FOLDER):
+    if kind in (PATH, FOLDER) and not isinstance(value, str):
         return f"the {type(value).__name__} {value}"
     return f"'{value}'" if isinstance(value, str) else str(value)
 

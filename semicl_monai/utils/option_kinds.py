@@ -98,16 +98,24 @@ def _is_device(value: Any) -> bool:
 
 
 def _is_pattern_of_names(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(name, str) for name in value)
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return (
+        is_list
+        and all(isinstance(name, str) and name.strip() and name != "mean" for name in value)
+        and len({*value}) == len(value)
+    )
 
 
 SWITCH = Kind("true or false", lambda value: str(value).lower() in ("true", "false"))
 TEXT = Kind("text", lambda value: isinstance(value, str))
-NAMES = Kind("a list of names", _is_pattern_of_names)
+NAMES = Kind("a list of names that differ, none of them empty or 'mean'", _is_pattern_of_names)
 # fire takes a folder called 2024 for a number, and 1e3 for another one
 NUMBERED = "(write ./2024 for a folder called 2024)"
-PATH = Kind(f"a path as text {NUMBERED}", lambda value: isinstance(value, str | os.PathLike))
-FOLDER = Kind(f"a folder as text {NUMBERED}", lambda value: isinstance(value, str))  # configs append to it
+PATH = Kind(
+    f"a path as text {NUMBERED}", lambda value: isinstance(value, str | os.PathLike) and str(value).strip() != ""
+)
+# configs append to it
+FOLDER = Kind(f"a folder as text {NUMBERED}", lambda value: isinstance(value, str) and value.strip() != "")
 DEVICE = Kind("a device that is there, such as cpu or cuda:0", _is_device)
 SEED = whole(0, 2**32 - 1)
 SHARE = number(0, 1)

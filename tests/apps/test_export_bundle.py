@@ -133,3 +133,12 @@ def test_pretraining_in_monai_label_has_the_stages_of_pretraining_and_one_run_li
     assert json.dumps(label["last"]).replace("@last::", "@train::") == json.dumps(own["train"])
     assert {"run", "pretrain", "evaluate"} & set(label) == {"run"}
     assert set(label["train"]) == {"dataset", "trainer", "handlers"}  # what MONAI Label writes into
+
+
+def test_a_mistyped_entry_of_a_task_is_refused_and_an_own_one_is_not(bundle):
+    task = {"class_names": ["a"], "spaceing": [1, 1, 1]}
+    (bundle / "task.json").write_text(json.dumps(task))
+    with pytest.raises(InputError, match=r"task\.json: unknown entry spaceing, did you mean spacing\?"):
+        export_bundle(str(bundle))
+    (bundle / "task.json").write_text(json.dumps({**task, "slice_axis": "@spaceing"}))
+    export_bundle(str(bundle))

@@ -27,10 +27,10 @@ def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset
     folder = tmp_path / "study"
     options = {"bundle": str(bundle), "methods": ("global_local", "broken"), "fractions": 2, "split_seeds": 3}
     options |= {"settings": settings, **TINY}
-    study(str(dataset_dir), str(folder), **options)
-    shown = capsys.readouterr().out
-    assert "[6/6]" in shown
-    assert "1 of 2 cells have failed" in shown
+    failure = pytest.raises(InputError, match="1 of 2 cells have failed; --retry_failed true tries them again")
+    with failure:
+        study(str(dataset_dir), str(folder), **options)
+    assert "[6/6]" in capsys.readouterr().out
 
     done, failed = read_table(folder / "cells.csv")
     assert (done["method"], done["state"], done["labelled_volumes"]) == ("global_local", "done", "2")
@@ -53,7 +53,8 @@ def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset
     (tmp_path / "others.json").write_text(json.dumps(settings_file))
     with pytest.raises(InputError, match="holds runs of method global_local with other settings: give another output"):
         study(str(dataset_dir), str(folder), **{**options, "settings": str(tmp_path / "others.json"), "split_seeds": 4})
-    study(f"{dataset_dir}/../{dataset_dir.name}", str(folder), **options)
+    with failure:
+        study(f"{dataset_dir}/../{dataset_dir.name}", str(folder), **options)
     assert "[" not in capsys.readouterr().out
     report(str(folder), scratch="broken")
     assert (folder / "report/report.html").read_text().count("<img ") == 2
@@ -99,7 +100,8 @@ def test_a_table_that_no_study_has_written_stays(bundle, tmp_path, name):
 def test_as_long_as_nothing_is_done_other_options_may_be_tried(bundle, tmp_path):
     options = {"bundle": str(bundle), "methods": "random", "split_seeds": 0, "fractions": 2}
     for dataset_dir in ("there", "here"):
-        study(str(tmp_path / dataset_dir), str(tmp_path), **options)
+        with pytest.raises(InputError, match="1 of 1 cells have failed; --retry_failed true tries"):
+            study(str(tmp_path / dataset_dir), str(tmp_path), **options)
         noted = json.loads((tmp_path / "study.json").read_text())["options"]
         assert noted["train"]["dataset_dir"] == str(tmp_path / dataset_dir)
 

@@ -252,3 +252,19 @@ def test_it_builds_from_a_config(stage, folder):
     }
     handler = ConfigParser(config).get_parsed_content("handler")
     assert (handler.folder, list(handler.objects), handler.resume) == (folder, ["network"], True)
+
+
+@pytest.mark.parametrize("name", ["checkpoint_1 (copy).pt", "checkpoint_best.pt"])
+def test_a_copy_beside_the_checkpoints_is_passed_over(stage, folder, tmp_path, name):
+    whole = run(stage, tmp_path / "whole")
+    run(stage, folder, epochs=2)
+    (folder / name).write_bytes((folder / "checkpoint_1.pt").read_bytes())
+    assert same(run(stage, folder, resume=True), whole)
+    assert (folder / name).is_file()
+
+
+def test_an_empty_checkpoint_is_refused_with_a_reason(stage, folder):
+    run(stage, folder, epochs=2)
+    (folder / "checkpoint_2.pt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"checkpoint_2\.pt: it does not fit this run \(\w.*\)"):
+        run(stage, folder, resume=True)

@@ -264,3 +264,11 @@ def test_it_builds_from_a_config(build, tmp_path, function):
         },
     }
     assert all(equal(ConfigParser(config).get_parsed_content("loaded"), weights, ["conv_0.conv_0.conv.weight"]))
+
+
+@pytest.mark.parametrize("function", [load_network, load_pretrained])
+@pytest.mark.parametrize("change", [torch.Tensor.int, lambda x: x.to(torch.complex64), torch.Tensor.to_sparse])
+def test_weights_that_are_no_floating_point_numbers_are_refused(build, tmp_path, function, change):
+    weights = {name: change(value) for name, value in build(seed=1).state_dict().items()}
+    with pytest.raises(InputError, match=r"hold dense tensors of floating point numbers, got 'conv_0\..*' of torch"):
+        function(build(), save(weights, tmp_path / "model.pt"))

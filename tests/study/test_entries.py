@@ -82,3 +82,12 @@ def test_other_tables_are_refused(tables, old, new, reason):
     (folder / "cases.csv").write_text((folder / "cases.csv").read_text().replace(old, new))
     with pytest.raises(InputError, match=rf"/cases\.csv{reason}"):
         read_entries(folder)
+
+
+@pytest.mark.parametrize("name", ["cells.csv", "cases.csv"])
+def test_a_row_that_is_there_twice_is_refused(tables, name):
+    folder = tables({("a", 6): {0: [[0.4, 0.6]], 1: [[0.2, 0.2]]}})
+    lines = (folder / name).read_text().splitlines(keepends=True)
+    (folder / name).write_text("".join([*lines, lines[1]]))
+    with pytest.raises(InputError, match="the study has 2 rows of method a, labelled_fraction 6, split_seed 0"):
+        read_entries(folder)

@@ -45,6 +45,20 @@ def test_a_hyphen_counts_as_an_underscore_as_in_the_runner():
     assert runner_arguments([RUNNER, "run", "--config-file", "a-b.json"]) == {"config_file": "a-b.json"}
 
 
+def test_a_single_hyphen_is_an_option_as_in_the_runner_and_a_negative_number_is_none():
+    assert runner_arguments([RUNNER, "run", "-epochz", "3", "-h", "--seed", "-1"]) == {
+        "epochz": "3",
+        "h": "--seed",
+        "seed": "-1",
+    }
+
+
+def test_an_args_file_may_hold_options_of_the_network(tmp_path):
+    file = tmp_path / "args.json"
+    file.write_text(json.dumps({"network_def::features": [4]}))
+    assert runner_arguments([RUNNER, "run", "--args_file", str(file)])["network_def::features"] == [4]
+
+
 def test_an_args_file_is_read_and_the_command_line_goes_over_it(tmp_path):
     file = tmp_path / "args.json"
     file.write_text(json.dumps({"config_file": ["a.json"], "epochs": 2}))

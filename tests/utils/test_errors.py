@@ -288,3 +288,17 @@ def test_a_file_name_that_the_locale_cannot_write_is_one_line():
     name = r"'/tmp/Tum\xf6r_that_is_not'"
     wanted = f"error: the locale cannot name the file {name}: set the environment variable PYTHONUTF8=1."
     assert (ended.returncode, ended.stderr.strip()) == (1, wanted)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line"),
+    [
+        ("utf-8", r"the name 'a\udce4' is not in UTF-8: give the file or folder another name."),
+        ("ascii", r"the locale cannot name the file 'a\udce4': set the environment variable PYTHONUTF8=1."),
+    ],
+)
+def test_a_name_that_is_no_utf_8_has_a_line(monkeypatch, encoding, line):
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
+    with pytest.raises(UnicodeEncodeError) as raised:
+        "a\udce4".encode()
+    assert error_line(raised.value) == line
