@@ -125,13 +125,18 @@ class RunOptions:
         """Digests of the images and labels, by what and which they are."""
         files = {name: file for records in self.cases.values() for record in records for name, file in _files(record)}
         with ThreadPoolExecutor(THREADS) as pool:
-            digests = pool.map(image_digest, files.values())
-            return {name: digest[:DIGITS] for name, digest in zip(files, digests, strict=True)}
+            digests = pool.map(_digest, files, files.values())
+            return {name: str(digest)[:DIGITS] for name, digest in zip(files, digests, strict=True)}
 
 
 def _files(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     case = record.get("case") or case_name(record["image"])
     yield from ((f"{key} of case {case}", record[key]) for key in ("image", "label") if record.get(key))
+
+
+def _digest(name: str, file: Any) -> str | None:
+    """Digest of an image, which its provenance needs too, or of a label file as it is, which is not unpacked for it."""
+    return file_digest(file) if name.startswith("label of") else image_digest(file)
 
 
 def _named(name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def voxel_count(files: Files) -> int | None:
     Two images of different sizes are different images. ``None`` where a file cannot be read or is not NIfTI.
     """
     try:
-        return sum(math.prod(open_nifti(path).shape) for path in _paths(files))
+        return sum(_count(path, file_stamp(path)) for path in _paths(files))
     except Exception:  # what a broken file makes nibabel raise is no closed list
         return None
 
@@ -104,6 +105,12 @@ def _readable(path: Path) -> Iterator[None]:
     except (OSError, EOFError, zlib.error) as error:  # what a damaged gzip raises too
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(f"image file {path} cannot be read: {reason}.") from error
+
+
+@cache
+def _count(path: Path, stamp: Stamp) -> int:
+    """Voxels of a file, whose header is read once as long as it stays as it is."""
+    return math.prod(open_nifti(path).shape)
 
 
 def _stamp(path: Path) -> Stamp:
