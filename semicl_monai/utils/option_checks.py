@@ -102,7 +102,7 @@ def check_network() -> None:
     name = definition.get("_target_", "it") if isinstance(definition, Mapping) else "it"
     try:
         # apart from the run's own, whose random numbers it must not take
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # networks are made on the CPU
             ConfigParser(config).get_parsed_content("network_def")
     except Exception as error:  # what a network makes of its arguments is no closed list
         raise InputError(f"network_def: {name} cannot be built: {_innermost(error)}") from error

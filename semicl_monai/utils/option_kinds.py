@@ -97,7 +97,7 @@ def _is_device(value: Any) -> bool:
         return False
 
 
-def _is_pattern_of_names(value: Any) -> bool:
+def _is_list_of_names(value: Any) -> bool:
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
     return (
         is_list
@@ -108,7 +108,7 @@ def _is_pattern_of_names(value: Any) -> bool:
 
 SWITCH = Kind("true or false", lambda value: str(value).lower() in ("true", "false"))
 TEXT = Kind("text", lambda value: isinstance(value, str))
-NAMES = Kind("a list of names that differ, none of them empty or 'mean'", _is_pattern_of_names)
+NAMES = Kind("a list of names that differ, none of them empty or 'mean'", _is_list_of_names)
 # fire takes a folder called 2024 for a number, and 1e3 for another one
 NUMBERED = "(write ./2024 for a folder called 2024)"
 PATH = Kind(
