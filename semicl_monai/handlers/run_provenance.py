@@ -34,6 +34,7 @@ class RunProvenance:
             needed.
         pretrained: the pre-trained weights it has started from, or ``"none"``.
         method: the method the weights are made by.
+        classes: names of the classes the classifier is trained for, without background; none where it is not trained.
 
     Attributes:
         earlier: the weights it has started from; what they have seen is a part of what this network has.
@@ -51,8 +52,9 @@ class RunProvenance:
         seen: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         pretrained: str | Path | None = None,
         method: str | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
-        self.network, self.seen, self.method = network, dict(seen or {}), method
+        self.network, self.seen, self.method, self.classes = network, dict(seen or {}), method, tuple(classes)
         self.pretrained = None if from_scratch(pretrained) else pretrained
         self.earlier: list[str | Path] = [] if self.pretrained is None else [self.pretrained]
         self.resumed, self.is_foreign = Provenance(), False
@@ -87,6 +89,7 @@ class RunProvenance:
             method=self.method,
             pretrained=self._pretrained_digest,
             from_unknown=self.is_foreign or None in self._earlier or any(one.from_unknown for one in known),
+            classes=self.classes,
             labelled=seen["labelled"],
             unlabelled=tuple(case for case in seen["unlabelled"] if case["image"] not in labelled),
             validation=seen["validation"],

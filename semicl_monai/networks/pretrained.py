@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -83,18 +84,21 @@ def from_scratch(pretrained: str | Path | None) -> bool:
     return pretrained is None or str(pretrained).lower() == "none"
 
 
-def load_network(network: nn.Module, weights: str | Path) -> nn.Module:
+def load_network(network: nn.Module, weights: str | Path, class_names: Sequence[str] | None = None) -> nn.Module:
     """Load a trained network, every tensor of it, and log what was loaded.
 
     Args:
         network: the network; changed in place and returned.
         weights: file with its state dict, see :func:`find_state_dict`, where heads of deep supervision are passed over.
+        class_names: the classes it is to tell apart, without background; not looked at by default.
 
     Raises:
-        InputError: When the file is missing, corrupt, holds code, has values that are not finite, or is of another
-            architecture.
+        InputError: When the file is missing, corrupt, holds code, has values that are not finite, is of another
+            architecture, or says that its classifier was trained for other classes or not at all.
     """
     found = find_state_dict(weights, network.state_dict())
+    if class_names is not None:
+        _refuse_other_classes(weights, class_names)
     state = without_deep_supervision(found.tensors)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     try:
@@ -105,6 +109,17 @@ def load_network(network: nn.Module, weights: str | Path) -> nn.Module:
         raise InputError(f"{weights} holds another architecture than {type(network).__name__}: {first}") from error
     logger.info(f"Loaded all {len(state)} tensors from {weights}{found}.")
     return network
+
+
+def _refuse_other_classes(weights: str | Path, class_names: Sequence[str]) -> None:
+    known = read_provenance(weights)
+    if known is not None and not known.classes:
+        raise InputError(f"{weights} is of pre-training, where no classifier is trained: wanted weights of train.")
+    if known is not None and known.classes != tuple(class_names):
+        raise InputError(
+            f"{weights} was trained for the classes {', '.join(known.classes)}, in this order; class_names is "
+            f"{', '.join(class_names) or 'empty'}."
+        )
 
 
 def _fits(own: torch.Tensor, other: torch.Tensor | None) -> bool:

@@ -94,8 +94,10 @@ def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[E
         rows[_about(row)].append(row)
     done: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for cell in cells:
-        if _about(cell) in rows:
-            done[cell["method"], cell["labelled_fraction"]].append(cell)
+        if _about(cell) not in rows:
+            raise InputError(f"a table of the study has no cases of a cell that is done: {_in_words(OF_A_CELL, cell)}.")
+        done[cell["method"], cell["labelled_fraction"]].append(cell)
+    _refuse_other_cases(cells, rows)
     entries = [_entry(*about, own, [row for cell in own for row in rows[_about(cell)]]) for about, own in done.items()]
     names = list(dict.fromkeys(entry.method for entry in entries))
     return sorted(entries, key=lambda entry: (entry.volumes, names.index(entry.method)))
@@ -105,8 +107,23 @@ def _refuse_twice(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> 
     """Refuse rows about the same, as where the tables of two studies were joined."""
     for about, count in Counter(tuple(row[name] for name in columns) for row in rows).items():
         if count > 1:
-            what = ", ".join(f"{name} {value}" for name, value in zip(columns, about, strict=True))
+            what = _in_words(columns, dict(zip(columns, about, strict=True)))
             raise InputError(f"a table of the study has {count} rows of {what}: wanted one.")
+
+
+def _refuse_other_cases(cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list]) -> None:
+    """Refuse cells of one split that have been evaluated on other cases, whose means do not compare."""
+    first: dict[str, Mapping[str, str]] = {}
+    for cell in cells:
+        other = first.setdefault(cell["split_seed"], cell)
+        ours, theirs = ({(row["case"], row["class"]) for row in rows[_about(one)]} for one in (cell, other))
+        if ours != theirs:
+            both, (case, name) = f"{_in_words(OF_A_CELL, cell)} and {_in_words(OF_A_CELL, other)}", min(ours ^ theirs)
+            raise InputError(f"a table of the study has other cases of {both}: class {name} of {case} is of one alone.")
+
+
+def _in_words(columns: Sequence[str], row: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {row[name]}" for name in columns)
 
 
 def _about(row: Mapping[str, str]) -> tuple[str, ...]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from semicl_monai.handlers.metrics import METRICS
 from semicl_monai.study.grid import Cell
-from semicl_monai.study.runner import Runner
+from semicl_monai.study.runner import STATES, Runner
 from semicl_monai.utils import InputError, read_json, write_whole
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
 CASES = (*OF_A_CELL, "case", "class", *METRICS, "patient")
-TABLES = ("cells.csv", "cases.csv")
+TABLES = ("cases.csv", "cells.csv")  # in this order, so that a cell that is done has its cases
 CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "peak_mib", "error")
+SCORES = {metric: (0.0, 1.0 if metric == "dice" else math.inf) for metric in METRICS}
+COSTS = {"labelled_volumes": (0.0, math.inf), "seconds": (0.0, math.inf), "cpu_seconds": (0.0, math.inf)}
 
 
 def write_results(output_dir: Path, cells: Sequence[Cell], runner: Runner) -> None:
@@ -27,8 +31,8 @@ def write_results(output_dir: Path, cells: Sequence[Cell], runner: Runner) -> No
     """
     reached = [cell for cell in cells if cell.last.key in runner.records]
     done = [cell for cell in reached if runner.records[cell.last.key].state == "done"]
-    rows = ((_cell(cell, runner) for cell in reached), (row for cell in done for row in _cases(cell, runner)))
-    for name, columns, own in zip(TABLES, (CELLS, CASES), rows, strict=True):
+    rows = ((row for cell in done for row in _cases(cell, runner)), (_cell(cell, runner) for cell in reached))
+    for name, columns, own in zip(TABLES, (CASES, CELLS), rows, strict=True):
         write_table(output_dir / name, columns, [*_of_others(output_dir / name, columns, cells), *own])
 
 
@@ -47,7 +51,7 @@ def _about(cell: Cell) -> dict[str, Any]:
 
 def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
     file = runner.place(cell.last) / "eval" / "evaluate" / "cases.csv"
-    for row in read_table(file, ("case", "class", *METRICS), METRICS):
+    for row in read_table(file, ("case", "class", *METRICS), SCORES):
         # more digits than an image has voxels for are no use to anyone, and fill the table
         yield {
             **_about(cell),
@@ -94,13 +98,15 @@ def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
     write_whole(file, text.getvalue(), "give a writable --output_dir")
 
 
-def read_table(file: Path, columns: Sequence[str] = (), numbers: Sequence[str] = ()) -> list[dict[str, str]]:
+def read_table(
+    file: Path, columns: Sequence[str] = (), numbers: Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> list[dict[str, str]]:
     """Read a CSV file; a byte order mark is skipped.
 
     Args:
         file: the table.
         columns: those it must have.
-        numbers: those of them that hold a number, ``nan``, or nothing.
+        numbers: those of them that hold a number, ``nan``, or nothing, with the least and the greatest it may be.
 
     Raises:
         InputError: When it is not there, is no text, is cut off, or holds anything else.
@@ -130,30 +136,38 @@ def _refuse_other_columns(file: Path, found: Sequence[str], wanted: Sequence[str
         raise InputError(f"{file} must have the columns {', '.join(wanted)}, got {', '.join(found)[:200]}.")
 
 
-def _refuse_other_row(where: str, row: Mapping[Any, Any], numbers: Sequence[str]) -> None:
+def _refuse_other_row(where: str, row: Mapping[Any, Any], numbers: Mapping[str, tuple[float, float]]) -> None:
     if None in row or None in row.values():
         raise InputError(f"{where}: wanted a value for each column, got {[*row.values()]}.")
-    for name in numbers:
-        if not _is_number(row[name] or "nan"):
-            raise InputError(f"{where}: {name} must be a number, got {row[name]!r}.")
+    for name, (least, most) in numbers.items():
+        wanted = f"a number of at least {least:g}" if math.isinf(most) else f"a number from {least:g} to {most:g}"
+        if not _is_within(row[name] or "nan", least, most):
+            raise InputError(f"{where}: {name} must be {wanted}, got {row[name]!r}.")
 
 
-def _is_number(text: str) -> bool:
+def _is_within(text: str, least: float, most: float) -> bool:
     try:
-        float(text)
+        number = float(text)
     except ValueError:
         return False
-    return True
+    return math.isnan(number) or (math.isfinite(number) and least <= number <= most)
 
 
 def read_cells(output_dir: Path) -> list[dict[str, str]]:
     """Read the table of the cells of a study.
 
     Raises:
-        InputError: When it is not there, or damaged.
+        InputError: When it is not there, is damaged, has a state that a study does not write, or a cell that is done
+            without its labelled volumes.
     """
-    costs = ("labelled_volumes", "seconds", "cpu_seconds")
-    return read_table(output_dir / TABLES[0], (*OF_A_CELL, "state", *costs), costs)
+    file = output_dir / "cells.csv"
+    cells = read_table(file, (*OF_A_CELL, "state", *COSTS), COSTS)
+    for line, cell in enumerate(cells, start=2):
+        if cell["state"] not in STATES:
+            raise InputError(f"{file}, row {line}: state must be one of {', '.join(STATES)}, got {cell['state']!r}.")
+        if cell["state"] == "done" and cell["labelled_volumes"] in ("", "nan"):
+            raise InputError(f"{file}, row {line}: wanted the labelled_volumes of a cell that is done, got none.")
+    return cells
 
 
 def read_cases(output_dir: Path) -> list[dict[str, str]]:
@@ -162,7 +176,7 @@ def read_cases(output_dir: Path) -> list[dict[str, str]]:
     Raises:
         InputError: When it is not there, or damaged.
     """
-    return read_table(output_dir / TABLES[1], (*OF_A_CELL, "case", "class", *METRICS), METRICS)
+    return read_table(output_dir / "cases.csv", (*OF_A_CELL, "case", "class", *METRICS), SCORES)
 
 
 def read_summary(evaluation: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from semicl_monai.utils import InputError, read_json, save_json
 
 RUN_IDS = {"pretrain": "pretrain", "train": "run", "evaluate": "evaluate"}
 WEIGHTS = {"pretrain": "model_pretrained.pt", "train": "model.pt"}
+STATES = ("started", "done", "failed", "stopped")
 STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "weights"}
 STOPPED = [-getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
@@ -229,7 +230,7 @@ def _read_record(file: Path) -> Record:
     except (InputError, TypeError) as error:
         raise InputError(f"{_without_end(error, file)}; delete it, and its step is run again.") from error
     numbers = (record.seconds, record.cpu_seconds, record.peak_mib)
-    right = isinstance(record.key, str) and record.state in ("started", "done", "failed", "stopped")
+    right = isinstance(record.key, str) and record.state in STATES
     if not right or not all(number is None or isinstance(number, int | float) for number in numbers):
         raise InputError(f"record {file} is not what a study writes; delete it, and its step is run again.")
     return record

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
+from torch import nn
 
 from semicl_monai.utils.command_line import check_overrides, runner_arguments, wants_help
 from semicl_monai.utils.errors import InputError
@@ -89,23 +91,56 @@ def refuse_number_signs(values: Mapping[str, Any]) -> None:
                 )
 
 
-def check_network() -> None:
-    """Build ``network_def`` of the config that is being run, for the error alone.
+def check_network(**sizes: Sequence[int] | None) -> None:
+    """Build ``network_def`` of the config that is being run and give it two images, for the error alone.
+
+    Args:
+        sizes: size of images it will get, by the option that sets it; ``None`` where there are none.
 
     Raises:
-        InputError: When it cannot be built, with the reason in one line.
+        InputError: When it cannot be built, does not take images of ``in_channels`` and such a size, or does not answer
+            ``num_classes`` classes, with the reason in one line.
     """
     config = running_config()
     definition = config.get("network_def")
     if definition is None:
         return
     name = definition.get("_target_", "it") if isinstance(definition, Mapping) else "it"
+    # apart from the run's own, whose random numbers it must not take
+    with torch.random.fork_rng(devices=[]):  # networks are made on the CPU
+        try:
+            network = ConfigParser(config).get_parsed_content("network_def")
+        except Exception as error:  # what a network makes of its arguments is no closed list
+            raise InputError(f"network_def: {name} cannot be built: {_innermost(error)}") from error
+        for option, size in sizes.items():
+            if size is not None:
+                _check_forward(network, name, option, size)
+
+
+def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[int]) -> None:
+    parser = ConfigParser(running_config())
+    channels, classes = (parser.get_parsed_content(key) for key in ("in_channels", "num_classes"))
     try:
-        # apart from the run's own, whose random numbers it must not take
-        with torch.random.fork_rng(devices=[]):  # networks are made on the CPU
-            ConfigParser(config).get_parsed_content("network_def")
-    except Exception as error:  # what a network makes of its arguments is no closed list
-        raise InputError(f"network_def: {name} cannot be built: {_innermost(error)}") from error
+        answer = _answer(network, (2, channels, *size))
+    except Exception as error:
+        raise InputError(
+            f"network_def: {name} does not take images of {option} {list(size)} and in_channels {channels}: "
+            f"{_innermost(error)}"
+        ) from error
+    # deep supervision has its heads in a dimension more
+    if isinstance(answer, torch.Tensor) and answer.shape[-len(size) - 1] != classes:
+        raise InputError(
+            f"network_def: {name} answers {answer.shape[-len(size) - 1]} classes: wanted {classes}, background and "
+            f"class_names."
+        )
+
+
+def _answer(network: nn.Module, shape: tuple[int, ...]) -> Any:
+    """What a network makes of images of a shape; where it can do without, nothing is computed."""
+    try:
+        return copy.deepcopy(network).to("meta")(torch.empty(shape, device="meta"))
+    except Exception:  # the network may not know how: a second try tells
+        return network(torch.zeros(shape))
 
 
 def help_text(stage: str, config: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ class Provenance:
         pretrained: SHA-256 of the file they have started from; ``None`` from scratch.
         state: :func:`semicl_monai.utils.state_digest` of the tensors this belongs to.
         from_unknown: whether they have started from weights of which it is not known what those had seen.
+        classes: names of the classes the classifier was trained for, without background; none after pre-training.
         labelled: cases that were seen with their labels.
         unlabelled: cases of which the image alone was seen.
         validation: cases that have chosen the best epoch.
@@ -40,6 +41,7 @@ class Provenance:
     pretrained: str | None = None
     state: str | None = None
     from_unknown: bool = False
+    classes: tuple[str, ...] = ()
     labelled: tuple[SeenCase, ...] = ()
     unlabelled: tuple[SeenCase, ...] = ()
     validation: tuple[SeenCase, ...] = ()
@@ -54,7 +56,8 @@ class Provenance:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, mappings and text, as :meth:`from_dict` reads them."""
-        return {**asdict(self), **{part: [dict(case) for case in getattr(self, part)] for part in SEEN}}
+        lists = {part: [dict(case) for case in getattr(self, part)] for part in SEEN}
+        return {**asdict(self), "classes": list(self.classes), **lists}
 
     @classmethod
     def from_dict(cls, content: Any, where: object) -> Provenance:
@@ -75,11 +78,14 @@ class Provenance:
         _check(
             isinstance(content["from_unknown"], bool), where, "'from_unknown' must be a bool", content["from_unknown"]
         )
+        classes = content["classes"]
+        _check(
+            _is_list(classes, lambda name: isinstance(name, str)), where, "'classes' must be a list of text", classes
+        )
+        cases = f"must be a list of mappings with {', '.join(sorted(OF_A_CASE))}"
         for part in SEEN:
-            good = isinstance(content[part], list) and all(_is_case(case) for case in content[part])
-            names = ", ".join(sorted(OF_A_CASE))
-            _check(good, where, f"'{part}' must be a list of mappings with {names}", content[part])
-        return cls(**{**content, **{part: tuple(content[part]) for part in SEEN}})
+            _check(_is_list(content[part], _is_case), where, f"'{part}' {cases}", content[part])
+        return cls(**{**content, **{name: tuple(content[name]) for name in ("classes", *SEEN)}})
 
 
 def with_provenance(state: Mapping[str, torch.Tensor], provenance: Provenance) -> OrderedDict[str, torch.Tensor]:
@@ -112,6 +118,10 @@ def _levels(content: Any) -> Iterable[Mapping[str, Any]]:
     if isinstance(content, Mapping):
         yield content
         yield from (value for value in content.values() if isinstance(value, OrderedDict))
+
+
+def _is_list(values: Any, is_one: Callable[[Any], bool]) -> bool:
+    return isinstance(values, list) and all(map(is_one, values))
 
 
 def _is_case(case: Any) -> bool:

@@ -133,7 +133,8 @@ def weights(config, size, tmp_path):
     for name, parameter in network.named_parameters():
         if layout_of(network).is_classifier(name) and name.endswith("bias"):
             torch.nn.init.zeros_(parameter)  # no class is ahead
-    save_tensors(with_provenance(network.state_dict(), Provenance()), tmp_path / "weights.pt")
+    classes = tuple(parser.get_parsed_content("class_names"))
+    save_tensors(with_provenance(network.state_dict(), Provenance(classes=classes)), tmp_path / "weights.pt")
     return tmp_path / "weights.pt"
 
 

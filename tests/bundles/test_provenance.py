@@ -107,6 +107,19 @@ def test_both_files_of_a_pretraining_say_what_they_have_seen(run_stage, tmp_path
     assert not read_provenance(tmp_path / "models/model.pt").from_unknown
 
 
+@pytest.mark.parametrize("stage", ["evaluate", "inference"])
+def test_weights_are_used_for_the_classes_they_were_trained_for_alone(run_stage, tmp_path, stage):
+    run_stage("pretrain", method="global")
+    run_stage("train", validation="none")
+    for name, options, message in [
+        ("model_pretrained.pt", {}, "is of pre-training, where no classifier is trained"),
+        ("model.pt", {"class_names": ["Posterior", "Anterior"]}, "was trained for the classes Anterior, Posterior"),
+    ]:
+        with pytest.raises((RuntimeError, InputError)) as caught:
+            run_stage(stage, weights=str(tmp_path / "models" / name), **options)
+        assert message in cause(caught.value)
+
+
 def test_one_image_in_training_and_test_stops_a_stage(run_stage, dataset_dir, tmp_path):
     images = sorted((dataset_dir / "imagesTr").glob("*.nii.gz"))
     shutil.copy(images[0], tmp_path / "again.nii.gz")

@@ -19,7 +19,7 @@ from semicl_monai.networks import (
     read_state_dict,
     without_deep_supervision,
 )
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, Provenance, with_provenance
 
 
 class Code:
@@ -178,6 +178,23 @@ def test_load_network_is_strict_and_says_so_in_one_line(build, tmp_path, change,
     with pytest.raises(InputError, match=rf"model\.pt holds another architecture than BasicUNet: {message}") as raised:
         load_network(build(), path)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((), "is of pre-training, where no classifier is trained: wanted weights of train."),
+        (("b", "a"), "was trained for the classes b, a, in this order; class_names is a, b."),
+        (("a", "c"), "was trained for the classes a, c, in this order; class_names is a, b."),
+    ],
+)
+def test_load_network_refuses_a_classifier_of_other_classes(build, tmp_path, classes, message):
+    weights = with_provenance(build().state_dict(), Provenance(classes=classes))
+    path = save(weights, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=rf"model\.pt {message}$"):
+        load_network(build(), path, ["a", "b"])
+    load_network(build(), path, classes or None)
+    load_network(build(), save(dict(weights), tmp_path / "unknown.pt"), ["a", "b"])
 
 
 def test_a_network_without_deep_supervision_takes_what_one_with_it_has_learnt(deeply_supervised, tmp_path):

@@ -73,7 +73,11 @@ def test_a_cost_that_is_not_known_is_left_out(tables):
     ("old", "new", "reason"),
     [
         ("dice", "dyce", " must have the columns method, .*, case, class, dice, hd95, asd, got method, .*, dyce, "),
-        ("0.4", "much", ", row 2: dice must be a number, got 'much'"),
+        ("0.4", "much", ", row 2: dice must be a number from 0 to 1, got 'much'"),
+        ("0.4,", "1.7,", ", row 2: dice must be a number from 0 to 1, got '1.7'"),
+        ("0.4,", "1e308,", ", row 2: dice must be a number from 0 to 1, got '1e308'"),
+        ("0.4,4.0", "0.4,inf", ", row 2: hd95 must be a number of at least 0, got 'inf'"),
+        ("0.4,4.0,0.4", "0.4,4.0,-1", ", row 2: asd must be a number of at least 0, got '-1'"),
         (",", ";", " must have the columns method, .*, got method;"),
     ],
 )
@@ -90,4 +94,35 @@ def test_a_row_that_is_there_twice_is_refused(tables, name):
     lines = (folder / name).read_text().splitlines(keepends=True)
     (folder / name).write_text("".join([*lines, lines[1]]))
     with pytest.raises(InputError, match="the study has 2 rows of method a, labelled_fraction 6, split_seed 0"):
+        read_entries(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("done", "Done", r"state must be one of started, done, failed, stopped, got 'Done'"),
+        ("6,done", "-5,done", "labelled_volumes must be a number of at least 0, got '-5'"),
+        ("6,done", ",done", "wanted the labelled_volumes of a cell that is done, got none"),
+        ("60", "inf", "seconds must be a number of at least 0, got 'inf'"),
+    ],
+)
+def test_a_cell_that_a_study_does_not_write_is_refused(tables, old, new, reason):
+    folder = tables({("a", 6): {0: [[0.4, 0.6]]}})
+    (folder / "cells.csv").write_text((folder / "cells.csv").read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=rf"/cells\.csv, row 2: {reason}\.$"):
+        read_entries(folder)
+
+
+def test_a_cell_that_is_done_and_has_no_cases_is_refused(tables):
+    folder = tables({("a", 6): {0: [[0.4, 0.6]], 1: [[0.2, 0.2]]}})
+    lines = (folder / "cases.csv").read_text().splitlines(keepends=True)
+    (folder / "cases.csv").write_text("".join(lines[:3]))
+    reason = "no cases of a cell that is done: method a, labelled_fraction 6, split_seed 1"
+    with pytest.raises(InputError, match=f"a table of the study has {reason}"):
+        read_entries(folder)
+
+
+def test_cells_of_one_split_with_other_cases_are_refused(tables):
+    folder = tables({("a", 6): {0: [[0.4, 0.6], [0.2, 0.2]], 1: [[0.4, 0.6]]}, ("b", 6): {0: [[0.1, 0.1]]}})
+    with pytest.raises(InputError, match=r"other cases of method b, .* and method a, .*: class Back of case_1"):
         read_entries(folder)

@@ -133,6 +133,41 @@ def test_a_run_from_python_is_checked_like_one_from_a_command_line(file, tmp_pat
     assert (tmp_path / "ran").exists()
 
 
+CONV = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "kernel_size": 3}
+
+
+@pytest.mark.parametrize(
+    ("network", "sizes", "message"),
+    [
+        (CONV, {"roi_size": [4, 4], "patch_size": None}, None),
+        (CONV, {"roi_size": [2, 4]}, r"does not take images of roi_size \[2, 4\] and in_channels 1: RuntimeError: "),
+        (CONV, {"roi_size": [4, 4], "patch_size": [2, 2]}, r"does not take images of patch_size \[2, 2\] and in_ch"),
+        (CONV, {"roi_size": [4, 4, 4]}, r"does not take images of roi_size \[4, 4, 4\]"),
+        ({**CONV, "in_channels": 2}, {"roi_size": [4, 4]}, r"of roi_size \[4, 4\] and in_channels 1: RuntimeError: "),
+        ({**CONV, "out_channels": 5}, {"roi_size": [4, 4]}, "answers 5 classes: wanted 3, background and class_names"),
+    ],
+)
+def test_a_network_that_does_not_take_the_images_is_told_before_any_work(network, sizes, message):
+    check = {"_target_": "semicl_monai.utils.check_network", **sizes}
+    parser = ConfigParser({"in_channels": 1, "num_classes": 3, "network_def": network, "check": check})
+    before = torch.get_rng_state()
+    if message is None:
+        parser.get_parsed_content("check")
+    else:
+        with pytest.raises(RuntimeError) as caught:
+            parser.get_parsed_content("check")
+        told = str(find_input_error(caught.value))
+        assert re.match(rf"network_def: torch\.nn\.Conv2d .*{message}", told)
+        assert "\n" not in told
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_network_that_has_to_compute_to_know_is_believed(monkeypatch):
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda _, images: images[:, [0] * int(3 + images.sum().item())])
+    check = {"_target_": "semicl_monai.utils.check_network", "roi_size": [2, 2]}
+    ConfigParser({"in_channels": 1, "num_classes": 3, "network_def": CONV, "check": check}).get_parsed_content("check")
+
+
 def test_help_prints_the_options_of_the_stage_with_their_defaults_and_runs_nothing(file, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         monai.bundle.run(config_file=str(file), help=True)

@@ -9,7 +9,7 @@ from semicl_monai.utils import InputError, Provenance, save_tensors, state_diges
 from semicl_monai.utils.provenance import provenance_in
 
 CASE = {"case": "a", "image": "0123", "patient": "p"}
-FULL = Provenance("pcl", "45", "67", True, (CASE,), (), ({**CASE, "case": "b"},))
+FULL = Provenance("pcl", "45", "67", True, ("heart", "aorta"), (CASE,), (), ({**CASE, "case": "b"},))
 
 
 def test_it_is_read_back_from_json():
@@ -50,7 +50,12 @@ def test_cases_are_listed_by_part():
         ({"method": 3}, "'method' must be text, got 3."),
         ({"state": ["x"]}, r"'state' must be text, got \['x'\]."),
         ({"from_unknown": "false"}, "'from_unknown' must be a bool, got false."),
-        ({"tested": []}, "must have the entries method, pretrained, state, from_unknown, labelled, unlabelled, valida"),
+        ({"classes": "heart"}, "'classes' must be a list of text, got heart."),
+        ({"classes": [1]}, r"'classes' must be a list of text, got \[1\]."),
+        (
+            {"tested": []},
+            "must have the entries method, pretrained, state, from_unknown, classes, labelled, unlabel",
+        ),
     ],
 )
 def test_anything_else_is_refused(change, message):
