@@ -42,11 +42,11 @@ def main() -> None:
     """Run a command."""
     show_input_errors()
     os.environ.setdefault("PAGER", "cat" if not sys.stdout.isatty() else "less")
-    check_arguments(COMMANDS, sys.argv[1:])
+    words = check_arguments(COMMANDS, sys.argv[1:])
     for command in _functions(COMMANDS):
         SetParseFn(str, *paths_of(command))(command)
     try:
-        fire.Fire(COMMANDS, name="semicl_monai")
+        fire.Fire(COMMANDS, words, name="semicl_monai")
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -28,17 +28,17 @@ class NonFiniteCheck:
     """End a training at its first loss that is not finite, and before weights are saved that are of no use.
 
     The loss is looked at before its backward pass. Under float16 a gradient may be infinite: the scaler leaves out that
-    step. At the end of an epoch the weights must be finite, and what ``network`` makes of two images of the last batch:
-    the last step of a run has no loss behind it, and weights of 1e30 are finite. All ranks end together. What else ends
-    a run leaves nothing half-trained behind either: a :class:`monai.handlers.CheckpointSaver` behind this handler would
-    save it as the final network.
+    step and halves its scale, so that a scale below 1 has left out step after step. At the end of an epoch the weights
+    must be finite, and what ``network`` makes of two images of the last batch: the last step of a run has no loss
+    behind it, and weights of 1e30 are finite. All ranks end together. What else ends a run leaves nothing half-trained
+    behind either: a :class:`monai.handlers.CheckpointSaver` behind this handler would save it as the final network.
 
     Args:
         stage: what the line begins with.
         network: the network that is saved, which takes images alone.
 
     Raises:
-        InputError: When the loss, the weights or the output are not finite.
+        InputError: When the loss, the gradients, the weights or the output are not finite.
     """
 
     def __init__(self, stage: str, network: nn.Module) -> None:
@@ -67,7 +67,7 @@ class NonFiniteCheck:
         )
 
     def check_weights(self, engine: SupervisedTrainer) -> None:
-        """Raise when weights are not finite, or so large that the network's output is not."""
+        """Raise when weights or gradients are not finite, or weights so large that the network's output is not."""
         found = next(filter(None, all_gather_object(self._fault(engine))), None)
         if found:
             raise InputError(f"{self.stage}: {found} after epoch {engine.state.epoch}: {ADVICE}.")
@@ -81,6 +81,8 @@ class NonFiniteCheck:
         broken = [name for name, tensor in engine.network.state_dict().items() if not _finite(tensor)]
         if broken:
             return f"weights must be finite, got NaN or infinity in {broken[0]}"
+        if engine.scaler is not None and engine.scaler.is_enabled() and engine.scaler.get_scale() < 1:
+            return "gradients must be finite, got NaN or infinity in step after step of float16"
         if self.images is None:
             return None
         with eval_mode(self.network):

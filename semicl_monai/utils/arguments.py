@@ -10,7 +10,7 @@ from typing import Any
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.option_checks import refuse_number_signs
 
-HELP = ("-h", "--help", "--")  # the last begins what fire keeps for itself
+HELP = ("-h", "--help")
 # Of all commands; fire would take a folder called 2024 for a number.
 PATHS = (
     *("app", "bundle", "dataset_dir", "datalist", "folder", "group_pattern", "name", "output_dir", "python"),
@@ -18,12 +18,17 @@ PATHS = (
 )
 
 
-def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> None:
+def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[str]:
     """Refuse words of a command line that its command does not take. fire itself calls the command first.
+
+    With ``--help`` nothing is checked, and all but the command is left out: fire would call it.
 
     Args:
         commands: functions by name, or further commands by name.
         words: the command line, without the program.
+
+    Returns:
+        The words for fire.
 
     Raises:
         InputError: When a command or option is unknown, with what was probably meant, one is missing or given twice, or
@@ -31,14 +36,15 @@ def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> None:
     """
     command: Any = commands
     rest, name = list(words), ""
-    while isinstance(command, Mapping):
-        if not rest or rest[0] in HELP:
-            return
+    while isinstance(command, Mapping) and rest and rest[0] not in (*HELP, "--"):
         name = f"{name} {rest[0]}".strip()
         _check_known(rest[0], command, f"unknown command {name}")
         command = command[rest.pop(0)]
-    if not any(word in HELP for word in rest):
+    if any(word in HELP for word in rest):
+        return [*name.split(), "--", "--help"]
+    if callable(command) and "--" not in rest:  # what fire keeps for itself
         _check_call(command, rest, name)
+    return list(words)
 
 
 def paths_of(command: Callable) -> list[str]:

@@ -69,7 +69,7 @@ def error_line(error: BaseException | None) -> str | None:
     """
     found = find_input_error(error)
     if found is not None:
-        return str(found)
+        return " ".join(str(found).splitlines())  # a name may hold a line break
     lines = (_memory_line(cause) or _disk_line(cause) for cause in _causes(error))
     return next((line for line in lines if line), None)
 

@@ -57,9 +57,8 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
     known = [name for name in ("pretrain", "run", "evaluate") if name in config]
     # MONAI builds {"_target_": ...} below an id like "train", and ends well without a training
     if known and isinstance(config.get(wanted, {}), Mapping):
-        raise InputError(
-            f"the config has no steps '{wanted}' to run: wanted python -m monai.bundle run {' or '.join(known)}."
-        )
+        commands = " or ".join(f"python -m monai.bundle run{'' if name == 'run' else f' {name}'}" for name in known)
+        raise InputError(f"the config has no steps '{wanted}' to run: wanted {commands}.")
 
 
 def check_value(option: Option, value: Any) -> None:

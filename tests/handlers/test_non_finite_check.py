@@ -156,3 +156,19 @@ def test_gradients_that_a_scaler_leaves_out_are_no_error(stage):
     trained.run(NonFiniteCheck("fine-tuning", trained.network))
     assert scaler.get_scale() < 1e38
     assert all(map(torch.equal, trained.weights(), before))
+
+
+@pytest.mark.parametrize(("scale", "ends"), [(8.0, True), (2.0**16, False)])
+def test_float16_that_leaves_out_step_after_step_ends_the_run_and_a_few_at_its_beginning_do_not(stage, scale, ends):
+    trained, scaler = stage(epochs=1), torch.amp.GradScaler("cpu", init_scale=scale)
+    trained.trainer.amp = True
+    trained.trainer.add_event_handler(Events.STARTED, lambda engine: setattr(engine, "scaler", scaler))
+    trained.network[0].weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = trained.weights()
+    found = "fine-tuning: gradients must be finite, got NaN or infinity in step after step of float16 after epoch 1"
+    if ends:
+        refused(trained, match=exactly(found))
+    else:
+        trained.run(NonFiniteCheck("fine-tuning", trained.network))
+    assert scaler.get_scale() == scale / 2**4
+    assert all(map(torch.equal, trained.weights(), before))

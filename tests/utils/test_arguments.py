@@ -53,13 +53,28 @@ def test_what_a_command_does_not_take_is_refused_before_it_is_called(line, messa
 @pytest.mark.parametrize(
     "line",
     [
-        *("", "--help", "make --help", "benchmark", "benchmark loss -h", "benchmark loss --repeats 2"),
+        *("", "benchmark", "benchmark loss --repeats 2", "make a b -- --trace"),
         *("make a b", "make a b 0.5", "make --name=a --dataset-dir b", "make a --dataset_dir b --labelled_fraction -1"),
         *("study b --device cpu --amp", "study --dataset_dir b --anything=1"),
     ],
 )
 def test_what_a_command_takes_is_left_to_it(line):
-    check_arguments(COMMANDS, line.split())
+    assert check_arguments(COMMANDS, line.split()) == line.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--help", "-- --help"),
+        ("benchmark -h", "benchmark -- --help"),
+        ("benchmark loss -h", "benchmark loss -- --help"),
+        ("make --help", "make -- --help"),
+        ("study a --help --device cpu", "study -- --help"),
+        ("make a b -- --help", "make -- --help"),
+    ],
+)
+def test_help_calls_no_command(line, words):
+    assert check_arguments(COMMANDS, line.split()) == words.split()
 
 
 def test_folders_are_text_whatever_they_look_like():
