@@ -165,7 +165,6 @@ def test_the_twenty_volumes_of_the_challenge_are_split_2_1_1(config, modality, t
 
 def test_an_image_is_scaled_by_the_window_or_by_percentiles(workflow, split_file, heart_dir, modality, case):
     built = workflow("train", pretrained="none", spacing=None, split_file=split_file, roi_size=[8, 8])
-    built.initialize()
     prepared = built.parser.get_parsed_content("validate::dataset")[0]
     image = nib.as_closest_canonical(nib.load(heart_dir / f"{modality}_train/{case(1004)}_image.nii.gz"))
     voxels = np.asarray(image.dataobj, dtype=float)
@@ -177,7 +176,6 @@ def test_an_image_is_scaled_by_the_window_or_by_percentiles(workflow, split_file
 
 def test_a_prepared_volume_has_the_wanted_spacing_and_orientation(workflow, split_file, heart_dir, modality, case):
     built = workflow("train", pretrained="none", spacing=[5.0, 6.0, 8.0], split_file=split_file, roi_size=[8, 8])
-    built.initialize()
     prepared = built.parser.get_parsed_content("validate::dataset")[0]
     image = nib.as_closest_canonical(nib.load(heart_dir / f"{modality}_train/{case(1004)}_image.nii.gz"))
     extent = np.multiply(image.header.get_zooms(), np.subtract(image.shape, 1))
