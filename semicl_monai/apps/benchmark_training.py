@@ -18,7 +18,8 @@ from torch import nn
 
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.data import make_synthetic_hippocampus
-from semicl_monai.engines import METHODS
+from semicl_monai.methods import METHODS, find_method, stages_of
+from semicl_monai.methods.registry import name_of
 from semicl_monai.networks import ContrastiveNetwork, MeanTeacher
 
 # Each part of a step ends with an event; the part is named by what happened since the event before.
@@ -81,32 +82,35 @@ def benchmark_training(
     names = (methods,) if isinstance(methods, str) else methods
     with tempfile.TemporaryDirectory() as folder:
         data = dataset_dir or str(make_synthetic_hippocampus(Path(folder) / "synthetic_hippocampus"))
-        options = {"dataset_dir": data, "output_dir": folder, "epochs": epochs, "labelled_fraction": 4}
+        options = {"dataset_dir": data, "epochs": epochs, "labelled_fraction": 4}
         options |= {"validation": "none", "val_interval": epochs + 1}
         for name in names:
-            pretrains = bool(METHODS[name].objectives)
-            stage, extra = ("pretrain", {"sampler": sampler}) if pretrains else ("train", {"pretrained": "none"})
-            _report(name, stage, Path(bundle or BUNDLE), {**options, **extra, "method": name, **overrides})
+            _report_method(name, Path(bundle or BUNDLE), Path(folder), {**options, **overrides}, sampler)
 
 
-def _report(name: str, stage: str, bundle: Path, options: dict) -> None:
+def _report_method(name: str, bundle: Path, folder: Path, options: dict, sampler: str) -> None:
+    """Run and report each stage of pre-training, or fine-tuning for a method without any."""
+    pretrained, stages = "none", stages_of(find_method(name))
+    if not stages:
+        own = {"output_dir": str(folder / name), "method": name, "pretrained": pretrained}
+        _report(f"{name}, train", "train", bundle, {**options, **own})
+    for stage in stages:
+        output = folder / name / stage.objective
+        own = {"output_dir": str(output), "method": name_of(stage), "pretrained": pretrained, "sampler": sampler}
+        _report(f"{name}, {stage.objective}", "pretrain", bundle, {**options, **own})
+        pretrained = str(output / "models" / "model_pretrained.pt")
+
+
+def _report(title: str, stage: str, bundle: Path, options: dict) -> None:
     run_id = "run" if stage == "train" else stage
     config = bundle / "configs" / f"{stage}.json"
     workflow = ConfigWorkflow(str(config), run_id=run_id, logging_file=False, workflow_type="train", **options)
     workflow.initialize()
-    trainers = {id: workflow.parser.get_parsed_content(id) for id in _trainer_ids(name, stage)}
-    timers = {id: StepTimer() for id in trainers}
-    for id, trainer in trainers.items():
-        timers[id].attach(trainer)
+    trainer, timer = workflow.parser.get_parsed_content("train::trainer"), StepTimer()
+    timer.attach(trainer)
     workflow.run()
-    for id, trainer in trainers.items():
-        part = workflow.parser.get_parsed_content(id.replace("trainer", "objective")) if stage == "pretrain" else stage
-        _print(f"{name}, {part}", timers[id], _bare_seconds(trainer, timers[id].batch))
+    _print(title, timer, _bare_seconds(trainer, timer.batch))
     workflow.finalize()
-
-
-def _trainer_ids(name: str, stage: str) -> list[str]:
-    return ["first::trainer", "train::trainer"][1 if stage == "train" or len(METHODS[name].objectives) < 2 else 0 :]
 
 
 def _print(title: str, timer: StepTimer, bare: float) -> None:

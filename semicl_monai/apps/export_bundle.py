@@ -26,21 +26,8 @@ FILES = {
 # What is put over each of these when several processes run it.
 MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate", "monailabel_pretrain")}
 NAMES = (*FILES, *MULTI_GPU)
-# The two stages of pre-training are one source: what the first one of two trains for, and what the last one does.
-STAGES: dict[str, dict[str, Any]] = {
-    "first": {
-        "objective": "$(@objectives or [@last_objective])[0]",
-        "weights": "$@ckpt_dir + '/model_pretrained_first.pt'",
-        "made_by": None,
-    },
-    "last": {
-        "objective": "@last_objective",
-        "weights": "$@ckpt_dir + '/model_pretrained.pt'",
-        "made_by": "@method",
-    },
-}
 LINE_LENGTH = 120
-RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "finalize")
+RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "steps", "finalize")
 
 
 def export_bundle(bundle: str) -> None:
@@ -99,15 +86,12 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for source in FILES[name]:
         _merge(config, _read(source.replace("VIEW", view)))
-    if name.endswith("pretrain"):
-        config["parts"] = _read("objectives")
-        config.update({stage: _stage(stage) for stage in STAGES})
     config.update(task)
     for stage in dict.fromkeys((name.removeprefix("monailabel_"), name)):
         _merge(config, of_stages.get(stage, {}))
     if name == "monailabel_pretrain":
         config["run"] = config.pop("pretrain")
-    return _named_as_monai_does(config) if name == "pretrain" else config
+    return config
 
 
 def _read_task(bundle: str | Path) -> dict[str, Any]:
@@ -159,7 +143,7 @@ def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
     config["initialize"] = [show_errors, *config["initialize"], *others]
     config["finalize"] = single.get("finalize", []) + config["finalize"]
     config.update(_read(f"multi_gpu_{name.removeprefix('monailabel_')}"))
-    return _named_as_monai_does(config) if name == "pretrain" else config
+    return config
 
 
 def _read(source: str) -> dict[str, Any]:
@@ -168,17 +152,6 @@ def _read(source: str) -> dict[str, Any]:
 
 def _source(name: str) -> str:
     return (SOURCES / name).read_text(encoding="utf-8")
-
-
-def _stage(name: str) -> dict[str, Any]:
-    text = _source("stage.json")
-    return {**json.loads(re.sub(r"([@%])stage\b", rf"\1{name}", text)), **STAGES[name]}
-
-
-def _named_as_monai_does(config: dict[str, Any]) -> dict[str, Any]:
-    """Call the last stage ``train``, as tracking, property checks and FL clients do."""
-    text = re.sub(r'([@%"])last(::|":)', r"\1train\2", json.dumps(config))
-    return json.loads(text)
 
 
 def _merge(config: dict[str, Any], other: dict[str, Any]) -> None:
@@ -196,11 +169,19 @@ def _merge(config: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def as_text(config: dict[str, Any]) -> str:
-    """Return JSON indented by 4, with every innermost list or dict that fits a line on one line."""
+    """Return JSON indented by 4, with every list or dict below the top level that fits a line on one line."""
+    entries = (f"{json.dumps(key)}: {_value_text(value, 4, len(key) + 4)}" for key, value in config.items())
+    return "{\n    " + ",\n    ".join(entries) + "\n}\n"
 
-    def on_one_line(found: re.Match[str]) -> str:
-        line = found["before"] + re.sub(r"\n\s*", " ", found["start"] + found["items"] + found["end"])
-        return line if len(line) < LINE_LENGTH else found[0]
 
-    innermost = r"(?P<before>[^\n]*)(?P<start>[\[{])\n\s+(?P<items>[^\[\]{}]*?)\n\s+(?P<end>[\]}])"
-    return re.sub(innermost, on_one_line, json.dumps(config, indent=4)) + "\n"
+def _value_text(value: Any, indent: int, used: int) -> str:
+    """The text of a value at an indentation, behind so many characters of its line."""
+    line = json.dumps(value)
+    if not isinstance(value, dict | list) or not value or indent + used + len(line) < LINE_LENGTH:
+        return line
+    keys = [f"{json.dumps(key)}: " for key in value] if isinstance(value, dict) else [""] * len(value)
+    items = value.values() if isinstance(value, dict) else value
+    texts = (key + _value_text(item, indent + 4, len(key)) for key, item in zip(keys, items, strict=True))
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    space = " " * indent
+    return f"{start}\n{space}    " + f",\n{space}    ".join(texts) + f"\n{space}{end}"

@@ -9,7 +9,7 @@ from .images import case_name, list_images
 from .label_names import check_label_names
 from .mask_layout import MaskLayout, mask_subject
 from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
-from .paired_loader import PairedDataLoader
+from .paired_loader import PairedDataLoader, paired_batches
 from .patients import propose_pattern
 from .seeded_sampler import SeededRandomSampler
 from .split import make_split
@@ -45,6 +45,7 @@ __all__ = [
     "mmwhs_sections",
     "name_cases",
     "propose_pattern",
+    "paired_batches",
     "read_description",
     "take_fingerprint",
 ]

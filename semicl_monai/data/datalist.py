@@ -140,6 +140,10 @@ class SegmentationDatalist:
         except InputError:
             return False
 
+    def to_validate(self, validation: str = "best") -> list[Record]:
+        """Return the records that choose the network: none for ``"none"``, the option ``validation``."""
+        return [] if validation == "none" else self.validation
+
     def to_evaluate(self) -> list[Record]:
         """Return the records of the part that is evaluated.
 

@@ -6,10 +6,37 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
+from semicl_monai.data.augmenting_loader import AugmentingDataLoader
+from semicl_monai.data.seeded_sampler import SeededRandomSampler
+from semicl_monai.data.volume_dataset import VolumeDataset
 from semicl_monai.data.whole_epoch import whole_epoch
 from semicl_monai.utils import InputError
+
+
+def paired_batches(
+    labelled: AugmentingDataLoader, dataset: VolumeDataset, wanted: bool, warm_up_epochs: int = 0
+) -> AugmentingDataLoader | PairedDataLoader:
+    """Return the labelled batches, or where they are wanted paired ones, with batches of another data set.
+
+    Args:
+        labelled: loader of labelled batches; the other one has its batch size, processes and buffer.
+        dataset: of what comes beside them.
+        wanted: whether they are to be paired.
+        warm_up_epochs: as for :class:`PairedDataLoader`.
+
+    Raises:
+        InputError: When they are to be paired and ``dataset`` is empty.
+    """
+    if not wanted:
+        return labelled
+    _refuse_empty(dataset)
+    sampler = SeededRandomSampler(dataset, num_samples=labelled.sampler.num_samples, generator=torch.Generator())
+    options: dict[str, Any] = {"num_workers": labelled.num_workers, "buffer_size": labelled.buffer_size}
+    other = AugmentingDataLoader(dataset, batch_size=labelled.batch_size, sampler=sampler, **options)
+    return PairedDataLoader(labelled, other, warm_up_epochs)
 
 
 class PairedDataLoader:
@@ -32,11 +59,7 @@ class PairedDataLoader:
     """
 
     def __init__(self, labelled: DataLoader, unlabelled: DataLoader, warm_up_epochs: int = 0) -> None:
-        if len(unlabelled.dataset) == 0:  # type: ignore[arg-type]
-            raise InputError(
-                "semi-supervised training needs unlabelled training volumes, got none: lower labelled_fraction, add "
-                "unlabelled images to the datalist, or choose a method that needs none."
-            )
+        _refuse_empty(unlabelled.dataset)
         self.loaders, self.warm_up_epochs, self.epoch = (labelled, unlabelled), warm_up_epochs, 1
 
     def set_epoch(self, epoch: int) -> None:
@@ -61,3 +84,11 @@ class PairedDataLoader:
         for labelled, unlabelled in zip(*self.loaders, strict=False):
             kept = {key: part for key, part in unlabelled.items() if key.endswith("image") or key == "case"}
             yield {**labelled, **{f"unlabelled_{key}": part for key, part in kept.items()}}
+
+
+def _refuse_empty(dataset: Any) -> None:
+    if len(dataset) == 0:
+        raise InputError(
+            "semi-supervised training needs unlabelled training volumes, got none: lower labelled_fraction, add "
+            "unlabelled images to the datalist, or choose a method that needs none."
+        )

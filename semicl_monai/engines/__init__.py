@@ -1,8 +1,6 @@
 from .cosine_cycles import CosineCycles
 from .jigsaw import JigsawPrepareBatch
-from .methods import METHODS, Method, contrasts_pixels, fine_tuning, method_of_run, objectives
 from .mixup import MixupPrepareBatch
-from .parameters import parameter_groups
 from .prepare_batch import TwoViewPrepareBatch
 from .pretext import (
     PixelNeighbours,
@@ -20,10 +18,8 @@ from .semi_supervised import SemiSupervisedPrepareBatch
 from .targets import image_number, place_in_volume
 
 __all__ = [
-    "METHODS",
     "CosineCycles",
     "JigsawPrepareBatch",
-    "Method",
     "MixupPrepareBatch",
     "PixelNeighbours",
     "PlaceNeighbours",
@@ -34,13 +30,8 @@ __all__ = [
     "TwoViewPrepareBatch",
     "agreement",
     "consistency",
-    "contrasts_pixels",
-    "fine_tuning",
     "image_number",
     "jigsaw_retrieval",
-    "method_of_run",
-    "objectives",
-    "parameter_groups",
     "place_in_volume",
     "rotation_accuracy",
     "view_retrieval",

@@ -1,9 +1,10 @@
 from .best_metric import BestMetric
 from .chance_warning import ChanceWarning
 from .consistency_ramp_up import ConsistencyRampUp
-from .current_model import start_from_newer
+from .current_model import start_from_newer, without_loaders
 from .embedding_plot import EmbeddingPlot
 from .epoch_progress import EpochProgress
+from .handler_group import HandlerGroup
 from .metrics import CaseMetrics, case_metrics, mean_with_interval
 from .model_saver import ModelSaver
 from .non_finite_check import NonFiniteCheck
@@ -22,6 +23,7 @@ __all__ = [
     "ConsistencyRampUp",
     "EmbeddingPlot",
     "EpochProgress",
+    "HandlerGroup",
     "ModelSaver",
     "NonFiniteCheck",
     "OverlayWriter",
@@ -35,4 +37,5 @@ __all__ = [
     "mean_with_interval",
     "set_aside",
     "start_from_newer",
+    "without_loaders",
 ]

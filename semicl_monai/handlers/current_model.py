@@ -45,6 +45,15 @@ def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> 
     return [handler for handler in handlers if handler not in older]
 
 
+def without_loaders(handlers: Sequence[Any]) -> list[Any]:
+    """Leave out the loaders of a model: pre-training in MONAI Label does not go on from the one that is fine-tuned.
+
+    Args:
+        handlers: handlers of a trainer.
+    """
+    return [handler for handler in handlers if not isinstance(handler, CheckpointLoader)]
+
+
 def _is_older(loader: CheckpointLoader, pretrained: Path) -> bool:
     known = read_provenance(loader.load_path)
     if known is not None:

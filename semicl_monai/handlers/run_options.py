@@ -8,9 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigParser
+
 from semicl_monai.data import case_name
 from semicl_monai.utils import InputError, file_digest, image_digest, read_json, running_config, save_json
 from semicl_monai.utils.config_values import PlainValues, as_text, flatten
+from semicl_monai.utils.distributed import rank_and_size
+from semicl_monai.utils.option_table import OPTIONS
+from semicl_monai.utils.running_config import running_parser
 
 RUN_LISTS = ("imports", "initialize", "pretrain", "run", "evaluate", "finalize", "_meta_")
 # All that may differ when a run is resumed, as an entry of the config or as an argument in it:
@@ -48,11 +53,11 @@ class RunOptions:
 
     All of the config that builds this handler has to be the same, but for paths, device, workers and intervals: see
     ``MAY_DIFFER``. Entries may be written in another way if they come to the same number, text, switch or list. An
-    object that Python code has put into the config is known by its type.
+    object that Python code has put into the config is known by its type. Options are compared by what they come to, as
+    some depend on the machine or on other options; of ``pretrained`` it is the content of the file, which may have moved.
 
     Args:
-        values: what entries of the config have come to where it does not say so itself, by name, such as a precision
-            that depends on the machine; of ``pretrained`` the content of the file, which may have moved.
+        values: what is meant by an entry, by name, where it is not what the entry comes to.
         split_file: file of the split; its case names have to be the same. It may be missing.
         cases: lists of records ``{"image": path, "label": path}`` by part; the content of these files has to be the
             same. It is read when it is first needed.
@@ -64,7 +69,8 @@ class RunOptions:
         split_file: str | Path | None = None,
         cases: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     ) -> None:
-        self.values, self.split_file, self.cases = dict(values or {}), split_file, dict(cases or {})
+        self.split_file, self.cases = split_file, dict(cases or {})
+        self.values = {**_resolved_options(running_parser()), **(values or {})}
         config = _compared(running_config())
         plain = PlainValues(config, self.values)
         self.options = dict(self._options(config, plain))
@@ -76,8 +82,12 @@ class RunOptions:
         self.meant = {id: text for id, text in self.meant.items() if text != self.written[id]}
 
     def write(self, path: str | Path) -> None:
-        """Write the options of the run as JSON: all entries of the config that are numbers, text, switches or lists."""
-        save_json(self.options, path)
+        """Write the options of the run as JSON: all entries of the config that are numbers, text, switches or lists.
+
+        Of several processes the first one does.
+        """
+        if rank_and_size()[0] == 0:
+            save_json(self.options, path)
 
     def state_dict(self) -> dict[str, dict[str, str]]:
         """Return config, split and digests of the data as text."""
@@ -127,6 +137,13 @@ class RunOptions:
         with ThreadPoolExecutor(THREADS) as pool:
             digests = pool.map(_digest, files, files.values())
             return {name: str(digest)[:DIGITS] for name, digest in zip(files, digests, strict=True)}
+
+
+def _resolved_options(parser: ConfigParser | None) -> dict[str, Any]:
+    """What the options of a run have come to."""
+    config = {} if parser is None else parser.get()
+    names = [option.name for option in OPTIONS if option.name in config]
+    return {name: parser.get_parsed_content(name) for name in names if name == "pretrained" or name not in MAY_DIFFER}
 
 
 def _files(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

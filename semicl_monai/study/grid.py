@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.data.split import checked_seed, parse_labelled_fraction
-from semicl_monai.engines import METHODS, contrasts_pixels, objectives
-from semicl_monai.engines.methods import IMAGES
+from semicl_monai.methods import find_method, stages_of
+from semicl_monai.methods.registry import name_of
 from semicl_monai.samplers import SAMPLERS
 from semicl_monai.utils import InputError, read_json
 
@@ -149,7 +149,7 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
     _refuse_others(settings, OF_A_METHOD, f"{file}: method {name}")
     by_name, _, sampler_by_name = name.partition("/")
     method = str(settings.get("method", by_name))
-    METHODS[method]
+    find_method(method)
     # a name that only happens to have a slash says nothing of a sampler
     sampler = settings.get("sampler", (sampler_by_name or None) if method == by_name else None)
     options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}
@@ -164,12 +164,13 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
 def _refuse_without_effect(variant: Variant) -> None:
     """Refuse what would make one method look like two."""
     for stage in ("pretrain", "last_pretrain"):
-        if variant.options.get(stage) and not objectives(variant.method):
+        if variant.options.get(stage) and not stages_of(find_method(variant.method)):
             raise InputError(f"method {variant.name} does not pre-train, but has options of {stage}.")
     if variant.sampler is None:
         return
     SAMPLERS[variant.sampler]
-    if not contrasts_pixels(variant.method) and not contrasts_pixels(variant.of("train").get("method", "random")):
+    used = (variant.method, variant.of("train").get("method", "random"))
+    if not any(find_method(method).contrasts_pixels for method in used):
         raise InputError(f"method {variant.name} contrasts no pixels that the sampler {variant.sampler} would take.")
 
 
@@ -214,21 +215,14 @@ def _steps(variant: Variant, fraction: float | int, seed: int, common: Mapping[s
     split, amount = {"split_seed": seed}, {"labelled_fraction": fraction}
     folder = f"{re.sub('[ /]', '_', variant.name)}/{fraction}/split_{seed}"
     step = None
-    prefixes = list(_prefixes(variant.method))
-    for method in prefixes:
+    stages = stages_of(find_method(variant.method))
+    for stage in stages:
         # what sees no label is the same at any amount of labels, and for all methods that begin with it
-        shared = METHODS[method].sees == IMAGES
+        method, shared = name_of(stage), not stage.labels
         own = {**variant.options.get("pretrain", {})} if shared else {**variant.of("pretrain"), **amount}
-        own.update(variant.options.get("last_pretrain", {}) if method == prefixes[-1] else {})
+        own.update(variant.options.get("last_pretrain", {}) if stage is stages[-1] else {})
         where = f"pretrained/{method}/split_{seed}" if shared and not own else f"{folder}/{method}"
         step = Step("pretrain", where, {**common["pretrain"], **split, **own, "method": method}, step)
     own = {"method": variant.method, **variant.of("train"), **amount}
     step = Step("train", folder, {**common["train"], **split, **own}, step)
     return Step("evaluate", folder, {**common["evaluate"], **split, **variant.of("evaluate"), **amount}, step)
-
-
-def _prefixes(method: str) -> Iterator[str]:
-    """The methods that pre-train for the first of its objectives, for the first two, and so on, to all of them."""
-    wanted = objectives(method)
-    for count in range(1, len(wanted) + 1):
-        yield next(name for name in METHODS.names if objectives(name) == wanted[:count])

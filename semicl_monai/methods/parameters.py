@@ -7,13 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from semicl_monai.engines.methods import METHODS
+from semicl_monai.methods.registry import find_method, stages_of
 from semicl_monai.networks import from_scratch, layout_of, made_by
 from semicl_monai.networks.layout import NetworkLayout
 from semicl_monai.utils import InputError
-
-# how many decoder blocks an objective trains beside the encoder; none where it is not named
-DECODER_BLOCKS = {"region": 3, "local": None, "joint": None}
 
 
 def parameter_groups(
@@ -76,6 +73,6 @@ def _is_pretrained(name: str, layout: NetworkLayout, method: str | None) -> bool
     """Whether the pre-training of a method has trained the parameter called ``name``; the classifier aside."""
     if method is None:
         return True
-    objectives = METHODS[method].objectives
-    in_decoder = any(layout.is_decoder(name, DECODER_BLOCKS[o]) for o in objectives if o in DECODER_BLOCKS)
-    return in_decoder or (bool(objectives) and layout.is_encoder(name))
+    stages = stages_of(find_method(method))
+    in_decoder = any(layout.is_decoder(name, stage.decoder_blocks) for stage in stages)
+    return in_decoder or (bool(stages) and layout.is_encoder(name))

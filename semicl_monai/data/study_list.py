@@ -1,0 +1,55 @@
+"""The studies of a MONAI Label server as a data list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from semicl_monai.data.studies import labelled_studies, list_studies
+from semicl_monai.data.volume_dataset import VolumeDataset
+
+
+class StudyList:
+    """What :class:`semicl_monai.data.SegmentationDatalist` gives to pre-training, of the studies of a server.
+
+    Args:
+        records: ``{"image": path, "label": path}`` of each labelled study, as MONAI Label hands them over.
+        class_names: names of the classes without background.
+    """
+
+    validation: tuple[()] = ()  # no study is held out
+
+    def __init__(self, records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
+        self.records, self.class_names = records, class_names
+
+    @cached_property
+    def training(self) -> list[dict[str, str]]:
+        """All studies, see :func:`list_studies`."""
+        return list_studies(self.records)
+
+    @cached_property
+    def labelled(self) -> list[dict[str, Any]]:
+        """The labelled studies, see :func:`labelled_studies`."""
+        return labelled_studies(self.records, self.class_names)
+
+
+class StudyDataset(VolumeDataset):
+    """A :class:`VolumeDataset` of other cases than a server hands over.
+
+    Args:
+        data: the labelled studies that are handed over; they are not used.
+        cases: the records that are.
+        transform: as for :class:`VolumeDataset`.
+        cache_dir: as for :class:`VolumeDataset`.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict],
+        cases: Sequence[dict],
+        transform: Sequence[Callable] | Callable | None = None,
+        cache_dir: str | os.PathLike | None = None,
+    ) -> None:
+        super().__init__(cases, transform, cache_dir)

@@ -1,0 +1,78 @@
+from .chaitanya_global import ChaitanyaGlobal
+from .chaitanya_global_local import ChaitanyaGlobalLocal
+from .fine_tuning import FineTuningMethod, Random
+from .global_local import GlobalLocal
+from .joint import Joint
+from .local import Local
+from .local_pseudo import LocalPseudoMethod
+from .mean_teacher import MeanTeacherMethod
+from .method import Method
+from .mixup import Mixup
+from .of_run import fine_tuning_of, method_of_run
+from .parameters import parameter_groups
+from .pcl import PCL
+from .pirl import PIRL
+from .pretraining import PretrainingMethod
+from .registry import METHODS, add_method, build_method, default_of, find_method, objectives_of, stages_of
+from .rotation import Rotation
+from .run_pretraining import run_pretraining, stages_to_run
+from .schedule import epochs_of, ramp_up_epochs, warm_up_epochs
+from .self_training import SelfTrainingMethod
+from .semi_supervised import SemiSupervisedMethod
+from .simclr import Global, SimCLR
+from .tcsm import TCSM
+
+add_method("random", Random)
+add_method("rotation", Rotation)
+add_method("pirl", PIRL)
+add_method("simclr", SimCLR)
+add_method("global", Global)
+add_method("chaitanya_global", ChaitanyaGlobal)
+add_method("chaitanya_global_local", ChaitanyaGlobalLocal)
+add_method("pcl", PCL)
+add_method("local", Local)
+add_method("global_local", GlobalLocal)
+add_method("joint", Joint)
+add_method("mixup", Mixup)
+add_method("mean_teacher", MeanTeacherMethod)
+add_method("tcsm", TCSM)
+add_method("self_training", SelfTrainingMethod)
+add_method("local_pseudo", LocalPseudoMethod)
+
+__all__ = [
+    "METHODS",
+    "PCL",
+    "PIRL",
+    "TCSM",
+    "ChaitanyaGlobal",
+    "ChaitanyaGlobalLocal",
+    "FineTuningMethod",
+    "Global",
+    "GlobalLocal",
+    "Joint",
+    "Local",
+    "LocalPseudoMethod",
+    "MeanTeacherMethod",
+    "Method",
+    "Mixup",
+    "PretrainingMethod",
+    "Random",
+    "Rotation",
+    "SelfTrainingMethod",
+    "SemiSupervisedMethod",
+    "SimCLR",
+    "add_method",
+    "build_method",
+    "default_of",
+    "epochs_of",
+    "fine_tuning_of",
+    "find_method",
+    "method_of_run",
+    "objectives_of",
+    "parameter_groups",
+    "ramp_up_epochs",
+    "run_pretraining",
+    "stages_of",
+    "stages_to_run",
+    "warm_up_epochs",
+]

@@ -1,0 +1,52 @@
+"""Regions of decoder maps are contrasted, after partitions of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from monai.transforms import Compose
+from torch import nn
+
+from semicl_monai.engines import RegionRetrieval, SampledLoss
+from semicl_monai.losses import SupConLoss
+from semicl_monai.methods.chaitanya_global import ChaitanyaGlobal
+from semicl_monai.methods.local import dense_head
+from semicl_monai.methods.pretraining import PretrainingMethod
+from semicl_monai.samplers import RegionSampler
+from semicl_monai.transforms import TwoViewd
+
+
+@dataclass(frozen=True)
+class ChaitanyaGlobalLocal(PretrainingMethod):
+    """Then contrast regions of maps (L^R).
+
+    Args:
+        temperature: of the loss.
+    """
+
+    objective: ClassVar[str] = "region"
+    paper: ClassVar[str] = "Chaitanya et al. 2020, arXiv:2006.10511"
+    starts_from: ClassVar[type[PretrainingMethod] | None] = ChaitanyaGlobal
+    tap: ClassVar[str | int] = 3
+    frozen_encoder: ClassVar[bool] = True
+    decoder_blocks: ClassVar[int | None] = 3
+
+    temperature: float = 0.1
+
+    def loss(self) -> nn.Module:
+        """Return the contrast of the regions of an image."""
+        return SampledLoss(RegionSampler(size=3), SupConLoss(temperature=self.temperature))
+
+    def head(self) -> Callable[..., nn.Module]:
+        """Return what builds a head for every pixel."""
+        return dense_head()
+
+    def scores(self, loss: Any) -> Callable[..., Any]:
+        """Return how often the nearest region is the same one of the other view."""
+        return RegionRetrieval(loss.sampler)
+
+    def transforms(self, draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+        """Return transforms that make two views of one geometry."""
+        return [draw, Compose(list(spatial)), TwoViewd([], list(intensity))]

@@ -1,0 +1,17 @@
+"""The method of the project: labelled pixels are contrasted after all images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from semicl_monai.methods.local import Local
+from semicl_monai.methods.pretraining import PretrainingMethod
+from semicl_monai.methods.simclr import Global
+
+
+@dataclass(frozen=True)
+class GlobalLocal(Local):
+    """First global, then local."""
+
+    starts_from: ClassVar[type[PretrainingMethod] | None] = Global

@@ -1,0 +1,42 @@
+"""What every method has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to use few labels and many images: one class a file, whose fields are its options.
+
+    The first line of its docstring says what it does, in the table of ``python -m semicl_monai methods``.
+
+    Attributes:
+        paper: where it is from.
+        labels: whether it sees labels before or beyond supervised fine-tuning.
+        images: whether it sees all training images.
+        contrasts_pixels: whether it contrasts pixels that a ``pixel_sampler`` takes.
+        options: defaults of options of the config that differ from method to method, by name.
+    """
+
+    paper: ClassVar[str] = "-"
+    labels: ClassVar[bool] = False
+    images: ClassVar[bool] = False
+    contrasts_pixels: ClassVar[bool] = False
+    options: ClassVar[Mapping[str, Any]] = {}
+
+    def piece_size(self, roi_size: Sequence[int]) -> list[int] | None:
+        """Return the size of the pieces of images that pass the network too; ``None`` where there are none.
+
+        Args:
+            roi_size: size of the images.
+        """
+        return None
+
+    def model(self, network: nn.Module) -> nn.Module:
+        """Return what is trained: the network in the wrapper of this method."""
+        return network

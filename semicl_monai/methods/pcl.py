@@ -1,0 +1,41 @@
+"""Positions of samples are contrasted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from semicl_monai.engines import PlaceNeighbours, TwoViewPrepareBatch, place_in_volume
+from semicl_monai.losses import PositionContrastLoss
+from semicl_monai.methods.pretraining import PretrainingMethod
+
+
+@dataclass(frozen=True)
+class PCL(PretrainingMethod):
+    """Contrast positions of slices.
+
+    Args:
+        temperature: of the loss.
+        position_threshold: distance up to which two samples are alike, as a share of the volume.
+    """
+
+    objective: ClassVar[str] = "position"
+    paper: ClassVar[str] = "Zeng et al. 2021, arXiv:2106.09157"
+
+    temperature: float = 0.1
+    position_threshold: float = 0.1
+
+    def loss(self) -> nn.Module:
+        """Return the contrast of near with far positions."""
+        return PositionContrastLoss(threshold=self.position_threshold, temperature=self.temperature)
+
+    def prepare_batch(self) -> TwoViewPrepareBatch:
+        """Return what takes both views, and where in their volumes they are."""
+        return TwoViewPrepareBatch(place_in_volume)
+
+    def scores(self, loss: Any) -> Callable[..., Any]:
+        """Return how often the nearest sample of another volume is of about the same position."""
+        return PlaceNeighbours(loss)

@@ -1,0 +1,57 @@
+"""Jigsaws are recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from torch import nn
+
+from semicl_monai.engines import JigsawPrepareBatch, jigsaw_retrieval
+from semicl_monai.losses import PIRLLoss
+from semicl_monai.methods.pretraining import PretrainingMethod, one_view
+from semicl_monai.networks import JigsawHead
+from semicl_monai.transforms import RandJigsawd
+
+
+@dataclass(frozen=True)
+class PIRL(PretrainingMethod):
+    """Recognise jigsaws.
+
+    Args:
+        temperature: of the loss.
+        patch_size: side of a piece, in pixels.
+    """
+
+    objective: ClassVar[str] = "jigsaw"
+    paper: ClassVar[str] = "Misra and van der Maaten 2020, arXiv:1912.01991"
+    options: ClassVar[Mapping[str, Any]] = {"temperature": 0.07}
+
+    temperature: float = 0.07
+    patch_size: int = 32
+
+    def piece_size(self, roi_size: Sequence[int]) -> list[int]:
+        """Return the size of the pieces of a jigsaw."""
+        return [self.patch_size] * len(roi_size)
+
+    def loss(self) -> nn.Module:
+        """Return the contrast of an image and its jigsaw, with a memory of other images."""
+        return PIRLLoss(temperature=self.temperature, num_negatives=1024)
+
+    def head(self) -> Callable[..., nn.Module]:
+        """Return what builds a head for images and for the pieces of jigsaws."""
+        return partial(JigsawHead, out_channels=128)
+
+    def prepare_batch(self) -> JigsawPrepareBatch:
+        """Return what takes images, pieces and the numbers of the images."""
+        return JigsawPrepareBatch()
+
+    def scores(self, loss: Any) -> Callable[..., Any]:
+        """Return how often the nearest image is that of the jigsaw."""
+        return jigsaw_retrieval
+
+    def transforms(self, draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+        """Return transforms that make one view and a jigsaw of it."""
+        return [*one_view(draw, spatial, intensity), RandJigsawd("image", patch_size=self.patch_size)]

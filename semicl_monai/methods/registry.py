@@ -1,0 +1,119 @@
+"""Methods by name."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib import import_module
+from typing import Any, TypeVar
+
+from semicl_monai.methods.method import Method
+from semicl_monai.methods.pretraining import PretrainingMethod
+from semicl_monai.utils import InputError, Registry
+
+METHODS = Registry("method", "Pre-training and semi-supervised methods under one trainer.")
+
+AnyMethod = TypeVar("AnyMethod", bound=type[Method])
+
+
+def add_method(name: str, method: AnyMethod) -> AnyMethod:
+    """Make a method known by a name, for ``--method``.
+
+    Args:
+        name: of the method.
+        method: its class; the first line of its docstring says what it does.
+    """
+    METHODS.add(name, (method.__doc__ or "").strip().partition("\n")[0], method)
+    return method
+
+
+def find_method(name: str) -> type[Method]:
+    """Return the class of a method.
+
+    Args:
+        name: a name that :func:`add_method` knows, or a dotted path, such as ``"my_methods.BarlowTwins"``.
+
+    Raises:
+        InputError: When there is no such method, or its class cannot be loaded.
+
+    Example:
+        >>> find_method("pcl").__name__
+        'PCL'
+    """
+    if name in METHODS or "." not in str(name):
+        return METHODS[name]
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"method {name} cannot be loaded: {error}.") from error
+    if not isinstance(found, type) or not issubclass(found, Method):
+        raise InputError(f"method {name} must be a subclass of semicl_monai.methods.Method, got {found!r}.")
+    return found
+
+
+def build_method(method: str, **options: Any) -> Method:
+    """Build a method with those of some options that it takes.
+
+    Args:
+        method: its name, see :func:`find_method`.
+        options: options of the config, by name.
+
+    Raises:
+        InputError: As :func:`find_method`.
+
+    Example:
+        >>> build_method("simclr", temperature=0.2, patch_size=32)
+        SimCLR(temperature=0.2)
+    """
+    found = find_method(method)
+    taken = {field.name for field in fields(found) if field.init}
+    return found(**{name: value for name, value in options.items() if name in taken})
+
+
+def name_of(method: type[Method]) -> str:
+    """Return the name of a method: the one it is known by, else its dotted path."""
+    known = (name for name in METHODS.names if METHODS[name] is method)
+    return next(known, f"{method.__module__}.{method.__qualname__}")
+
+
+def default_of(method: str, option: str, otherwise: Any = None) -> Any:
+    """Return the default of an option that differs from method to method.
+
+    Args:
+        method: the method.
+        option: name of the option.
+        otherwise: the default of all methods that have none of their own.
+
+    Raises:
+        InputError: As :func:`find_method`.
+
+    Example:
+        >>> default_of("pirl", "temperature", 0.1), default_of("pcl", "temperature", 0.1)
+        (0.07, 0.1)
+    """
+    return find_method(method).options.get(option, otherwise)
+
+
+def stages_of(method: type[Method] | None) -> list[type[PretrainingMethod]]:
+    """Return the methods that pre-train the weights of a method, in order, itself the last; none without pre-training.
+
+    Example:
+        >>> [stage.objective for stage in stages_of(find_method("global_local"))]
+        ['global', 'local']
+    """
+    if method is None or not issubclass(method, PretrainingMethod):
+        return []
+    return [*stages_of(method.starts_from), method]
+
+
+def objectives_of(method: str) -> list[str]:
+    """Return what a method pre-trains for, in order; nothing for a method without pre-training.
+
+    Raises:
+        InputError: As :func:`find_method`.
+
+    Example:
+        >>> objectives_of("global_local"), objectives_of("mixup")
+        (['global', 'local'], [])
+    """
+    return [stage.objective for stage in stages_of(find_method(method))]

@@ -1,0 +1,42 @@
+"""Rotations are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from torch import nn
+
+from semicl_monai.engines import RotationPrepareBatch, rotation_accuracy
+from semicl_monai.methods.pretraining import PretrainingMethod, one_view
+from semicl_monai.networks import LinearHead
+
+
+@dataclass(frozen=True)
+class Rotation(PretrainingMethod):
+    """Tell rotations apart."""
+
+    objective: ClassVar[str] = "rotation"
+    paper: ClassVar[str] = "Gidaris et al. 2018, arXiv:1803.07728"
+
+    def loss(self) -> nn.Module:
+        """Return the cross-entropy of the turns."""
+        return nn.CrossEntropyLoss()
+
+    def head(self) -> Callable[..., nn.Module]:
+        """Return what builds a classifier of four turns."""
+        return partial(LinearHead, out_channels=4)
+
+    def prepare_batch(self) -> RotationPrepareBatch:
+        """Return what turns the images."""
+        return RotationPrepareBatch()
+
+    def scores(self, loss: Any) -> Callable[..., Any]:
+        """Return the accuracy."""
+        return rotation_accuracy
+
+    def transforms(self, draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+        """Return transforms that make one view."""
+        return one_view(draw, spatial, intensity)

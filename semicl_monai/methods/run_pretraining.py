@@ -1,0 +1,71 @@
+"""The stages of a pre-training, one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.utils import set_determinism
+
+from semicl_monai.methods.pretraining import PretrainingMethod
+from semicl_monai.methods.registry import find_method, name_of, objectives_of, stages_of
+from semicl_monai.networks import from_scratch, made_by
+from semicl_monai.utils import InputError
+from semicl_monai.utils.running_config import running_parser
+
+FIRST = "model_pretrained_first.pt"
+
+
+def run_pretraining(method: str, pretrained: str | Path | None = None, steps: str = "steps") -> None:
+    """Run the stages of a method by the config that is being run: the same steps for each, on the weights of the last.
+
+    It is what running the config with ``--method`` and ``--pretrained`` of each stage would do. The weights of an
+    earlier stage are left in ``model_pretrained_first.pt``. Without a stage, as for ``random``, the network is written
+    as it is.
+
+    Args:
+        method: the method.
+        pretrained: file of weights to go on from: the stages they have behind them are left out.
+        steps: id of the steps of a stage.
+
+    Raises:
+        InputError: When the method is unknown, or does not go on from what the weights were pre-trained for; or what
+            the steps raise.
+    """
+    parser = running_parser()
+    if parser is None:
+        raise InputError("run_pretraining is a step of a config: wanted a config that is being run.")
+    stages = stages_to_run(method, pretrained)
+    if not stages:
+        parser.get_parsed_content("untrained").write()
+    elif len(stages) == 1:
+        parser.get_parsed_content(steps)
+    else:
+        first = str(Path(parser.get_parsed_content("ckpt_dir")) / FIRST)
+        _run_again(parser, steps, method=name_of(stages[0]), pretrained=pretrained, weights_file=first)
+        _run_again(parser, steps, pretrained=first)
+
+
+def _run_again(parser: ConfigParser, steps: str, **options: Any) -> None:
+    """Run the steps of a config with other options, from the beginning: networks and random numbers are new ones."""
+    set_determinism(parser.get_parsed_content("seed"))
+    ConfigParser({**parser.get(), **options}).get_parsed_content(steps)
+
+
+def stages_to_run(method: str, pretrained: str | Path | None = None) -> list[type[PretrainingMethod]]:
+    """Return the stages of a method that weights do not have behind them.
+
+    Args:
+        method: the method.
+        pretrained: file of weights to go on from, or ``"none"``.
+
+    Raises:
+        InputError: When the method is unknown, or does not go on from what the weights were pre-trained for.
+    """
+    stages = stages_of(find_method(method))
+    known = None if from_scratch(pretrained) else made_by(str(pretrained))
+    done = objectives_of(known) if known else []
+    if objectives_of(method)[: len(done)] != done:
+        raise InputError(f"method {method} does not go on from {pretrained}, which method {known} has pre-trained.")
+    return stages[len(done) :]

@@ -1,0 +1,67 @@
+"""A student learns its teacher's confident labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from monai.transforms import Compose, CopyItemsd
+from torch import nn
+
+from semicl_monai.engines import SemiSupervisedPrepareBatch, agreement
+from semicl_monai.losses import PseudoLabelLoss
+from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
+from semicl_monai.networks import SelfTraining
+from semicl_monai.transforms import RandCutMix, RandWarp
+
+
+@dataclass(frozen=True)
+class SelfTrainingMethod(SemiSupervisedMethod):
+    """Learn a teacher's confident labels.
+
+    Args:
+        pseudo_threshold: confidence from which a label of the teacher counts.
+        soft_pseudo_labels: whether the probabilities of the teacher are learnt in place of its labels.
+        elastic_prob: probability of an elastic deformation of what the student sees.
+        elastic_range: strength of the deformation.
+        cut_mix_prob: probability that a box of another image is pasted in.
+    """
+
+    paper: ClassVar[str] = "Sohn et al. 2020, arXiv:2001.07685"
+    options: ClassVar[Mapping[str, Any]] = {"pseudo_threshold": 0.0}
+    score: ClassVar[str] = "agreement"
+    waits_for_teacher: ClassVar[bool] = True
+
+    pseudo_threshold: float = 0.0
+    soft_pseudo_labels: bool = True
+    elastic_prob: float = 0.3
+    elastic_range: float = 0.2
+    cut_mix_prob: float = 0.5
+
+    def model(self, network: nn.Module) -> nn.Module:
+        """Return student and teacher."""
+        return SelfTraining(network, transform=self.strong_transforms())
+
+    def strong_transforms(self) -> list[Callable]:
+        """Return what the images of the student and the labels of the teacher go through."""
+        return [RandWarp(deform_prob=self.elastic_prob, deform=self.elastic_range), RandCutMix(prob=self.cut_mix_prob)]
+
+    def loss(self, supervised: nn.Module) -> nn.Module:
+        """Return the supervised loss with that of the teacher's labels."""
+        return PseudoLabelLoss(supervised, threshold=self.pseudo_threshold, soft=self.soft_pseudo_labels)
+
+    def prepare_batch(self) -> SemiSupervisedPrepareBatch:
+        """Return what takes labelled images, their labels, and both views of unlabelled images."""
+        return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image"])
+
+    def unlabelled_transforms(
+        self, draw: Callable, spatial: Sequence[Callable], weak: Sequence[Callable], intensity: Sequence[Callable]
+    ) -> list[Callable]:
+        """Return transforms that make a view for the teacher and one for the student, of one geometry."""
+        copy = CopyItemsd("image", names="weak_image")
+        return [draw, Compose(list(weak)), copy, Compose(list(intensity))]
+
+    def agreement(self) -> Callable[..., Any]:
+        """Return the share of pixels on which student and teacher agree."""
+        return agreement

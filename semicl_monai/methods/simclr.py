@@ -1,0 +1,36 @@
+"""Views of images are contrasted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from semicl_monai.losses import NTXentLoss
+from semicl_monai.methods.pretraining import PretrainingMethod
+
+
+@dataclass(frozen=True)
+class SimCLR(PretrainingMethod):
+    """Contrast slices.
+
+    Args:
+        temperature: of the loss.
+    """
+
+    objective: ClassVar[str] = "global"
+    paper: ClassVar[str] = "Chen et al. 2020, arXiv:2002.05709"
+    options: ClassVar[Mapping[str, Any]] = {"temperature": 0.5}
+
+    temperature: float = 0.5
+
+    def loss(self) -> nn.Module:
+        """Return the contrast of the two views of an image with all others of the batch."""
+        return NTXentLoss(temperature=self.temperature)
+
+
+@dataclass(frozen=True)
+class Global(SimCLR):
+    """The same as simclr."""
