@@ -63,7 +63,7 @@ def new_bundle(
         raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
     chosen_by = one_of(validation, ("best", "none"), "validation")
     pattern = _group_pattern(source / datalist, group_pattern)
-    how: dict[str, Any] = {"cut_validation": chosen_by == "best", "group_pattern": pattern, "compare_images": False}
+    how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
     lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
     channels, names = read_description(source / datalist)
     fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)

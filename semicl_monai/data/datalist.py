@@ -25,7 +25,8 @@ from semicl_monai.data.patients import (
 )
 from semicl_monai.data.sections import Record, read_sections, wants_no_validation
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
-from semicl_monai.utils import InputError, Provenance, is_true, read_json, save_json
+from semicl_monai.utils import InputError, Provenance, is_true, one_of, read_json, save_json
+from semicl_monai.utils.distributed import rank_and_size
 
 LISTS = ("split", "unused_labels", "labelled", "unlabelled", "training", "validation", "validation_images", "test")
 
@@ -58,7 +59,7 @@ class SegmentationDatalist:
             ``split_seed`` say.
         download: fetch the Decathlon task named by the last folder of ``dataset_dir`` when the file is not there yet;
             also ``"true"`` and ``"false"``.
-        save_to: file to write the split to, see :meth:`save`.
+        save_to: file to write the split to, see :meth:`save`; of several processes the first one does.
         provenance: of the weights that are started from or evaluated; no image they were trained with may be a
             validation or test image now, no image they were chosen with a test image, and no image of which they know
             the label an unlabelled one, whatever their names are.
@@ -67,8 +68,9 @@ class SegmentationDatalist:
         ratio: sizes of training, validation and test to each other.
         layout: what lists the cases of a data set that has no such file, see :func:`mmwhs_sections`; it is given the
             folder, and ``datalist`` and ``download`` are of no use then.
-        cut_validation: without it all labelled volumes but those of the test part train. A ``validation`` list of the
-            data set's own, or of ``split_file``, stays held out all the same.
+        validation: ``"best"`` for volumes that choose the network; with ``"none"`` all labelled volumes but those of
+            the test part train. A ``validation`` list of the data set's own, or of ``split_file``, stays held out all
+            the same.
         group_pattern: a regular expression that finds the patient in a case name, see :func:`name_patients`.
         add_new_labels: of a ``split_file`` keep what is held out, and train with every label that has come since, see
             :func:`add_new_cases`; also ``"true"`` and ``"false"``.
@@ -106,7 +108,7 @@ class SegmentationDatalist:
         lazy: bool = False,
         ratio: Sequence[int] = (3, 1, 1),
         layout: Callable[[Path], dict[str, list[Record]]] | None = None,
-        cut_validation: bool = True,
+        validation: str = "best",
         group_pattern: str | None = None,
         add_new_labels: bool | str = False,
         evaluated: str | None = None,
@@ -118,7 +120,8 @@ class SegmentationDatalist:
         self.download, self.save_to = download, save_to
         self.provenance = provenance
         self.ratio, self.layout = tuple(ratio), layout
-        self.cut_validation, self.group_pattern, self.evaluated = cut_validation, group_pattern, evaluated
+        self.cut_validation = one_of(validation, ("best", "none"), "validation") == "best"
+        self.group_pattern, self.evaluated = group_pattern, evaluated
         self.compare_images = compare_images
         self.add_new_labels = is_true(add_new_labels, "add_new_labels")
         if self.add_new_labels and not split_file:
@@ -140,9 +143,9 @@ class SegmentationDatalist:
         except InputError:
             return False
 
-    def to_validate(self, validation: str = "best") -> list[Record]:
-        """Return the records that choose the network: none for ``"none"``, the option ``validation``."""
-        return [] if validation == "none" else self.validation
+    def to_validate(self) -> list[Record]:
+        """Return the records that choose the network: those of validation, unless it is ``"none"``."""
+        return self.validation if self.cut_validation else []
 
     def to_evaluate(self) -> list[Record]:
         """Return the records of the part that is evaluated.
@@ -174,7 +177,7 @@ class SegmentationDatalist:
         unused = [case for case in split["unlabelled"] if "label" in records[case]]
         # last: what is refused now has to be refused the next time too
         vars(self).update(lists, split=split, unused_labels=unused)
-        if self.save_to:
+        if self.save_to and rank_and_size()[0] == 0:
             self.save(self.save_to)
 
     def _refuse_leaks(self, lists: dict[str, list[Record]]) -> None:

@@ -19,8 +19,6 @@ class StudyList:
         class_names: names of the classes without background.
     """
 
-    validation: tuple[()] = ()  # no study is held out
-
     def __init__(self, records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
         self.records, self.class_names = records, class_names
 
@@ -28,6 +26,10 @@ class StudyList:
     def training(self) -> list[dict[str, str]]:
         """All studies, see :func:`list_studies`."""
         return list_studies(self.records)
+
+    def to_validate(self) -> list[dict[str, Any]]:
+        """No study is held out."""
+        return []
 
     @cached_property
     def labelled(self) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from sklearn.manifold import TSNE
 from torch import nn
 from torch.nn import functional as F
 
-from semicl_monai.utils import InputError, write_whole
+from semicl_monai.utils import one_of, write_whole
 
 ADVICE = "give a writable --output_dir"
 MOST_IN_LEGEND = 20  # labels; more do not fit beside the picture
@@ -50,8 +50,7 @@ class EmbeddingPlot:
         method: str = "pca",
         seed: int = 0,
     ) -> None:
-        if method not in ("pca", "tsne"):
-            raise InputError(f"method must be 'pca' or 'tsne', got '{method}'.")
+        one_of(method, ("pca", "tsne"), "embedding")
         self.path, self.network, self.dataset = Path(path), network, dataset
         self.num_per_class, self.method, self.seed = num_per_class, method, seed
 

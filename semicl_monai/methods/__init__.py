@@ -8,25 +8,25 @@ from .local_pseudo import LocalPseudoMethod
 from .mean_teacher import MeanTeacherMethod
 from .method import Method
 from .mixup import Mixup
-from .of_run import fine_tuning_of, method_of_run
+from .of_run import build_fine_tuning, fine_tuning_of, method_of_run
 from .parameters import parameter_groups
 from .pcl import PCL
 from .pirl import PIRL
 from .pretraining import PretrainingMethod
-from .registry import METHODS, add_method, build_method, default_of, find_method, objectives_of, stages_of
+from .registry import METHODS, add_method, build_method, find_method, objectives_of, stages_of
 from .rotation import Rotation
 from .run_pretraining import run_pretraining, stages_to_run
-from .schedule import epochs_of, ramp_up_epochs, warm_up_epochs
+from .schedule import epochs_of
 from .self_training import SelfTrainingMethod
 from .semi_supervised import SemiSupervisedMethod
-from .simclr import Global, SimCLR
+from .simclr import SimCLR
 from .tcsm import TCSM
 
 add_method("random", Random)
 add_method("rotation", Rotation)
 add_method("pirl", PIRL)
 add_method("simclr", SimCLR)
-add_method("global", Global)
+add_method("global", SimCLR, does="The same as simclr.")
 add_method("chaitanya_global", ChaitanyaGlobal)
 add_method("chaitanya_global_local", ChaitanyaGlobalLocal)
 add_method("pcl", PCL)
@@ -47,7 +47,6 @@ __all__ = [
     "ChaitanyaGlobal",
     "ChaitanyaGlobalLocal",
     "FineTuningMethod",
-    "Global",
     "GlobalLocal",
     "Joint",
     "Local",
@@ -62,17 +61,15 @@ __all__ = [
     "SemiSupervisedMethod",
     "SimCLR",
     "add_method",
+    "build_fine_tuning",
     "build_method",
-    "default_of",
     "epochs_of",
     "fine_tuning_of",
     "find_method",
     "method_of_run",
     "objectives_of",
     "parameter_groups",
-    "ramp_up_epochs",
     "run_pretraining",
     "stages_of",
     "stages_to_run",
-    "warm_up_epochs",
 ]

@@ -25,6 +25,11 @@ class FineTuningMethod(Method):
 
     has_unused_parameters: ClassVar[bool] = False
 
+    @property
+    def warm_up(self) -> int:
+        """Epochs by labels alone, before it listens to a teacher."""
+        return 0
+
     def loss(self, supervised: nn.Module) -> nn.Module:
         """Return the loss of what the model makes and of the targets of :meth:`prepare_batch`.
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from semicl_monai.methods.local import Local
 from semicl_monai.methods.pretraining import PretrainingMethod
-from semicl_monai.methods.simclr import Global
+from semicl_monai.methods.simclr import SimCLR
 
 
 @dataclass(frozen=True)
 class GlobalLocal(Local):
     """First global, then local."""
 
-    starts_from: ClassVar[type[PretrainingMethod] | None] = Global
+    starts_from: ClassVar[type[PretrainingMethod] | None] = SimCLR

@@ -28,8 +28,9 @@ class LocalPseudoMethod(SelfTrainingMethod):
     paper: ClassVar[str] = "Chaitanya et al. 2023, arXiv:2112.09645"
     contrasts_pixels: ClassVar[bool] = True
     has_unused_parameters: ClassVar[bool] = True
-    options: ClassVar[Mapping[str, Any]] = {"consistency_weight": 0.1, "pseudo_threshold": 0.9}
 
+    consistency_weight: float = 0.1
+    pseudo_threshold: float = 0.9
     temperature: float = 0.1
     pixel_sampler: Callable = field(default_factory=StrideSampler)
 

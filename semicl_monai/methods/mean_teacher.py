@@ -23,8 +23,8 @@ class MeanTeacherMethod(SemiSupervisedMethod):
     """
 
     paper: ClassVar[str] = "Tarvainen and Valpola 2017, arXiv:1703.01780"
-    options: ClassVar[Mapping[str, Any]] = {"consistency_weight": 10.0}
 
+    consistency_weight: float = 10.0
     teacher_noise: float = 0.05
 
     def model(self, network: nn.Module) -> nn.Module:

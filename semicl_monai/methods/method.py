@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from torch import nn
@@ -20,14 +20,17 @@ class Method:
         labels: whether it sees labels before or beyond supervised fine-tuning.
         images: whether it sees all training images.
         contrasts_pixels: whether it contrasts pixels that a ``pixel_sampler`` takes.
-        options: defaults of options of the config that differ from method to method, by name.
     """
 
     paper: ClassVar[str] = "-"
     labels: ClassVar[bool] = False
     images: ClassVar[bool] = False
     contrasts_pixels: ClassVar[bool] = False
-    options: ClassVar[Mapping[str, Any]] = {}
+
+    def options(self) -> dict[str, Any]:
+        """Return its options that are numbers or switches, by name, for the record of a run."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | list)}
 
     def piece_size(self, roi_size: Sequence[int]) -> list[int] | None:
         """Return the size of the pieces of images that pass the network too; ``None`` where there are none.

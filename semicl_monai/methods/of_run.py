@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from semicl_monai.data import SegmentationDatalist
 from semicl_monai.methods.fine_tuning import FineTuningMethod
-from semicl_monai.methods.registry import find_method, objectives_of
+from semicl_monai.methods.method import Method
+from semicl_monai.methods.registry import build_method, find_method, objectives_of
 from semicl_monai.networks import from_scratch, made_by
 from semicl_monai.utils import InputError
 
@@ -39,9 +41,7 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
     return method
 
 
-def fine_tuning_of(
-    method: str, datalist: SegmentationDatalist | None = None, asked_for: str | None = None
-) -> str:
+def fine_tuning_of(method: str, datalist: SegmentationDatalist | None = None, asked_for: str | None = None) -> str:
     """Return the method that fine-tunes what ``method`` has pre-trained: itself, or ``"random"``, which is supervised.
 
     Args:
@@ -65,3 +65,20 @@ def fine_tuning_of(
         return method
     logger.warning(f"There is no unlabelled volume for {method}: fine-tuning is supervised.")
     return SUPERVISED
+
+
+def build_fine_tuning(
+    method: str, datalist: SegmentationDatalist | None = None, asked_for: str | None = None, **options: Any
+) -> Method:
+    """Build the method that fine-tunes: :func:`build_method` of what :func:`fine_tuning_of` tells.
+
+    Args:
+        method: as for :func:`fine_tuning_of`.
+        datalist: as for :func:`fine_tuning_of`.
+        asked_for: as for :func:`fine_tuning_of`.
+        options: options of the config, by name; one that is ``None`` has the method's own default.
+
+    Raises:
+        InputError: When the method is unknown.
+    """
+    return build_method(fine_tuning_of(method, datalist, asked_for), **options)

@@ -27,7 +27,6 @@ class PIRL(PretrainingMethod):
 
     objective: ClassVar[str] = "jigsaw"
     paper: ClassVar[str] = "Misra and van der Maaten 2020, arXiv:1912.01991"
-    options: ClassVar[Mapping[str, Any]] = {"temperature": 0.07}
 
     temperature: float = 0.07
     patch_size: int = 32

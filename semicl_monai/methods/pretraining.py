@@ -85,14 +85,9 @@ class PretrainingMethod(Method, ABC):
         """Return the volumes whose images are paired with the labelled ones, if any are."""
         return datalist.training if self.pairs_images else []
 
-    def scored_cases(self, datalist: SegmentationDatalist, validation: str = "best") -> list[dict]:
-        """Return the volumes its scores are of: those of validation, or without any those of training.
-
-        Args:
-            datalist: the data set.
-            validation: the option: ``"none"`` for those of training.
-        """
-        if validation == "none" or not datalist.validation:
+    def scored_cases(self, datalist: SegmentationDatalist) -> list[dict]:
+        """Return the volumes its scores are of: those of validation, or without any those of training."""
+        if not datalist.to_validate():
             return self.cases(datalist)
         return datalist.validation if self.labels else datalist.validation_images
 

@@ -15,14 +15,15 @@ METHODS = Registry("method", "Pre-training and semi-supervised methods under one
 AnyMethod = TypeVar("AnyMethod", bound=type[Method])
 
 
-def add_method(name: str, method: AnyMethod) -> AnyMethod:
+def add_method(name: str, method: AnyMethod, does: str | None = None) -> AnyMethod:
     """Make a method known by a name, for ``--method``.
 
     Args:
         name: of the method.
-        method: its class; the first line of its docstring says what it does.
+        method: its class.
+        does: what it does, in a sentence; by default the first line of the docstring of the class.
     """
-    METHODS.add(name, (method.__doc__ or "").strip().partition("\n")[0], method)
+    METHODS.add(name, does or (method.__doc__ or "").strip().partition("\n")[0], method)
     return method
 
 
@@ -56,7 +57,7 @@ def build_method(method: str, **options: Any) -> Method:
 
     Args:
         method: its name, see :func:`find_method`.
-        options: options of the config, by name.
+        options: options of the config, by name; one that is ``None`` has the method's own default.
 
     Raises:
         InputError: As :func:`find_method`.
@@ -67,31 +68,13 @@ def build_method(method: str, **options: Any) -> Method:
     """
     found = find_method(method)
     taken = {field.name for field in fields(found) if field.init}
-    return found(**{name: value for name, value in options.items() if name in taken})
+    return found(**{name: value for name, value in options.items() if name in taken and value is not None})
 
 
 def name_of(method: type[Method]) -> str:
-    """Return the name of a method: the one it is known by, else its dotted path."""
+    """Return the name of a method: the first one it is known by, else its dotted path."""
     known = (name for name in METHODS.names if METHODS[name] is method)
     return next(known, f"{method.__module__}.{method.__qualname__}")
-
-
-def default_of(method: str, option: str, otherwise: Any = None) -> Any:
-    """Return the default of an option that differs from method to method.
-
-    Args:
-        method: the method.
-        option: name of the option.
-        otherwise: the default of all methods that have none of their own.
-
-    Raises:
-        InputError: As :func:`find_method`.
-
-    Example:
-        >>> default_of("pirl", "temperature", 0.1), default_of("pcl", "temperature", 0.1)
-        (0.07, 0.1)
-    """
-    return find_method(method).options.get(option, otherwise)
 
 
 def stages_of(method: type[Method] | None) -> list[type[PretrainingMethod]]:

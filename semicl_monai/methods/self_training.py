@@ -14,6 +14,7 @@ from semicl_monai.losses import PseudoLabelLoss
 from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
 from semicl_monai.networks import SelfTraining
 from semicl_monai.transforms import RandCutMix, RandWarp
+from semicl_monai.utils import is_true
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,11 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     """
 
     paper: ClassVar[str] = "Sohn et al. 2020, arXiv:2001.07685"
-    options: ClassVar[Mapping[str, Any]] = {"pseudo_threshold": 0.0}
     score: ClassVar[str] = "agreement"
     waits_for_teacher: ClassVar[bool] = True
 
     pseudo_threshold: float = 0.0
-    soft_pseudo_labels: bool = True
+    soft_pseudo_labels: bool | str = True
     elastic_prob: float = 0.3
     elastic_range: float = 0.2
     cut_mix_prob: float = 0.5
@@ -49,7 +49,9 @@ class SelfTrainingMethod(SemiSupervisedMethod):
 
     def loss(self, supervised: nn.Module) -> nn.Module:
         """Return the supervised loss with that of the teacher's labels."""
-        return PseudoLabelLoss(supervised, threshold=self.pseudo_threshold, soft=self.soft_pseudo_labels)
+        return PseudoLabelLoss(
+            supervised, threshold=self.pseudo_threshold, soft=is_true(self.soft_pseudo_labels, "soft_pseudo_labels")
+        )
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
         """Return what takes labelled images, their labels, and both views of unlabelled images."""

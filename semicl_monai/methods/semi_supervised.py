@@ -20,8 +20,11 @@ class SemiSupervisedMethod(FineTuningMethod):
 
     Args:
         consistency_weight: of the term for unlabelled images, after the ramp-up.
-        warm_up_epochs: epochs by labels alone.
-        ramp_up_epochs: epochs in which the weight rises.
+        epochs: of the run.
+        warm_up_epochs: epochs by labels alone; by default a part of all epochs where the method waits for its teacher.
+        warm_up_divisor: which part: one in so many.
+        ramp_up_epochs: epochs in which the weight rises; by default all after the warm-up, or a quarter of them where
+            the method has waited.
         teacher_decay: how slowly the teacher follows.
 
     Attributes:
@@ -35,9 +38,25 @@ class SemiSupervisedMethod(FineTuningMethod):
     waits_for_teacher: ClassVar[bool] = False
 
     consistency_weight: float = 1.0
-    warm_up_epochs: int = 0
-    ramp_up_epochs: int = 1
+    epochs: int = 1
+    warm_up_epochs: int | None = None
+    warm_up_divisor: int = 2
+    ramp_up_epochs: int | None = None
     teacher_decay: float = 0.99
+
+    @property
+    def warm_up(self) -> int:
+        """Epochs by labels alone."""
+        if self.warm_up_epochs is not None:
+            return self.warm_up_epochs
+        return self.epochs // self.warm_up_divisor if self.waits_for_teacher else 0
+
+    @property
+    def ramp_up(self) -> int:
+        """Epochs in which the weight rises."""
+        if self.ramp_up_epochs is not None:
+            return self.ramp_up_epochs
+        return max(1, (self.epochs - self.warm_up) // (4 if self.waits_for_teacher else 1))
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
         """Return what takes labelled images, their labels and unlabelled images."""
@@ -57,7 +76,7 @@ class SemiSupervisedMethod(FineTuningMethod):
 
     def handlers(self, model: Any, loss: Any, iterations_per_epoch: int) -> list[Any]:
         """Return the ramp-up of the loss, the moving average of the student, and how well both agree."""
-        warm_up, ramp_up = (epochs * iterations_per_epoch for epochs in (self.warm_up_epochs, self.ramp_up_epochs))
+        warm_up, ramp_up = (epochs * iterations_per_epoch for epochs in (self.warm_up, self.ramp_up))
         return [
             ConsistencyRampUp(loss, self.consistency_weight, steps=ramp_up, warm_up_steps=warm_up),
             TeacherEMA(model, decay=self.teacher_decay, warm_up_steps=warm_up),

@@ -22,15 +22,9 @@ class SimCLR(PretrainingMethod):
 
     objective: ClassVar[str] = "global"
     paper: ClassVar[str] = "Chen et al. 2020, arXiv:2002.05709"
-    options: ClassVar[Mapping[str, Any]] = {"temperature": 0.5}
 
     temperature: float = 0.5
 
     def loss(self) -> nn.Module:
         """Return the contrast of the two views of an image with all others of the batch."""
         return NTXentLoss(temperature=self.temperature)
-
-
-@dataclass(frozen=True)
-class Global(SimCLR):
-    """The same as simclr."""

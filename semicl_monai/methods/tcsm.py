@@ -18,7 +18,8 @@ class TCSM(MeanTeacherMethod):
     """Agree with a teacher under symmetries."""
 
     paper: ClassVar[str] = "Li et al. 2020, arXiv:1903.00348"
-    options: ClassVar[Mapping[str, Any]] = {"consistency_weight": 1.0}
+
+    consistency_weight: float = 1.0
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher, which see the images in different symmetries."""

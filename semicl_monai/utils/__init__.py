@@ -1,14 +1,14 @@
 from .arguments import check_arguments, paths_of
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
 from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_count
-from .distributed import data_parallel, local_device, share_of_rank, start_processes
+from .distributed import data_parallel, is_not_rank0, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import new_folder, read_json, save_json, save_tensors, write_whole
 from .lock import lock_folders, unlock_folders
 from .option_checks import check_network, check_options, help_text, refuse_number_signs
 from .option_table import OPTIONS, Option, options_of
 from .options import check_writable, dividing_interval, is_true, one_of
-from .precision import at_least_float32, multiplies_bfloat16
+from .precision import at_least_float32, default_amp, multiplies_bfloat16
 from .provenance import Provenance, with_provenance
 from .registry import Registry
 from .running_config import running_call, running_config
@@ -26,6 +26,7 @@ __all__ = [
     "check_overrides",
     "check_writable",
     "data_parallel",
+    "default_amp",
     "dividing_interval",
     "error_line",
     "file_digest",
@@ -34,6 +35,7 @@ __all__ = [
     "find_input_error",
     "help_text",
     "image_digest",
+    "is_not_rank0",
     "is_true",
     "local_device",
     "lock_folders",

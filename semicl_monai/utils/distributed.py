@@ -35,8 +35,18 @@ def rank_and_size() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if in_several_processes() else (0, 1)
 
 
+def is_not_rank0() -> bool:
+    """Whether another of several processes reports and writes.
+
+    Example:
+        >>> is_not_rank0()
+        False
+    """
+    return rank_and_size()[0] > 0
+
+
 def local_device() -> torch.device:
-    """The device of a process that ``torchrun`` has started: its own GPU, or the CPU where there is none."""
+    """The first GPU, of several processes that of this one; or the CPU where there is none."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

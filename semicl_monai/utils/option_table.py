@@ -78,8 +78,7 @@ OPTIONS = (
         "Pixels that are contrasted: stride (every fourth in each axis), block, full or balanced.",
     ),
     Option("block_size", whole(1), _TRAINING, "Pixels along each axis of a block of the sampler block."),
-    Option("temperature", POSITIVE, _TRAINING, "Temperature of the contrast; of the last one where there are two."),
-    Option("first_temperature", POSITIVE, _PRETRAIN, "Temperature of the first contrast, or of the images in joint."),
+    Option("temperature", POSITIVE.or_none(), _TRAINING, "Temperature of the contrast; none: that of the method."),
     Option(
         "position_threshold",
         number(0, 1, above=True),
@@ -112,12 +111,14 @@ OPTIONS = (
     Option(
         "classifier_learning_rate", number(0), _TRAIN, "Learning rate of the last layer, which no pre-training trains."
     ),
-    Option("warm_up_epochs", whole(0), _TRAIN, "Epochs by labels alone, before a method listens to its teacher."),
-    Option("ramp_up_epochs", whole(1), _TRAIN, "Epochs in which the weight of the teacher rises."),
-    Option("consistency_weight", number(0), _TRAIN, "Weight of the term for unlabelled images."),
+    Option(
+        "warm_up_epochs", whole(0).or_none(), _TRAIN, "Epochs by labels alone, before a method listens to its teacher."
+    ),
+    Option("ramp_up_epochs", whole(1).or_none(), _TRAIN, "Epochs in which the weight of the teacher rises."),
+    Option("consistency_weight", number(0).or_none(), _TRAIN, "Weight of the term for unlabelled images."),
     Option("teacher_decay", number(0, 1, above=True, below=True), _TRAIN, "How slowly a teacher follows its student."),
     Option("teacher_noise", number(0), _TRAIN, "Noise on the images of mean_teacher's teacher."),
-    Option("pseudo_threshold", SHARE, _TRAIN, "Confidence from which a teacher's label counts."),
+    Option("pseudo_threshold", SHARE.or_none(), _TRAIN, "Confidence from which a teacher's label counts."),
     Option("soft_pseudo_labels", SWITCH, _TRAIN, "Learn the teacher's probabilities in place of its labels."),
     Option("elastic_prob", SHARE, _TRAINING, "Probability of an elastic deformation."),
     Option("elastic_range", number(0), _TRAINING, "Strength of the elastic deformation."),

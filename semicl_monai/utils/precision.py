@@ -11,6 +11,11 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
+def default_amp(device: torch.device | str, bfloat16: bool = False) -> bool:
+    """Whether a network is run in mixed precision by default: on a GPU, and not where it is run in bfloat16."""
+    return torch.device(device).type == "cuda" and not bfloat16
+
+
 def multiplies_bfloat16(device: torch.device | str) -> bool:
     """Whether ``device`` is a CPU with instructions for bfloat16, on which networks in it are faster.
 

@@ -390,14 +390,14 @@ def test_a_missing_file_of_several_is_refused_by_case_and_path(tmp_path):
 
 
 def test_without_validation_all_labelled_volumes_but_the_test_part_train(root):
-    plain, more = SegmentationDatalist(root), SegmentationDatalist(root, cut_validation=False)
+    plain, more = SegmentationDatalist(root), SegmentationDatalist(root, validation="none")
     assert more.split["labelled"] == plain.split["labelled"] + plain.split["validation"]
     assert (more.split["test"], more.validation) == (plain.split["test"], [])
 
 
 def test_with_a_test_list_no_labelled_volume_is_lost_without_validation(tmp_path):
     write(tmp_path, training=entries("Tr", names("a", 14)), test=entries("Ts", ["t0"]))
-    assert len(SegmentationDatalist(tmp_path, cut_validation=False).labelled) == 14
+    assert len(SegmentationDatalist(tmp_path, validation="none").labelled) == 14
 
 
 def test_an_empty_validation_list_cuts_no_validation(tmp_path):
@@ -410,7 +410,7 @@ def test_an_empty_validation_list_cuts_no_validation(tmp_path):
 
 def test_a_validation_list_stays_held_out_without_validation(tmp_path):
     write(tmp_path, training=entries("Tr", names("a", 4)), validation=entries("Va", ["v0"]))
-    split = SegmentationDatalist(tmp_path, cut_validation=False).split
+    split = SegmentationDatalist(tmp_path, validation="none").split
     assert split["validation"] == ["v0"]
     assert "v0" not in split["labelled"] + split["unlabelled"]
 
@@ -421,7 +421,7 @@ def test_one_or_two_labelled_volumes_train_without_validation_and_nothing_is_eva
     with pytest.raises(InputError, match=rf"got {number}; --validation none trains with so few"):
         SegmentationDatalist(tmp_path)
     with pytest.warns(UserWarning, match="no volume is held out for the test, as so few have a label"):
-        lists = SegmentationDatalist(tmp_path, cut_validation=False, save_to=tmp_path / "split.json")
+        lists = SegmentationDatalist(tmp_path, validation="none", save_to=tmp_path / "split.json")
     assert (len(lists.labelled), lists.test) == (number, [])
     again = SegmentationDatalist(tmp_path, split_file=tmp_path / "split.json")
     assert again.split == lists.split
@@ -431,14 +431,14 @@ def test_one_or_two_labelled_volumes_train_without_validation_and_nothing_is_eva
 
 def test_one_labelled_volume_trains_with_a_test_list_which_is_evaluated(tmp_path):
     write(tmp_path, training=entries("Tr", ["a0"]), test=entries("Ts", ["t0", "t1"]))
-    assert cases(SegmentationDatalist(tmp_path, cut_validation=False).labelled) == ["a0"]
+    assert cases(SegmentationDatalist(tmp_path, validation="none").labelled) == ["a0"]
     assert cases(SegmentationDatalist(tmp_path, evaluated="test").to_evaluate()) == ["t0", "t1"]
 
 
 def test_weights_trained_without_validation_are_evaluated_on_the_test_part_alone(root, tmp_path):
     for image in (root / "imagesTr").iterdir():
         image.write_text(image.name)
-    trained = SegmentationDatalist(root, labelled_fraction=7, cut_validation=False).labelled
+    trained = SegmentationDatalist(root, labelled_fraction=7, validation="none").labelled
     of_weights = {"labelled_fraction": 2, "provenance": Provenance(labelled=tuple(map(seen, trained)))}
     assert len(SegmentationDatalist(root, evaluated="test", **of_weights).to_evaluate()) == 2
     with pytest.raises(InputError, match="the weights have seen cases that are held out now"):

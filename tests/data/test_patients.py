@@ -155,7 +155,7 @@ def test_a_patient_without_a_name_is_refused(read, patient):
 def test_a_stem_that_ends_in_a_digit_is_proposed_as_the_patient(read, cases, patient):
     pattern = propose_pattern(cases)
     first, *_ = read({"unlabelled": [entry(c, False) for c in cases], "training": [entry("0", patient="0")]},
-                     group_pattern=pattern, cut_validation=False).unlabelled  # fmt: skip
+                     group_pattern=pattern, validation="none").unlabelled  # fmt: skip
     assert first["patient"] == patient
 
 

@@ -151,7 +151,7 @@ def test_the_same_seed_chooses_the_same_pixels_and_another_seed_others(path, net
 
 
 def test_an_unknown_method_is_refused(path, network):
-    with pytest.raises(InputError, match="method must be 'pca' or 'tsne', got 'umap'"):
+    with pytest.raises(InputError, match="embedding must be one of pca, tsne, got 'umap'"):
         EmbeddingPlot(path, network, Endless(), method="umap")
 
 
