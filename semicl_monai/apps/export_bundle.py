@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.apps.bundle_metadata import read_metadata, renewed_metadata
-from semicl_monai.utils import InputError, read_json, write_whole
+from semicl_monai.utils import OPTIONS, InputError, read_json, write_whole
 
 SOURCES = Path(__file__).parents[1] / "configs"
 
@@ -91,7 +91,22 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
         _merge(config, of_stages.get(stage, {}))
     if name == "monailabel_pretrain":
         config["run"] = config.pop("pretrain")
-    return config
+    return _without_unused(config)
+
+
+def _without_unused(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is null, is no option, and is only handed on: a bundle has it if its task needs it."""
+    options = {option.name for option in OPTIONS}
+    unused = {f"@{key}" for key, value in config.items() if value is None and key not in options}
+    text = json.dumps(config)
+    unused = {name for name in unused if not re.search(rf'{name}\b(?!")|[^"]{name}"', text)}
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: kept(item) for key, item in value.items() if not (isinstance(item, str) and item in unused)}
+        return [kept(item) for item in value] if isinstance(value, list) else value
+
+    return {key: value for key, value in kept(config).items() if f"@{key}" not in unused}
 
 
 def _read_task(bundle: str | Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from .mask_layout import MaskLayout, mask_subject
 from .mmwhs import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
 from .paired_loader import PairedDataLoader, paired_batches
 from .patients import propose_pattern
+from .prepare import prepare_datasets
 from .seeded_sampler import SeededRandomSampler
 from .split import make_split
 from .studies import labelled_studies, list_studies, name_cases
@@ -44,8 +45,9 @@ __all__ = [
     "mask_subject",
     "mmwhs_sections",
     "name_cases",
-    "propose_pattern",
     "paired_batches",
+    "prepare_datasets",
+    "propose_pattern",
     "read_description",
     "take_fingerprint",
 ]

@@ -13,6 +13,7 @@ from monai.data.thread_buffer import buffer_iterator
 from monai.data.utils import worker_init_fn
 
 from semicl_monai.data.case_errors import collate_cases
+from semicl_monai.data.seeded_sampler import SeededRandomSampler
 from semicl_monai.data.whole_epoch import whole_epoch
 from semicl_monai.utils import InputError
 
@@ -29,6 +30,7 @@ class AugmentingDataLoader(ThreadDataLoader):
         dataset: what takes an index and the seed of its random transforms, such as a
             :class:`semicl_monai.data.VolumeDataset`. Where processes are not forked, each gets a copy of what it keeps
             in memory.
+        num_samples: records an epoch, drawn by a :class:`SeededRandomSampler`; by default those of ``sampler``.
         num_workers: processes of this loader; 0 for the thread.
         buffer_size: batches the thread may be ahead.
         options: as for :class:`torch.utils.data.DataLoader`.
@@ -41,9 +43,18 @@ class AugmentingDataLoader(ThreadDataLoader):
         [[1, 2], [3]]
     """
 
-    def __init__(self, dataset: Dataset, num_workers: int = 0, buffer_size: int = 2, **options: Any) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        num_samples: int | None = None,
+        num_workers: int = 0,
+        buffer_size: int = 2,
+        **options: Any,
+    ) -> None:
         if not isinstance(num_workers, int) or isinstance(num_workers, bool) or num_workers < 0:
             raise InputError(f"num_workers must be a whole number from 0, got {num_workers!r}.")
+        if num_samples is not None:
+            options["sampler"] = SeededRandomSampler(dataset, num_samples=num_samples, generator=torch.Generator())
         options |= {"num_workers": num_workers, "persistent_workers": num_workers > 0}
         options["collate_fn"] = partial(collate_cases, collate=options.get("collate_fn") or list_data_collate)
         super().__init__(dataset, buffer_size=buffer_size, **options)

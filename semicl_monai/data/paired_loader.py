@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader
 
 from semicl_monai.data.augmenting_loader import AugmentingDataLoader
-from semicl_monai.data.seeded_sampler import SeededRandomSampler
 from semicl_monai.data.volume_dataset import VolumeDataset
 from semicl_monai.data.whole_epoch import whole_epoch
 from semicl_monai.utils import InputError
@@ -33,9 +31,13 @@ def paired_batches(
     if not wanted:
         return labelled
     _refuse_empty(dataset)
-    sampler = SeededRandomSampler(dataset, num_samples=labelled.sampler.num_samples, generator=torch.Generator())
-    options: dict[str, Any] = {"num_workers": labelled.num_workers, "buffer_size": labelled.buffer_size}
-    other = AugmentingDataLoader(dataset, batch_size=labelled.batch_size, sampler=sampler, **options)
+    other = AugmentingDataLoader(
+        dataset,
+        num_samples=labelled.sampler.num_samples,  # type: ignore[attr-defined]
+        num_workers=labelled.num_workers,
+        buffer_size=labelled.buffer_size,
+        batch_size=labelled.batch_size,
+    )
     return PairedDataLoader(labelled, other, warm_up_epochs)
 
 

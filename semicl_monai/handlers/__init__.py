@@ -7,9 +7,11 @@ from .epoch_progress import EpochProgress
 from .handler_group import HandlerGroup
 from .metrics import CaseMetrics, case_metrics, mean_with_interval
 from .model_saver import ModelSaver
+from .model_savers import ModelSavers
 from .non_finite_check import NonFiniteCheck
 from .overlay_writer import OverlayWriter
 from .pretext_metric import PretextMetric
+from .reports import LossReport, MetricReport
 from .resume import ResumeCheckpoint, set_aside
 from .run_options import RunOptions
 from .run_provenance import RunProvenance
@@ -24,7 +26,10 @@ __all__ = [
     "EmbeddingPlot",
     "EpochProgress",
     "HandlerGroup",
+    "LossReport",
+    "MetricReport",
     "ModelSaver",
+    "ModelSavers",
     "NonFiniteCheck",
     "OverlayWriter",
     "PretextMetric",

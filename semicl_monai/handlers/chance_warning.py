@@ -5,6 +5,8 @@ from __future__ import annotations
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
+from semicl_monai.utils import is_not_rank0
+
 LEAST_SHARE = 0.1  # of what chance leaves to be found
 
 
@@ -26,7 +28,9 @@ class ChanceWarning:
         self.evaluator, self.objective, self.name = evaluator, objective, name
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer."""
+        """Attach to a trainer; of several processes the first does."""
+        if is_not_rank0():
+            return
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from monai.handlers import CheckpointLoader
 
 from semicl_monai.handlers.model_saver import ModelSaver
+from semicl_monai.handlers.model_savers import ModelSavers
 from semicl_monai.networks import from_scratch, read_provenance
 from semicl_monai.utils import file_digest
 
@@ -40,7 +41,7 @@ def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> 
     for loader in older:
         logger.info(f"Training does not start from {loader.load_path}, which is older than {pretrained}.")
     kept = [loader.load_path for loader in loaders if loader not in older]
-    for provenance in {handler.provenance for handler in handlers if isinstance(handler, ModelSaver)}:
+    for provenance in {handler.provenance for handler in handlers if isinstance(handler, ModelSaver | ModelSavers)}:
         provenance.earlier += kept
     return [handler for handler in handlers if handler not in older]
 

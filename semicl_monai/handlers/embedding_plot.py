@@ -16,7 +16,7 @@ from sklearn.manifold import TSNE
 from torch import nn
 from torch.nn import functional as F
 
-from semicl_monai.utils import one_of, write_whole
+from semicl_monai.utils import is_not_rank0, one_of, write_whole
 
 ADVICE = "give a writable --output_dir"
 MOST_IN_LEGEND = 20  # labels; more do not fit beside the picture
@@ -55,7 +55,9 @@ class EmbeddingPlot:
         self.num_per_class, self.method, self.seed = num_per_class, method, seed
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer, behind the handler that resumes it."""
+        """Attach to a trainer, behind the handler that resumes it; of several processes the first does."""
+        if is_not_rank0():
+            return
         engine.add_event_handler(Events.STARTED, self.before)
         engine.add_event_handler(Events.COMPLETED, self.after)
 

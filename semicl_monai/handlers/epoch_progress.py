@@ -8,6 +8,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers import ProgressBar
 from monai.handlers import from_engine
 
+from semicl_monai.utils import is_not_rank0
+
 
 class EpochProgress(ProgressBar):
     """An :class:`ignite.handlers.ProgressBar` over epochs that shows the last loss.
@@ -21,7 +23,9 @@ class EpochProgress(ProgressBar):
         super().__init__(desc=desc, persist=True, **kwargs)
 
     def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Attach to a trainer that decollates its output, as MONAI's do by default."""
+        """Attach to a trainer that decollates its output, as MONAI's do by default; of several processes the first."""
+        if is_not_rank0():
+            return
         super().attach(
             engine,
             output_transform=lambda output: {"loss": from_engine(["loss"], first=True)(output)},

@@ -10,7 +10,7 @@ from torch import nn
 
 from semicl_monai.handlers.run_provenance import RunProvenance, plain_state
 from semicl_monai.networks import refuse_not_finite
-from semicl_monai.utils import save_json, save_tensors, with_provenance
+from semicl_monai.utils import is_not_rank0, save_json, save_tensors, with_provenance
 from semicl_monai.utils.provenance import provenance_in
 
 
@@ -42,7 +42,9 @@ class ModelSaver:
         self.provenance = provenance or RunProvenance(network)
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer, behind its ``ValidationHandler``."""
+        """Attach to a trainer, behind its ``ValidationHandler``; of several processes the first does."""
+        if is_not_rank0():
+            return
         engine.add_event_handler(Events.STARTED, self.provenance.start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save_best)
         engine.add_event_handler(Events.COMPLETED, self.save_last)

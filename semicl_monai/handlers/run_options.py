@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from semicl_monai.data import case_name
+from semicl_monai.handlers.run_provenance import records_of
 from semicl_monai.utils import InputError, file_digest, image_digest, read_json, running_config, save_json
 from semicl_monai.utils.config_values import PlainValues, as_text, flatten
 from semicl_monai.utils.distributed import rank_and_size
@@ -39,11 +40,14 @@ ONLOOKERS = (
     "TensorBoardStatsHandler",
     "TensorBoardImageHandler",
     "EpochProgress",
+    "LossReport",
+    "MetricReport",
     "EmbeddingPlot",
     "PublishStatsAction",
     "CheckpointLoader",
 )
 OPTION_TYPES = (str, bool, int, float, list, type(None))
+OF_RUN = "method_of_run"  # what the option method has come to in fine-tuning
 DIGITS = 16  # of a digest
 THREADS = 4  # unpacking and hashing leave the interpreter to others
 
@@ -57,20 +61,22 @@ class RunOptions:
     some depend on the machine or on other options; of ``pretrained`` it is the content of the file, which may have moved.
 
     Args:
-        values: what is meant by an entry, by name, where it is not what the entry comes to.
-        split_file: file of the split; its case names have to be the same. It may be missing.
-        cases: lists of records ``{"image": path, "label": path}`` by part; the content of these files has to be the
-            same. It is read when it is first needed.
+        values: values that are known, before those of the config.
+        split_file: file of the split, ``split.json`` in ``log_dir`` by default; its case names have to be the same. It
+            may be missing.
+        cases: lists of records ``{"image": path, "label": path}`` by part, or data sets of them; the content of these
+            files has to be the same. It is read when it is first needed.
     """
 
     def __init__(
         self,
         values: Mapping[str, Any] | None = None,
         split_file: str | Path | None = None,
-        cases: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+        cases: Mapping[str, Any] | None = None,
     ) -> None:
-        self.split_file, self.cases = split_file, dict(cases or {})
-        self.values = {**_resolved_options(running_parser()), **(values or {})}
+        self.cases, parser = records_of(cases), running_parser()
+        self.split_file = _split_of_run(parser) if split_file is None else split_file
+        self.values = {**_resolved_options(parser), **(values or {})}
         config = _compared(running_config())
         plain = PlainValues(config, self.values)
         self.options = dict(self._options(config, plain))
@@ -139,11 +145,18 @@ class RunOptions:
             return {name: str(digest)[:DIGITS] for name, digest in zip(files, digests, strict=True)}
 
 
+def _split_of_run(parser: ConfigParser | None) -> Path | None:
+    log_dir = parser.get_parsed_content("log_dir", default=None) if parser is not None else None
+    return Path(log_dir) / "split.json" if log_dir else None
+
+
 def _resolved_options(parser: ConfigParser | None) -> dict[str, Any]:
-    """What the options of a run have come to."""
+    """What the options of a run have come to, those of its method too."""
     config = {} if parser is None else parser.get()
     names = [option.name for option in OPTIONS if option.name in config]
-    return {name: parser.get_parsed_content(name) for name in names if name == "pretrained" or name not in MAY_DIFFER}
+    values = {name: parser.get_parsed_content(name) for name in names if name == "pretrained" or name not in MAY_DIFFER}
+    values |= {"method": parser.get_parsed_content(OF_RUN)} if OF_RUN in config else {}
+    return {**values, **parser.get_parsed_content("method_def").options()} if "method_def" in config else values
 
 
 def _files(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

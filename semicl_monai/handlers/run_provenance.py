@@ -30,7 +30,7 @@ class RunProvenance:
     Args:
         network: the plain network that is kept, whose weights go into the checkpoint.
         seen: the records ``{"image": path, ...}`` the stage sees, by part: ``"labelled"``, ``"unlabelled"``,
-            ``"validation"``. They may have a ``"case"`` and a ``"patient"``. The images are read when it is first
+            ``"validation"``; or data sets of them. They may have a ``"case"`` and a ``"patient"``. The images are read when it is first
             needed.
         pretrained: the pre-trained weights it has started from, or ``"none"``.
         method: the method the weights are made by.
@@ -49,12 +49,12 @@ class RunProvenance:
     def __init__(
         self,
         network: nn.Module,
-        seen: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+        seen: Mapping[str, Any] | None = None,
         pretrained: str | Path | None = None,
         method: str | None = None,
         classes: Sequence[str] = (),
     ) -> None:
-        self.network, self.seen, self.method, self.classes = network, dict(seen or {}), method, tuple(classes)
+        self.network, self.seen, self.method, self.classes = network, records_of(seen), method, tuple(classes)
         self.pretrained = None if from_scratch(pretrained) else pretrained
         self.earlier: list[str | Path] = [] if self.pretrained is None else [self.pretrained]
         self.resumed, self.is_foreign = Provenance(), False
@@ -119,6 +119,11 @@ class RunProvenance:
     def _own(self) -> dict[str, list[SeenCase]]:
         with ThreadPoolExecutor(THREADS) as pool:
             return {part: list(pool.map(_seen_case, self.seen.get(part, []))) for part in SEEN}
+
+
+def records_of(parts: Mapping[str, Any] | None) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Return lists of records by part, of such lists or of data sets of them."""
+    return {part: getattr(records, "data", records) for part, records in (parts or {}).items()}
 
 
 def plain_state(network: nn.Module) -> dict[str, Any]:

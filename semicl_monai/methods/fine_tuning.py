@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from monai.engines import default_prepare_batch
-from monai.transforms import Compose
 from torch import nn
 
 from semicl_monai.data import SegmentationDatalist

@@ -76,7 +76,7 @@ def build_fine_tuning(
         method: as for :func:`fine_tuning_of`.
         datalist: as for :func:`fine_tuning_of`.
         asked_for: as for :func:`fine_tuning_of`.
-        options: options of the config, by name; one that is ``None`` has the method's own default.
+        options: as for :func:`build_method`.
 
     Raises:
         InputError: When the method is unknown.

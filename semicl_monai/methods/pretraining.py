@@ -12,7 +12,7 @@ from monai.engines import PrepareBatch
 from monai.transforms import Compose
 from torch import nn
 
-from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data import SegmentationDatalist, VolumeDataset
 from semicl_monai.engines import TwoViewPrepareBatch, view_retrieval
 from semicl_monai.methods.method import Method
 from semicl_monai.networks import ContrastiveNetwork, GlobalHead
@@ -91,16 +91,14 @@ class PretrainingMethod(Method, ABC):
             return self.cases(datalist)
         return datalist.validation if self.labels else datalist.validation_images
 
-    def seen(self, cases: Sequence[dict], images: Sequence[dict] = ()) -> dict[str, list[dict]]:
-        """Return the volumes it has seen, as :class:`semicl_monai.handlers.RunProvenance` wants them.
+    def seen(self, cases: VolumeDataset, images: VolumeDataset) -> dict[str, VolumeDataset]:
+        """Return the volumes it sees by part, as :class:`semicl_monai.handlers.RunProvenance` wants them.
 
         Args:
             cases: those of :meth:`cases`.
             images: those of :meth:`paired_images`.
         """
-        if not self.labels:
-            return {"unlabelled": list(cases)}
-        return {"labelled": list(cases), "unlabelled": list(images)}
+        return {"labelled": cases, "unlabelled": images} if self.labels else {"unlabelled": cases}
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return the network with the head."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from semicl_monai.methods.method import Method
 from semicl_monai.methods.pretraining import PretrainingMethod
 from semicl_monai.utils import InputError, Registry
+from semicl_monai.utils.running_config import running_parser
 
 METHODS = Registry("method", "Pre-training and semi-supervised methods under one trainer.")
 
@@ -53,11 +54,11 @@ def find_method(name: str) -> type[Method]:
 
 
 def build_method(method: str, **options: Any) -> Method:
-    """Build a method with those of some options that it takes.
+    """Build a method. Each of its fields that the config being run has an entry for is taken from there.
 
     Args:
         method: its name, see :func:`find_method`.
-        options: options of the config, by name; one that is ``None`` has the method's own default.
+        options: values of fields, before those of the config; one that the method does not have is left out.
 
     Raises:
         InputError: As :func:`find_method`.
@@ -67,8 +68,11 @@ def build_method(method: str, **options: Any) -> Method:
         SimCLR(temperature=0.2)
     """
     found = find_method(method)
-    taken = {field.name for field in fields(found) if field.init}
-    return found(**{name: value for name, value in options.items() if name in taken and value is not None})
+    names = [field.name for field in fields(found) if field.init]
+    parser = running_parser()
+    config = {} if parser is None else parser.get()
+    of_config = {name: parser.get_parsed_content(name) for name in names if name in config and name not in options}
+    return found(**of_config, **{name: value for name, value in options.items() if name in names})
 
 
 def name_of(method: type[Method]) -> str:

@@ -11,6 +11,7 @@ from monai.networks.utils import copy_model_state
 from torch import nn
 
 from semicl_monai.networks.layout import NetworkLayout, layout_of
+from semicl_monai.networks.memory_format import channels_last
 from semicl_monai.networks.provenance import read_provenance
 from semicl_monai.networks.weights_file import find_state_dict, without_deep_supervision
 from semicl_monai.utils import InputError, started_by_user
@@ -50,14 +51,22 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
     return list(loaded)
 
 
-def initial_network(network: nn.Module, pretrained: str | Path | None) -> nn.Module:
+def initial_network(
+    network: nn.Module, pretrained: str | Path | None, device: torch.device | str | None = None
+) -> nn.Module:
     """Return ``network`` with pre-trained weights, or as it is when ``pretrained`` is ``None`` or ``"none"``.
 
-    Which of the two happened is logged.
+    Which of the two happened is logged. On a CPU the network gets channels last, see :func:`channels_last`.
+
+    Args:
+        network: the network; changed in place.
+        pretrained: file of the weights.
+        device: where the network is moved to first; by default it stays where it is.
 
     Raises:
         InputError: As :func:`load_pretrained`.
     """
+    network = channels_last(network if device is None else network.to(device))
     if from_scratch(pretrained):
         logger.info("Training starts without pre-trained weights.")
         return network

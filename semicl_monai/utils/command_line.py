@@ -31,8 +31,11 @@ def find_bundle_root() -> str:
     return str(folder.resolve().parent) if folder else "."
 
 
-def check_overrides() -> None:
+def check_overrides(others: Sequence[str] = ()) -> None:
     """Refuse an option that the config files do not know; the runner itself accepts it silently.
+
+    Args:
+        others: options that are in no config file, those of methods.
 
     Raises:
         InputError: With the name that was probably meant.
@@ -41,7 +44,7 @@ def check_overrides() -> None:
     files = _config_files(arguments)
     if not files or "bundle_root" in running_call():  # MONAI Label, which adds arguments of its own
         return
-    known = [*ConfigParser.load_config_files(files), *inspect.signature(run).parameters]
+    known = [*ConfigParser.load_config_files(files), *others, *inspect.signature(run).parameters]
     known += TRACKING if "tracking" in arguments else []
     for name in arguments:
         top = name.replace("#", "::").split("::")[0]

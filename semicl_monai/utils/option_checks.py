@@ -40,7 +40,7 @@ def check_options(stage: str) -> None:
         print(help_text(stage, config))
         raise SystemExit(0)
     _check_run_id(config)
-    check_overrides()
+    check_overrides([option.name for option in options_of(stage) if option.of_method])
     for option in options_of(stage):
         if option.name in config and not _is_computed(config[option.name]):
             _check_text(option.name, config[option.name])
@@ -149,13 +149,15 @@ def help_text(stage: str, config: Mapping[str, Any]) -> str:
         stage: the stage.
         config: its config, of which the defaults are.
     """
-    known = [option for option in options_of(stage) if option.name in config]
+    known = [option for option in options_of(stage) if option.of_method or option.name in config]
     lines = [f"--{option.name:{WIDTH}}{option.meaning}\n{'':{WIDTH + 2}}{_default(option, config)}" for option in known]
     network = "network_def::NAME"
     return "\n".join([f"Options of {stage}:", *lines, f"--{network:{WIDTH}}An argument of the network."])
 
 
 def _default(option: Option, config: Mapping[str, Any]) -> str:
+    if option.name not in config:
+        return f"{option.kind.wanted[0].upper()}{option.kind.wanted[1:]}. By default that of the method."
     value = config[option.name]
     default = "" if _is_computed(value) else f" Default: {json.dumps(value, default=str)}."
     return f"{option.kind.wanted[0].upper()}{option.kind.wanted[1:]}.{default}"

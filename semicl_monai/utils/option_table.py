@@ -33,12 +33,14 @@ class Option:
         kind: what it may be.
         stages: the stages that have it.
         meaning: one sentence.
+        of_method: whether it is a field of methods, whose default is that of the method, and no entry of the config.
     """
 
     name: str
     kind: Kind
     stages: tuple[str, ...]
     meaning: str
+    of_method: bool = False
 
 
 _PRETRAIN, _TRAIN, _INFERENCE = ("pretrain",), ("train",), ("inference",)
@@ -78,14 +80,15 @@ OPTIONS = (
         "Pixels that are contrasted: stride (every fourth in each axis), block, full or balanced.",
     ),
     Option("block_size", whole(1), _TRAINING, "Pixels along each axis of a block of the sampler block."),
-    Option("temperature", POSITIVE.or_none(), _TRAINING, "Temperature of the contrast; none: that of the method."),
+    Option("temperature", POSITIVE, _TRAINING, "Temperature of the contrast.", of_method=True),
     Option(
         "position_threshold",
         number(0, 1, above=True),
         _PRETRAIN,
-        "Distance up to which two slices are alike in pcl.",
+        "Distance up to which slices are alike in pcl.",
+        of_method=True,
     ),
-    Option("patch_size", whole(1), _PRETRAIN, "Side of a piece of the jigsaw of pirl, in pixels."),
+    Option("patch_size", whole(1), _PRETRAIN, "Side of a piece of the jigsaw of pirl, in pixels.", of_method=True),
     Option("embedding", choice("pca", "tsne"), _PRETRAIN, "Projection of the picture of the embedding space."),
     Option(
         "pretrained",
@@ -112,18 +115,34 @@ OPTIONS = (
         "classifier_learning_rate", number(0), _TRAIN, "Learning rate of the last layer, which no pre-training trains."
     ),
     Option(
-        "warm_up_epochs", whole(0).or_none(), _TRAIN, "Epochs by labels alone, before a method listens to its teacher."
+        "warm_up_epochs",
+        whole(0),
+        _TRAIN,
+        "Epochs by labels alone, before a method listens to its teacher.",
+        of_method=True,
     ),
-    Option("ramp_up_epochs", whole(1).or_none(), _TRAIN, "Epochs in which the weight of the teacher rises."),
-    Option("consistency_weight", number(0).or_none(), _TRAIN, "Weight of the term for unlabelled images."),
-    Option("teacher_decay", number(0, 1, above=True, below=True), _TRAIN, "How slowly a teacher follows its student."),
-    Option("teacher_noise", number(0), _TRAIN, "Noise on the images of mean_teacher's teacher."),
-    Option("pseudo_threshold", SHARE.or_none(), _TRAIN, "Confidence from which a teacher's label counts."),
-    Option("soft_pseudo_labels", SWITCH, _TRAIN, "Learn the teacher's probabilities in place of its labels."),
-    Option("elastic_prob", SHARE, _TRAINING, "Probability of an elastic deformation."),
-    Option("elastic_range", number(0), _TRAINING, "Strength of the elastic deformation."),
-    Option("cut_mix_prob", SHARE, _TRAIN, "Probability that a box of another image is pasted in."),
-    Option("mixup_alpha", POSITIVE, _TRAIN, "Parameter of the Beta distribution of mixup."),
+    Option("ramp_up_epochs", whole(1), _TRAIN, "Epochs in which the weight of the teacher rises.", of_method=True),
+    Option("consistency_weight", number(0), _TRAIN, "Weight of the term for unlabelled images.", of_method=True),
+    Option(
+        "teacher_decay",
+        number(0, 1, above=True, below=True),
+        _TRAIN,
+        "How slowly a teacher follows its student.",
+        of_method=True,
+    ),
+    Option("teacher_noise", number(0), _TRAIN, "Noise on the images of mean_teacher's teacher.", of_method=True),
+    Option("pseudo_threshold", SHARE, _TRAIN, "Confidence from which a teacher's label counts.", of_method=True),
+    Option(
+        "soft_pseudo_labels",
+        SWITCH,
+        _TRAIN,
+        "Learn the teacher's probabilities in place of its labels.",
+        of_method=True,
+    ),
+    Option("elastic_prob", SHARE, _TRAINING, "Probability of an elastic deformation.", of_method=True),
+    Option("elastic_range", number(0), _TRAINING, "Strength of the elastic deformation.", of_method=True),
+    Option("cut_mix_prob", SHARE, _TRAIN, "Probability that a box of another image is pasted in.", of_method=True),
+    Option("mixup_alpha", POSITIVE, _TRAIN, "Parameter of the Beta distribution of mixup.", of_method=True),
     Option("deep_supervision", SWITCH, _TRAIN, "Losses at lower resolutions too (3-D bundles)."),
     Option("shift_range", number(0), _TRAINING, "Largest random shift of intensities."),
     Option("noise_std", number(0), _TRAINING, "Standard deviation of random noise on intensities."),

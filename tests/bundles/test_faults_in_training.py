@@ -56,7 +56,7 @@ def test_a_learning_rate_far_too_high_leaves_no_network(run_stage, tmp_path, ite
 
 def test_a_pre_training_names_labelled_and_unlabelled_cases_of_a_loss_that_is_not_finite(run_stage, tmp_path):
     line = refusal(run_stage, "pretrain", method="joint", learning_rate=1e30)
-    assert line.startswith("pre-training joint: the loss must be finite, got nan in epoch 1, step 2 of 2, cases synth")
+    assert line.startswith("Pre-training joint: the loss must be finite, got nan in epoch 1, step 2 of 2, cases synth")
     assert " (unlabelled): lower --learning_rate" in line
     assert networks(tmp_path) == []
 

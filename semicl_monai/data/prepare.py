@@ -1,0 +1,32 @@
+"""All volumes of a training, before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from semicl_monai.data.foreground import check_foreground
+from semicl_monai.data.label_names import check_label_names
+from semicl_monai.data.volume_dataset import VolumeDataset
+
+
+def prepare_datasets(
+    training: VolumeDataset, others: Sequence[VolumeDataset] = (), class_names: Sequence[str] | None = None
+) -> None:
+    """Load and check every volume, so that bad input is met before training starts.
+
+    Args:
+        training: the volumes that are trained with.
+        others: further data sets, such as unlabelled volumes and those of validation.
+        class_names: names of the classes without background, which the segments of all labels are compared with; not
+            by default.
+
+    Raises:
+        InputError: When a volume cannot be prepared, a segment has another name than its class, or no label of the
+            training holds foreground.
+    """
+    datasets = [training, *others]
+    if class_names is not None:
+        check_label_names([record for dataset in datasets for record in dataset.data if "label" in record], class_names)
+    for dataset in datasets:
+        dataset.prepare()
+    check_foreground([training])

@@ -1,0 +1,38 @@
+"""What the log and TensorBoard show of an engine; of several processes the first one reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai.handlers import StatsHandler, TensorBoardStatsHandler, from_engine
+
+from semicl_monai.handlers.epoch_progress import EpochProgress
+from semicl_monai.handlers.handler_group import HandlerGroup
+from semicl_monai.utils import is_not_rank0
+
+
+class MetricReport(HandlerGroup):
+    """Show the metrics of an evaluator after each epoch, by MONAI's ``StatsHandler`` and ``TensorBoardStatsHandler``.
+
+    Args:
+        log_dir: folder of TensorBoard's files.
+    """
+
+    def __init__(self, log_dir: str | Path) -> None:
+        options = {"iteration_log": False}
+        handlers = [StatsHandler(**options), TensorBoardStatsHandler(log_dir=str(log_dir), **options)]
+        super().__init__([] if is_not_rank0() else handlers)
+
+
+class LossReport(HandlerGroup):
+    """Show the loss of a trainer in TensorBoard, by MONAI's ``TensorBoardStatsHandler``, and in a progress bar.
+
+    Args:
+        log_dir: folder of TensorBoard's files.
+        title: what stands before the bar.
+    """
+
+    def __init__(self, log_dir: str | Path, title: str) -> None:
+        transform = from_engine(["loss"], first=True)
+        board = TensorBoardStatsHandler(log_dir=str(log_dir), tag_name="loss", output_transform=transform)
+        super().__init__([] if is_not_rank0() else [board, EpochProgress(title)])
