@@ -25,7 +25,8 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
     """
     content = read_json(Path(file), "datalist")
     channels = content.get("channel_names") or content.get("modality") or {}
-    names = list(channels.values()) if isinstance(channels, Mapping) else [channels]
+    names = list(channels.values()) if isinstance(channels, Mapping) else channels
+    names = names if isinstance(names, list) else [names]
     given = content.get("labels") or {}
     if not isinstance(given, Mapping):
         raise InputError(f"{file}: 'labels' must be an object of names and values, got a {type(given).__name__}.")
@@ -39,7 +40,7 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
     _refuse_no_class(labels, file)
     _refuse_one_name(list(labels.values()), file)
     _refuse_code([*names, *labels.values()], file)
-    return [str(name) for name in names], labels
+    return [str(name).strip() for name in names], labels
 
 
 def _value_and_name(key: str, entry: Any, file: str | Path) -> tuple[int, str]:

@@ -224,15 +224,16 @@ def _differ(header: nib.Nifti1Header) -> bool:
         return True
 
 
-def nifti_header(fields: Mapping[str, Any]) -> nib.Nifti1Header | None:
+def nifti_header(fields: Mapping[str, Any], kind: type[nib.Nifti1Header] = nib.Nifti1Header) -> nib.Nifti1Header | None:
     """Return a header with what ``fields`` tells of the space, as the file had it; ``None`` where that is incomplete.
 
     Args:
         fields: a header, or the metadata that MONAI makes of one.
+        kind: of the header that is made.
     """
     if not all(name in fields for name in SPACE_FIELDS):
         return None
-    header = nib.Nifti1Header()
+    header = kind()
     for name in SPACE_FIELDS:
         header[name] = np.asarray(fields[name])
     header["pixdim"][4:] = 1

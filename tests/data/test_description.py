@@ -38,6 +38,11 @@ def test_a_modality_may_be_a_word(describe):
     assert describe(modality="CT")[0] == ["CT"]
 
 
+@pytest.mark.parametrize("key", ["modality", "channel_names"])
+def test_channels_may_be_a_list_and_blanks_around_a_name_are_no_part_of_it(describe, key):
+    assert describe(**{key: [" CT", "PET "]})[0] == describe(**{key: {"0": "CT ", "1": " PET"}})[0] == ["CT", "PET"]
+
+
 @pytest.mark.parametrize("content", [{}, {"labels": {}, "modality": {}}, {"labels": None, "channel_names": None}])
 def test_what_is_not_named_is_not_known(describe, content):
     assert describe(**content) == ([], {})

@@ -86,6 +86,19 @@ def test_a_mask_has_three_axes_as_its_image(save, tmp_path, shape):
     assert mask.shape == shape[:3]
 
 
+def test_an_axis_too_long_for_the_first_version_of_nifti_is_written(save, tmp_path):
+    sample = LoadCased("image", num_classes=2)({"image": str(save(2, 0, shape=(40_000, 2, 1), nifti=nib.Nifti2Image))})
+    image = sample["image"]
+    for folder, volume in (("of_file", image), ("bare", MetaTensor(image.as_tensor(), affine=image.affine))):
+        SaveImage(tmp_path / folder, writer=NiftiWriter, output_dtype=np.int16, separate_folder=False, print_log=False)(
+            volume
+        )
+        mask = nib.load(next((tmp_path / folder).iterdir()))
+        assert (mask.shape, mask.get_data_dtype()) == ((40_000, 2, 1), np.int16)
+        np.testing.assert_allclose(mask.affine, SFORM, atol=1e-5)
+    assert nib.load(next((tmp_path / "of_file").iterdir())).header["qform_code"] == 0
+
+
 def test_in_another_grid_both_forms_are_that_of_the_data(save, tmp_path):
     sample = LoadCased("image", num_classes=2)({"image": str(save())})
     smaller = SafeSpacingd("image", pixdim=(2, 2, 2))(sample)["image"]
