@@ -48,7 +48,8 @@ def image_digest(files: Files) -> str:
     """Return the SHA-256 of the voxels of an image as float32, which tells one image from all others.
 
     The name of the file, links, copies, compression, the rest of the header, the type the voxels are stored in and axes
-    of size 1 behind the third do not matter. What is not NIfTI is taken whole. The digest of a file that stays as it is is computed once.
+    of size 1 behind the third do not matter. What is not NIfTI is taken whole. The digest of a file that stays as it is
+    is computed once.
 
     Args:
         files: the file, or several, one a channel.
