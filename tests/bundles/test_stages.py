@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import json
 
+import monai
 import nibabel as nib
 import numpy as np
-import monai
 import pytest
 import torch
 from ignite.engine import Events
