@@ -14,7 +14,7 @@ from monai.data import NibabelWriter
 from monai.utils import convert_to_numpy
 
 from semicl_monai.utils import write_whole
-from semicl_monai.utils.nifti import MASK_DESCRIPTION, nifti_header
+from semicl_monai.utils.nifti import mask_description, nifti_header
 
 LONGEST = 2**15 - 1  # voxels along an axis that the first version of NIfTI can tell
 
@@ -83,7 +83,7 @@ class NiftiWriter(NibabelWriter):
             self.header.set_data_dtype(image.get_data_dtype())
             # without an affine nibabel leaves the header as it is
             image = type(image)(image.dataobj, None, self.header)
-        image.header["descrip"] = MASK_DESCRIPTION
+        image.header["descrip"] = mask_description(np.asarray(image.dataobj))
         content = image.to_bytes()
         compressed = str(filename).endswith(".gz")
         write_whole(
