@@ -1,5 +1,6 @@
 from .cosine_cycles import CosineCycles
 from .jigsaw import JigsawPrepareBatch
+from .metadata import run_without_metadata
 from .methods import METHODS, Method, contrasts_pixels, fine_tuning, method_of_run, objectives
 from .mixup import MixupPrepareBatch
 from .parameters import parameter_groups
@@ -43,5 +44,6 @@ __all__ = [
     "parameter_groups",
     "place_in_volume",
     "rotation_accuracy",
+    "run_without_metadata",
     "view_retrieval",
 ]
