@@ -68,6 +68,11 @@ def new_bundle(
     channels, names = read_description(source / datalist)
     fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)
     channels = [modality] if modality else channels
+    if len(channels) > 1 and len(channels) != fingerprint.channels:
+        raise InputError(
+            f"{source / datalist} must name each channel of the images, which have {fingerprint.channels}, got "
+            f"{len(channels)}: {', '.join(channels)}."
+        )
     where = {"dataset_dir": str(source), "datalist_file": _without_parents(source, datalist)}
     split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
     split |= {"validation": "none"} if chosen_by == "none" else {}

@@ -196,12 +196,19 @@ class SegmentationDatalist:
         else:
             file = _find_datalist(self.dataset_dir, self.datalist, self.download)
             sections = read_sections(file)
+        self.group_pattern = self._pattern()
         sections = name_patients(sections, self.group_pattern)
         refuse_shared_labels(sections)
         return file, sections
 
+    def _pattern(self) -> Any:
+        """The expression that is given, or else that of the earlier split, whose patients are held out."""
+        if self.group_pattern is not None or not self.split_file:
+            return self.group_pattern
+        return read_json(Path(self.split_file), "split_file").get("group_pattern")
+
     def save(self, path: str | os.PathLike) -> None:
-        """Write the split as JSON: case names by part, ``labelled_fraction`` and ``split_seed``.
+        """Write the split as JSON: case names by part, ``labelled_fraction``, ``split_seed``, ``group_pattern``.
 
         ``unused_labels`` names the unlabelled cases that have a label, which this split does not use.
 
@@ -214,6 +221,7 @@ class SegmentationDatalist:
             InputError: When the file cannot be written.
         """
         about = {"labelled_fraction": self.labelled_fraction, "split_seed": self.split_seed}
+        about |= {} if self.group_pattern is None else {"group_pattern": self.group_pattern}
         save_json({**about, **self.split, "unused_labels": self.unused_labels}, Path(path))
 
     def _make_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:

@@ -18,14 +18,13 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
         file: a ``dataset.json``.
 
     Raises:
-        InputError: When a label stands for several values, as the regions of nnU-Net do, for no whole number, or for
-            voxels to ignore, two stand for the same, two have one name, one is called ``mean``, one that is not 0 has
-            no name, one of several lines or that of the background, or a name would be run as code in a config or
-            holds ``#``.
+        InputError: When the name of a channel is no text, a label stands for several values, as the regions of nnU-Net
+            do, for no whole number, or for voxels to ignore, two stand for the same, two have one name, one is called
+            ``mean``, one that is not 0 has no name, one of several lines or that of the background, or a name would be
+            run as code in a config or holds ``#``.
     """
     content = read_json(Path(file), "datalist")
-    channels = content.get("channel_names") or content.get("modality") or {}
-    names = list(channels.values()) if isinstance(channels, Mapping) else [channels]
+    names = _channels(content, file)
     given = content.get("labels") or {}
     if not isinstance(given, Mapping):
         raise InputError(f"{file}: 'labels' must be an object of names and values, got a {type(given).__name__}.")
@@ -39,7 +38,23 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
     _refuse_no_class(labels, file)
     _refuse_one_name(list(labels.values()), file)
     _refuse_code([*names, *labels.values()], file)
-    return [str(name) for name in names], labels
+    return names, labels
+
+
+def _channels(content: Mapping[str, Any], file: str | Path) -> list[str]:
+    """The names of the channels, in the order of their numbers."""
+    key = "channel_names" if content.get("channel_names") else "modality"
+    given = content.get(key) or []
+    if isinstance(given, Mapping):
+        by_number = all(str(number).isdecimal() for number in given)
+        given = [given[number] for number in (sorted(given, key=int) if by_number else given)]
+    names = given if isinstance(given, list) else [given]
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong:
+        raise InputError(
+            f"{file}: '{key}' must name each channel by its number, as in {{'0': 'CT'}}, got {wrong[0]!r}."
+        )
+    return [name.strip() for name in names]
 
 
 def _value_and_name(key: str, entry: Any, file: str | Path) -> tuple[int, str]:

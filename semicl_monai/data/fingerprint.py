@@ -12,6 +12,7 @@ from nibabel.orientations import io_orientation
 from tqdm import tqdm
 
 from semicl_monai.data.images import image_files
+from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
 from semicl_monai.utils.nifti import (
     Space,
@@ -154,8 +155,10 @@ def _label(record: Mapping[str, Any], file: str) -> tuple[np.ndarray, np.ndarray
     with naming(_where(record, "label", file)):
         numbers = whole_numbers(read_voxels(open_nifti(file)))
         values = np.unique(numbers)
-        if not (np.isfinite(values) & (values >= 0) & (values == values.round())).all():
-            raise InputError("must hold whole numbers from 0.")
+        wrong = values[~(np.isfinite(values) & (values >= 0) & (values == values.round()))]
+        if len(wrong):
+            shown = listing([f"{value:g}" for value in wrong.tolist()])
+            raise InputError(f"must hold whole numbers from 0, got {shown}.")
     return numbers.reshape(numbers.shape[:3]), values
 
 

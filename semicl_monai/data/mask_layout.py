@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 from monai.data import FolderLayoutBase
 
 from semicl_monai.data.images import case_name, case_of, image_files
 from semicl_monai.utils import InputError
-from semicl_monai.utils.nifti import MASK_DESCRIPTION
+from semicl_monai.utils.nifti import MASK_DESCRIPTION, mask_description
 
 
 class MaskLayout(FolderLayoutBase):
@@ -82,8 +83,10 @@ def _not_ours(mask: Path) -> str:
     if not os.path.lexists(mask):
         return ""
     try:
-        header: Any = nib.load(mask).header
-        ours = not mask.is_symlink() and header["descrip"].item() == MASK_DESCRIPTION
+        image: Any = nib.load(mask)
+        says = image.header["descrip"].item()
+        # programs such as ITK-SNAP keep what it says in a mask that is corrected with them; earlier versions had no sum
+        ours = not mask.is_symlink() and says in (MASK_DESCRIPTION, mask_description(np.asarray(image.dataobj)))
     except Exception:  # what a broken file makes nibabel raise is no closed list
         ours = False
     return "" if ours else "a file that inference has not written"

@@ -195,8 +195,13 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [file for file in _visible(folder) if file.name.endswith(ENDINGS) and file.is_file()]
+    return [file for file in _visible(folder) if _is_listed(file)]
 
 
 def _others(folder: Path) -> list[Path]:
-    return [file for file in _visible(folder) if not (file.name.endswith(ENDINGS) and file.is_file())]
+    return [file for file in _visible(folder) if not _is_listed(file)]
+
+
+def _is_listed(file: Path) -> bool:
+    """Whether a file is named like an image or a label; also a link to nothing, which is refused and not lost."""
+    return file.name.endswith(ENDINGS) and (file.is_file() or not file.exists())

@@ -15,6 +15,7 @@ from semicl_monai.utils.nifti import NIFTI_SUFFIXES
 
 Record = dict[str, Any]
 SECTIONS = ("training", "unlabelled", "validation", "test")
+OTHER_PATIENTS = ("patient", "patientid", "patientname", "subject", "subjectid")  # keys, by their letters and digits
 SPELLINGS = {"unlabeled": "unlabelled", "testing": "test"}  # the second is that of MONAI's Auto3DSeg
 
 
@@ -70,10 +71,14 @@ def _refuse_other_lists(file: Path, content: Mapping[str, Any]) -> None:
     for key, entries in content.items():
         if key in (*SECTIONS, *SPELLINGS) or not isinstance(entries, list):
             continue
-        if any(isinstance(entry, dict) and "image" in entry for entry in entries):
+        if any(map(_is_image, entries)):
             raise InputError(
                 f"datalist {file}: lists of images must be {', '.join(SECTIONS[:-1])} or {SECTIONS[-1]}, got '{key}'."
             )
+
+
+def _is_image(entry: Any) -> bool:
+    return "image" in entry if isinstance(entry, dict) else isinstance(entry, str) and entry.endswith(NIFTI_SUFFIXES)
 
 
 def _records(entries: Any, key: str, file: Path) -> list[Record]:
@@ -86,13 +91,18 @@ def _records(entries: Any, key: str, file: Path) -> list[Record]:
             wanted = "a path or {'image': path, 'label': path}"
             raise InputError(f"datalist {file}: entry {number} of '{key}' must be {wanted}, got {str(entry)[:80]}.")
         record = {k: _absolute(file.parent, paths[k]) for k in ("image", "label") if paths.get(k)}
-        patient = _patient(paths.get("patient"), f"datalist {file}: entry {number} of '{key}'")
+        patient = _patient(paths, f"datalist {file}: entry {number} of '{key}'")
         _refuse_wrong_label(record, paths, f"datalist {file}: entry {number} of '{key}'")
         records.append({**record, "case": case_name(record["image"]), **patient})
     return records
 
 
-def _patient(given: Any, where: str) -> dict[str, str]:
+def _patient(paths: Mapping[str, Any], where: str) -> dict[str, str]:
+    given = paths.get("patient")
+    if "patient" not in paths:  # one under another name would be on both sides of a split
+        others = [key for key in paths if "".join(filter(str.isalnum, key)).casefold() in OTHER_PATIENTS]
+        if others:
+            raise InputError(f"{where}: a patient must be called 'patient', got '{others[0]}': {paths[others[0]]!r}.")
     if given is None:
         return {}
     if isinstance(given, bool) or not isinstance(given, str | int) or not str(given).strip():

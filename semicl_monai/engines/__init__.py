@@ -1,5 +1,6 @@
 from .cosine_cycles import CosineCycles
 from .jigsaw import JigsawPrepareBatch
+from .metadata import run_without_metadata
 from .mixup import MixupPrepareBatch
 from .prepare_batch import TwoViewPrepareBatch
 from .pretext import (
@@ -34,5 +35,6 @@ __all__ = [
     "jigsaw_retrieval",
     "place_in_volume",
     "rotation_accuracy",
+    "run_without_metadata",
     "view_retrieval",
 ]

@@ -141,9 +141,9 @@ class LoadCased(LoadImaged):
         return sample
 
     def _load(self, data: Mapping[Hashable, Any], key: Hashable, reader: ImageReader | None) -> MetaTensor:
-        if not isinstance(data[key], (list, tuple)):
-            return self._load_file(data[key], _where(data, key), reader)
         files, wanted = _files(data, key), self.in_channels if key == self.image_key else 1
+        if len(files) == 1:
+            return self._load_file(files[0], _where(data, key), reader)
         if len(files) != wanted:
             raise InputError(f"{_where(data, key)}: must be one of {wanted} file(s), one a channel, got {len(files)}.")
         channels: list[MetaTensor] = []

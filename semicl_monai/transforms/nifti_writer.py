@@ -14,7 +14,9 @@ from monai.data import NibabelWriter
 from monai.utils import convert_to_numpy
 
 from semicl_monai.utils import write_whole
-from semicl_monai.utils.nifti import MASK_DESCRIPTION, nifti_header
+from semicl_monai.utils.nifti import mask_description, nifti_header
+
+LONGEST = 2**15 - 1  # voxels along an axis that the first version of NIfTI can tell
 
 
 class NiftiWriter(NibabelWriter):
@@ -22,7 +24,8 @@ class NiftiWriter(NibabelWriter):
 
     Where the two forms differ, viewers differ in the one they show; a mask with one form in both would lie beside its
     image in some of them. Data that do not lie in the grid of the image get what MONAI gives them. A mask has as many
-    axes as its image, a single slice included, and appears whole or not at all.
+    axes as its image, a single slice included, and appears whole or not at all. It is NIfTI-2 where an axis is too long
+    for NIfTI-1.
 
     Args:
         output_dtype: as in :class:`monai.data.NibabelWriter`.
@@ -43,7 +46,10 @@ class NiftiWriter(NibabelWriter):
     def set_metadata(self, meta_dict: Mapping | None, resample: bool = True, **options: Any) -> None:
         """Take the metadata of the image, as :class:`~semicl_monai.transforms.NiftiReader` has read them."""
         super().set_metadata(meta_dict, resample, **options)
-        self.header = nifti_header(_fields(meta_dict or {})) if self._in_grid_of(meta_dict or {}) else None
+        self.header = None
+        if self._in_grid_of(meta_dict or {}):
+            kind = nib.Nifti2Header if _is_long(self.data_obj) else nib.Nifti1Header
+            self.header = nifti_header(_fields(meta_dict or {}), kind)
 
     def _in_grid_of(self, meta: Mapping) -> bool:
         if meta.get("original_affine") is None or meta.get("spatial_shape") is None:
@@ -51,6 +57,17 @@ class NiftiWriter(NibabelWriter):
         affine, wanted = (convert_to_numpy(each) for each in (self.affine, meta["original_affine"]))
         shape = tuple(np.asarray(self.data_obj).shape[:3])
         return shape == tuple(int(size) for size in meta["spatial_shape"]) and np.allclose(affine, wanted, atol=1e-3)
+
+    @classmethod
+    def create_backend_obj(
+        cls, data_array: NdarrayOrTensor, affine: NdarrayOrTensor | None = None, dtype: Any = None, **kwargs: Any
+    ) -> Any:
+        """Return nibabel's image of the data."""
+        if not _is_long(data_array):
+            return super().create_backend_obj(data_array, affine, dtype, **kwargs)
+        corner = super().create_backend_obj(data_array[:1, :1, :1], affine, dtype, **kwargs)
+        voxels = convert_to_numpy(data_array).astype(corner.get_data_dtype(), copy=False)
+        return nib.Nifti2Image(voxels, corner.affine)
 
     def write(self, filename: PathLike, verbose: bool = False, **obj_kwargs: Any) -> None:
         """Write the file.
@@ -65,8 +82,8 @@ class NiftiWriter(NibabelWriter):
         else:
             self.header.set_data_dtype(image.get_data_dtype())
             # without an affine nibabel leaves the header as it is
-            image = nib.Nifti1Image(image.dataobj, None, self.header)
-        image.header["descrip"] = MASK_DESCRIPTION
+            image = type(image)(image.dataobj, None, self.header)
+        image.header["descrip"] = mask_description(np.asarray(image.dataobj))
         content = image.to_bytes()
         compressed = str(filename).endswith(".gz")
         write_whole(
@@ -74,6 +91,10 @@ class NiftiWriter(NibabelWriter):
             gzip.compress(content, 1, mtime=0) if compressed else content,
             "give a writable --output_dir",
         )
+
+
+def _is_long(data: Any) -> bool:
+    return max(data.shape) > LONGEST
 
 
 def _fields(meta: Mapping) -> dict[str, Any]:

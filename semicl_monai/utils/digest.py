@@ -47,8 +47,9 @@ def file_digest(file: str | os.PathLike | None) -> str | None:
 def image_digest(files: Files) -> str:
     """Return the SHA-256 of the voxels of an image as float32, which tells one image from all others.
 
-    The name of the file, links, copies, compression, the rest of the header, and the type the voxels are stored in do
-    not matter. What is not NIfTI is taken whole. The digest of a file that stays as it is is computed once.
+    The name of the file, links, copies, compression, the rest of the header, the type the voxels are stored in and axes
+    of size 1 behind the third do not matter. What is not NIfTI is taken whole. The digest of a file that stays as it is
+    is computed once.
 
     Args:
         files: the file, or several, one a channel.
@@ -128,7 +129,8 @@ def _values(path: Path) -> Iterator[bytes | memoryview]:
                 yield from iter(lambda: stream.read(CHUNK), b"")
             return
         voxels = np.asarray(read_voxels(image), "<f4")
-        yield str(voxels.shape).encode()
+        extent = voxels.shape[:3] if math.prod(voxels.shape[3:]) == 1 else voxels.shape  # of (x, y, z, 1) too
+        yield str(extent).encode()
         yield voxels.ravel(order="F").view(np.uint8).data
 
 

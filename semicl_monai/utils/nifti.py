@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ WHOLE_TOLERANCE = 1e-3  # for what scl_slope makes of class numbers
 FLAT = 1e-4  # volume of three axes of length 1, below which they lie in a plane
 MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of metre, mm and micrometre, by xyzt_units
 CHUNK = 1 << 20
-MASK_DESCRIPTION = b"semicl-monai mask"  # by which a mask of ours is told from a user's file of its name
+MASK_DESCRIPTION = b"semicl-monai mask"  # by which, and a sum of its voxels, a mask of ours is told from a user's file
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,12 @@ def affine_in_mm(image: Any) -> np.ndarray:
     affine = np.array(image.affine, float)
     affine[:3] *= MM.get(int(image.header["xyzt_units"]) & 7, 1.0)
     return affine
+
+
+def mask_description(voxels: np.ndarray) -> bytes:
+    """Return what the header of a mask of ours says, by which one that was corrected by hand is no longer ours."""
+    total = zlib.crc32(np.asarray(voxels, "<f4").tobytes(order="F"))
+    return MASK_DESCRIPTION + f" {total:08x}".encode()
 
 
 def _check_affine(affine: np.ndarray) -> None:
@@ -224,15 +231,16 @@ def _differ(header: nib.Nifti1Header) -> bool:
         return True
 
 
-def nifti_header(fields: Mapping[str, Any]) -> nib.Nifti1Header | None:
+def nifti_header(fields: Mapping[str, Any], kind: type[nib.Nifti1Header] = nib.Nifti1Header) -> nib.Nifti1Header | None:
     """Return a header with what ``fields`` tells of the space, as the file had it; ``None`` where that is incomplete.
 
     Args:
         fields: a header, or the metadata that MONAI makes of one.
+        kind: of the header that is made.
     """
     if not all(name in fields for name in SPACE_FIELDS):
         return None
-    header = nib.Nifti1Header()
+    header = kind()
     for name in SPACE_FIELDS:
         header[name] = np.asarray(fields[name])
     header["pixdim"][4:] = 1

@@ -187,6 +187,17 @@ def test_the_modality_given_goes_before_that_of_the_file(make, data):
     assert read(make("a_b_d", modality="MRI") / "task.json")["scaling"]["_target_"] == "NormalizeIntensityd"
 
 
+def test_other_channels_than_the_description_names_are_refused(make, data):
+    images = [[f"imagesTr/k_{n:03d}_{c:04d}.nii.gz" for c in (0, 1)] for n in range(12)]
+    training = [{"image": image, "label": f"labelsTr/k_{n:03d}.nii.gz"} for n, image in enumerate(images[:10])]
+    write_description(data, channel_names=["T1", "T2", "FLAIR"], training=training)
+    with pytest.raises(
+        InputError, match=r"dataset\.json must name each channel .*, which have 2, got 3: T1, T2, FLAIR"
+    ):
+        make()
+    make(modality="MRI")
+
+
 def test_the_task_is_the_source_of_the_configs(make):
     bundle = make()
     before = {file.name: file.read_text() for file in (bundle / "configs").iterdir()}

@@ -38,6 +38,23 @@ def test_a_modality_may_be_a_word(describe):
     assert describe(modality="CT")[0] == ["CT"]
 
 
+@pytest.mark.parametrize("key", ["modality", "channel_names"])
+def test_channels_may_be_a_list_and_blanks_around_a_name_are_no_part_of_it(describe, key):
+    assert describe(**{key: [" CT", "PET "]})[0] == describe(**{key: {"0": "CT ", "1": " PET"}})[0] == ["CT", "PET"]
+
+
+def test_channels_come_in_the_order_of_their_numbers(describe):
+    names = {str(number): f"b{number}" for number in range(11)}
+    assert describe(channel_names=dict(sorted(names.items())))[0] == list(names.values())
+    assert describe(modality={"1": "T2", "0": "T1"})[0] == ["T1", "T2"]
+
+
+@pytest.mark.parametrize("names", [{"CT": 0}, {"0": ["CT"]}, {"0": None}, 7])
+def test_the_name_of_a_channel_that_is_no_text_is_refused(describe, names):
+    with pytest.raises(InputError, match=r"dataset\.json: 'modality' must name each channel by its number, .*, got"):
+        describe(modality=names)
+
+
 @pytest.mark.parametrize("content", [{}, {"labels": {}, "modality": {}}, {"labels": None, "channel_names": None}])
 def test_what_is_not_named_is_not_known(describe, content):
     assert describe(**content) == ([], {})

@@ -344,7 +344,7 @@ def test_a_label_that_is_not_of_whole_numbers_is_refused(case, save, value):
     values = label.astype(np.float32)
     values[0, 0, 0] = value
     save("a_label", values)
-    refuse(r"case a: label file .*a_label\.nii\.gz must hold whole numbers from 0", record)
+    refuse(rf"case a: label file .*a_label\.nii\.gz must hold whole numbers from 0, got {value:g}\.", record)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

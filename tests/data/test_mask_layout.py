@@ -81,3 +81,16 @@ def test_what_inference_has_written_is_replaced_and_nothing_else(tmp_path):
     own.symlink_to(kept)
     with pytest.raises(InputError, match=refused):
         layout.check(records)
+
+
+def test_a_mask_that_was_corrected_by_hand_is_not_replaced(tmp_path):
+    save(MaskLayout(tmp_path), case="a")
+    record, file = {"image": str(tmp_path / "a.nii.gz"), "case": "a"}, tmp_path / "a_seg.nii.gz"
+    mask = nib.load(file)
+    voxels = np.asarray(mask.dataobj).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels, None, mask.header), file)  # saved again, and the same
+    MaskLayout(tmp_path).check([record])
+    voxels[0, 0, 0] = 0
+    nib.save(nib.Nifti1Image(voxels, None, mask.header), file)
+    with pytest.raises(InputError, match=r"a_seg\.nii\.gz, a file that inference has not written"):
+        MaskLayout(tmp_path).check([record])

@@ -120,6 +120,13 @@ def test_the_other_ending_is_as_good_for_images_and_labels(tmp_path, images, lab
     assert datalist.test[0]["label"] == str(tmp_path / f"labelsTs/t_0{labels}")
 
 
+@pytest.mark.parametrize("name", ["imagesTr/b_000_0000.nii.gz", "labelsTr/a_001.nii.gz"])
+def test_a_link_to_nothing_is_refused_and_not_lost(root, name):
+    (root / name).unlink()
+    (root / name).symlink_to("nowhere.nii.gz")  # as of a file that git-annex has not fetched
+    refuse(root, rf"case [ab]_00[01]: (image|label) file not found: .*{name}")
+
+
 @pytest.mark.parametrize("part", ["Tr", "Ts"])
 def test_a_label_or_image_in_both_forms_is_refused(root, part):
     touch(root, *scans(part, "x_0"), f"labels{part}/x_0.nii", f"labels{part}/x_0.nii.gz")

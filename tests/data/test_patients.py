@@ -110,6 +110,18 @@ def test_own_lists_with_a_patient_on_two_sides_are_refused(read, one, other):
     read(lists)  # nobody has said that these are one patient
 
 
+def test_a_split_file_tells_the_expression_it_was_made_with(read, tmp_path):
+    lists = {"training": [entry(case) for case in scans(*range(10))]}
+    first = read(lists, group_pattern=PATTERN, save_to=tmp_path / "split.json").split
+    patient = first["test"][0].split("_")[0]
+    lists["training"].append(entry(f"{patient}_frame99"))
+    grown = {"split_file": tmp_path / "split.json", "add_new_labels": True, "save_to": tmp_path / "grown.json"}
+    for file in ("split.json", "grown.json"):
+        with pytest.warns(UserWarning, match=f"other scans of their patients are held out: {patient}_frame99"):
+            assert read(lists, **{**grown, "split_file": tmp_path / file}).split == first
+    assert f"{patient}_frame99" in read(lists, **grown, group_pattern="none").split["labelled"]
+
+
 def test_a_split_file_with_a_patient_on_two_sides_is_refused(read, tmp_path):
     lists = {"training": [entry(case) for case in scans(1, 2, 3)]}
     split = {"labelled": scans(1), "unlabelled": [], "validation": scans(2)[:1], "test": [scans(2)[1], *scans(3)]}

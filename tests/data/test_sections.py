@@ -99,6 +99,23 @@ def test_a_list_of_images_under_another_name_is_refused(sections, key):
         sections(training=[], **{key: [{"image": "c.nii", "label": "c_seg.nii"}]})
 
 
+@pytest.mark.parametrize("key", ["unlabled", "images"])
+def test_a_list_of_paths_under_another_name_is_refused(sections, key):
+    with pytest.raises(InputError, match=rf"lists of images must be training, .* or test, got '{key}'"):
+        sections(training=[], **{key: ["a.nii.gz"]})
+    sections(training=[], authors=["A. Nii", "B"])
+
+
+@pytest.mark.parametrize("key", ["patient_id", "Patient", "subject-ID"])
+def test_a_patient_under_another_name_is_refused(sections, key):
+    entry = {"image": "a.nii", key: "P1"}
+    with pytest.raises(
+        InputError, match=rf"entry 1 of 'training': a patient must be called 'patient', got '{key}': 'P1'"
+    ):
+        sections(training=[entry])
+    sections(training=[{**entry, "patient": "P1"}, {"image": "b.nii", "patient_age": 63}])
+
+
 @pytest.mark.parametrize("key", ["mask", "seg", "lable"])
 def test_a_label_under_another_name_is_refused(sections, key):
     with pytest.raises(

@@ -394,11 +394,19 @@ def test_channels_can_be_prepared_and_a_prediction_inverted_and_saved(channels, 
     np.testing.assert_allclose(saved.affine, affine, atol=1e-5)
 
 
-@pytest.mark.parametrize(("count", "in_channels"), [(2, 1), (1, 2), (2, 3), (0, 1)])
+@pytest.mark.parametrize(("count", "in_channels"), [(2, 1), (2, 3), (0, 1)])
 def test_another_number_of_files_than_channels_is_refused(channels, count, in_channels):
     sample = {"image": channels[0]["image"][:count], "case": "b"}
     wanted = f"must be one of {in_channels} file(s), one a channel, got {count}"
     refuse_channels(sample, "case b: image file", wanted, in_channels=in_channels)
+
+
+def test_one_file_of_several_channels_may_be_a_list(channels, tmp_path):
+    sample, volumes = channels
+    file = save(tmp_path / "c.nii.gz", np.moveaxis(volumes, 0, -1))
+    np.testing.assert_array_equal(load_channels({"image": [file]}), volumes)
+    one = sample["image"][:1]
+    refuse_channels({"image": one, "case": "b"}, "case b: image file", "3-D with 2 channel(s), got the channel-first")
 
 
 def test_a_label_of_two_files_is_refused(sample):

@@ -9,7 +9,7 @@ from monai.transforms import Compose, Orientationd, SaveImage
 
 from semicl_monai.transforms import InvertArgmaxd, LoadCased, NiftiWriter, SafeSpacingd
 from semicl_monai.utils import InputError
-from semicl_monai.utils.nifti import MASK_DESCRIPTION
+from semicl_monai.utils.nifti import mask_description
 
 TURN = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
 SFORM = nib.affines.from_matvec(TURN * [0.9, 1.1, 1.4], [-12, 7, 33])
@@ -69,7 +69,8 @@ def test_a_mask_tells_its_space_as_its_image_does(save, tmp_path, sform_code, qf
     np.testing.assert_array_equal(mask.header["pixdim"][:4], np.float32(image.header["pixdim"][:4]))
     assert mask.shape == image.shape
     assert mask.get_data_dtype() == np.uint8
-    assert (mask.dataobj.slope, mask.dataobj.inter, mask.header["descrip"].item()) == (1, 0, MASK_DESCRIPTION)
+    assert (mask.dataobj.slope, mask.dataobj.inter) == (1, 0)
+    assert mask.header["descrip"].item() == mask_description(np.asarray(mask.dataobj))
     right = (np.asarray(mask.dataobj) == (np.asarray(image.dataobj) > 0)).mean()
     assert right > 0.6  # interpolation of noise moves some
 
@@ -84,6 +85,19 @@ def test_a_qform_that_is_none_is_kept_as_it_is(save, tmp_path):
 def test_a_mask_has_three_axes_as_its_image(save, tmp_path, shape):
     _, mask = segment(save(shape=shape), tmp_path / "out", in_channels=1 if len(shape) == 3 else shape[3])
     assert mask.shape == shape[:3]
+
+
+def test_an_axis_too_long_for_the_first_version_of_nifti_is_written(save, tmp_path):
+    sample = LoadCased("image", num_classes=2)({"image": str(save(2, 0, shape=(40_000, 2, 1), nifti=nib.Nifti2Image))})
+    image = sample["image"]
+    for folder, volume in (("of_file", image), ("bare", MetaTensor(image.as_tensor(), affine=image.affine))):
+        SaveImage(tmp_path / folder, writer=NiftiWriter, output_dtype=np.int16, separate_folder=False, print_log=False)(
+            volume
+        )
+        mask = nib.load(next((tmp_path / folder).iterdir()))
+        assert (mask.shape, mask.get_data_dtype()) == ((40_000, 2, 1), np.int16)
+        np.testing.assert_allclose(mask.affine, SFORM, atol=1e-5)
+    assert nib.load(next((tmp_path / "of_file").iterdir())).header["qform_code"] == 0
 
 
 def test_in_another_grid_both_forms_are_that_of_the_data(save, tmp_path):

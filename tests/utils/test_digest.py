@@ -47,6 +47,13 @@ def test_an_image_that_is_saved_in_another_type_is_the_same(tmp_path, kind):
     assert image_digest(write(tmp_path / "a.nii.gz", VOXELS.astype(kind))) == oracle(VOXELS)
 
 
+def test_axes_of_size_1_behind_the_third_do_not_matter(tmp_path):
+    assert image_digest(write(tmp_path / "a.nii.gz", VOXELS[..., None])) == oracle(VOXELS)
+    assert image_digest(write(tmp_path / "b.nii.gz", VOXELS[..., None, None])) == oracle(VOXELS)
+    two = np.stack([VOXELS, VOXELS], axis=-1)
+    assert image_digest(write(tmp_path / "c.nii.gz", two)) == oracle(two)
+
+
 def test_what_stands_between_header_and_voxels_does_not_matter(tmp_path):
     image = nibabel.Nifti1Image(VOXELS, np.eye(4))
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 3000))
