@@ -14,18 +14,17 @@ from semicl_monai.utils import OPTIONS, InputError, read_json, write_whole
 SOURCES = Path(__file__).parents[1] / "configs"
 
 # What each shipped file is put together from, later sources over earlier ones; VIEW is "slice" or "patch".
-PRETRAIN = ("common", "data", "augmentation", "VIEW_augmentation", "contrast", "pretrain", "VIEW_objectives")
 FILES = {
-    "pretrain": PRETRAIN,
+    "pretrain": ("common", "data", "augmentation", "VIEW_augmentation", "contrast", "pretrain", "VIEW_objectives"),
     "train": ("common", "data", "augmentation", "VIEW_augmentation", "VIEW_inferer", "contrast", "train"),
     "evaluate": ("common", "data", "VIEW_inferer", "inferer", "evaluate"),
     "inference": ("common", "VIEW_inferer", "inferer", "inference"),
-    # pre-training as a trainer of MONAI Label, which knows files called train.json alone
-    "monailabel_pretrain": (*PRETRAIN, "monailabel"),
 }
 # What is put over each of these when several processes run it.
-MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate", "monailabel_pretrain")}
+MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate")}
 NAMES = (*FILES, *MULTI_GPU)
+LABEL_PRETRAIN = "monailabel_pretrain"  # pre-training in MONAI Label, which may have options of its own
+GENERATED_FROM = {"generated_from": "task.json, by python -m semicl_monai export_bundle"}
 LINE_LENGTH = 120
 RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "steps", "finalize")
 
@@ -66,6 +65,24 @@ def _metadata(bundle: str | Path, file: Path) -> dict[str, str]:
     return {file.name: as_text(content)} if content != before or not file.read_bytes().isascii() else {}
 
 
+def label_pretraining(bundle: str | Path) -> dict[str, Any]:
+    """Return the config of a trainer of MONAI Label that pre-trains: that of the bundle, over which its data is put.
+
+    Args:
+        bundle: folder of the bundle, with its config files.
+
+    Raises:
+        InputError: When a file of the bundle cannot be read.
+    """
+    config = read_json(Path(bundle) / "configs" / "pretrain.json", "config")
+    merge(config, _read("monailabel"))
+    if (Path(bundle) / "task.json").is_file():
+        merge(config, _read_task(bundle).get("stages", {}).get(LABEL_PRETRAIN, {}))
+    # MONAI Label knows files called train.json, and the run list of that name, alone
+    config["run"] = config.pop("pretrain")
+    return config
+
+
 def export_config(bundle: str | Path, name: str) -> str:
     """Return the text of one config file of a bundle.
 
@@ -75,7 +92,7 @@ def export_config(bundle: str | Path, name: str) -> str:
     """
     config = _multi_gpu(bundle, MULTI_GPU[name]) if name in MULTI_GPU else _single(bundle, name)
     run = {key: config.pop(key) for key in RUN_LAST if key in config}
-    return as_text({**config, **run})
+    return as_text({**GENERATED_FROM, **config, **run})
 
 
 def _single(bundle: str | Path, name: str) -> dict[str, Any]:
@@ -85,12 +102,9 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
     view = "patch" if isinstance(size, list) and len(size) == 3 else "slice"
     config: dict[str, Any] = {}
     for source in FILES[name]:
-        _merge(config, _read(source.replace("VIEW", view)))
+        merge(config, _read(source.replace("VIEW", view)))
     config.update(task)
-    for stage in dict.fromkeys((name.removeprefix("monailabel_"), name)):
-        _merge(config, of_stages.get(stage, {}))
-    if name == "monailabel_pretrain":
-        config["run"] = config.pop("pretrain")
+    merge(config, of_stages.get(name, {}))
     return _without_unused(config)
 
 
@@ -142,8 +156,8 @@ def _refuse_wrong_types(content: dict[str, Any], file: Path) -> None:
     if not isinstance(stages, dict):
         raise InputError(f"task {file}: stages must be an object, got {stages!r}.")
     for name, own in stages.items():
-        if name not in FILES or not isinstance(own, dict):
-            known = ", ".join(FILES)
+        if name not in (*FILES, LABEL_PRETRAIN) or not isinstance(own, dict):
+            known = ", ".join((*FILES, LABEL_PRETRAIN))
             raise InputError(f"task {file}: stages must be objects by name ({known}), got {name}: {str(own)[:80]}.")
 
 
@@ -157,7 +171,7 @@ def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
     show_errors, *others = single["initialize"]
     config["initialize"] = [show_errors, *config["initialize"], *others]
     config["finalize"] = single.get("finalize", []) + config["finalize"]
-    config.update(_read(f"multi_gpu_{name.removeprefix('monailabel_')}"))
+    config.update(_read(f"multi_gpu_{name}"))
     return config
 
 
@@ -169,7 +183,7 @@ def _source(name: str) -> str:
     return (SOURCES / name).read_text(encoding="utf-8")
 
 
-def _merge(config: dict[str, Any], other: dict[str, Any]) -> None:
+def merge(config: dict[str, Any], other: dict[str, Any]) -> None:
     """Put ``other`` over ``config``: dicts entry by entry, ``"+name"`` appends to the list ``name``."""
     for key, value in other.items():
         if key.startswith("+"):
@@ -178,7 +192,7 @@ def _merge(config: dict[str, Any], other: dict[str, Any]) -> None:
                 raise InputError(f"{key} must be a list that is appended to a list {key[1:]}, got {str(value)[:80]}.")
             config[key[1:]] = [*before, *value]
         elif isinstance(value, dict) and isinstance(config.get(key), dict):
-            _merge(config[key], value)
+            merge(config[key], value)
         else:
             config[key] = value
 

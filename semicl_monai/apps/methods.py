@@ -27,7 +27,7 @@ def _row(name: str) -> tuple[str, ...]:
 
 def _sees(method: type[Method]) -> str:
     """What it sees before or beyond supervised fine-tuning."""
-    parts = stages_of(method) or [method]
+    parts: list[type[Method]] = [*stages_of(method)] or [method]
     images, labels = any(part.images for part in parts), any(part.labels for part in parts)
     if not labels:
         return "all training images" if images else "nothing"

@@ -8,15 +8,12 @@ from pathlib import Path
 from monai.bundle import ConfigParser
 
 from semicl_monai.apps.demo import BUNDLE
+from semicl_monai.apps.export_bundle import as_text, label_pretraining
 from semicl_monai.handlers import ModelSaver
-from semicl_monai.utils import InputError, new_folder, read_json, save_json
+from semicl_monai.utils import InputError, new_folder, read_json, save_json, write_whole
 
-# What the trainer "<bundle>_pretraining" is made of: its files, and the bundle's they are copies of.
-PRETRAINING = {
-    "logging.conf": "logging.conf",
-    "train.json": "monailabel_pretrain.json",
-    "multi_gpu_train.json": "multi_gpu_monailabel_pretrain.json",
-}
+# Files of the trainer "<bundle>_pretraining", and those of the bundle they are copies of.
+COPIES = {"logging.conf": "logging.conf", "multi_gpu_train.json": "multi_gpu_pretrain.json"}
 LEFT_OUT = shutil.ignore_patterns("eval", "cache", "checkpoints*", "__pycache__")
 
 
@@ -52,8 +49,8 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
 
 
 def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
-    if not (source / "configs" / "monailabel_pretrain.json").is_file():
-        raise InputError(f"{source} is not a bundle of this project: wanted configs/monailabel_pretrain.json in it.")
+    if not (source / "configs" / "pretrain.json").is_file():
+        raise InputError(f"{source} is not a bundle of this project: wanted configs/pretrain.json in it.")
     if not (models.parent / "main.py").is_file():
         raise InputError(
             f"{models.parent} is not an app of MONAI Label: wanted main.py in it; get the app by "
@@ -62,7 +59,7 @@ def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
     for target in targets:
         if target.exists():
             raise InputError(f"{target} is there already, with what was trained in it: move it away first.")
-    for name, kind in {"metadata": "metadata", "inference": "config"}.items():
+    for name, kind in {"metadata": "metadata", "pretrain": "config", "inference": "config"}.items():
         read_json(source / "configs" / f"{name}.json", kind)
 
 
@@ -70,7 +67,8 @@ def _write_pretraining(bundle: Path, folder: Path) -> None:
     metadata = read_json(bundle / "configs" / "metadata.json", "metadata")
     metadata["description"] = f"Pre-trains {bundle.name} on all studies; then train that one."
     save_json(metadata, folder / "configs" / "metadata.json")
-    for name, source in PRETRAINING.items():
+    write_whole(folder / "configs" / "train.json", as_text(label_pretraining(bundle)))
+    for name, source in COPIES.items():
         shutil.copy(bundle / "configs" / source, folder / "configs" / name)
     # Pre-training starts from no model, but 3D Slicer fails on a trainer whose list of models to choose from is empty.
     _write_untrained(bundle, folder)

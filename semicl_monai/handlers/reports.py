@@ -19,8 +19,8 @@ class MetricReport(HandlerGroup):
     """
 
     def __init__(self, log_dir: str | Path) -> None:
-        options = {"iteration_log": False}
-        handlers = [StatsHandler(**options), TensorBoardStatsHandler(log_dir=str(log_dir), **options)]
+        board = TensorBoardStatsHandler(log_dir=str(log_dir), iteration_log=False)
+        handlers = [StatsHandler(iteration_log=False), board]
         super().__init__([] if is_not_rank0() else handlers)
 
 

@@ -23,6 +23,7 @@ RUN_LISTS = ("imports", "initialize", "pretrain", "run", "evaluate", "finalize",
 MAY_DIFFER = frozenset(
     (
         *RUN_LISTS,
+        "generated_from",
         "run_options",  # the values it is given are compared
         *("bundle_root", "output_dir", "log_dir", "ckpt_dir", "cache_dir"),
         *("dataset_dir", "datalist_file", "download"),  # the images and labels are compared
@@ -47,7 +48,8 @@ ONLOOKERS = (
     "CheckpointLoader",
 )
 OPTION_TYPES = (str, bool, int, float, list, type(None))
-OF_RUN = "method_of_run"  # what the option method has come to in fine-tuning
+# what the option method has come to in fine-tuning
+OF_FINE_TUNING = {"method": "method_of_run", "fine_tuning": "fine_tuning"}
 DIGITS = 16  # of a digest
 THREADS = 4  # unpacking and hashing leave the interpreter to others
 
@@ -57,8 +59,9 @@ class RunOptions:
 
     All of the config that builds this handler has to be the same, but for paths, device, workers and intervals: see
     ``MAY_DIFFER``. Entries may be written in another way if they come to the same number, text, switch or list. An
-    object that Python code has put into the config is known by its type. Options are compared by what they come to, as
-    some depend on the machine or on other options; of ``pretrained`` it is the content of the file, which may have moved.
+    object that Python code has put into the config is known by its type. Options, those of the method too, are compared
+    by what they come to, as some depend on the machine or on other options. Of ``pretrained`` the content of the file
+    is compared, which may have moved.
 
     Args:
         values: values that are known, before those of the config.
@@ -152,10 +155,13 @@ def _split_of_run(parser: ConfigParser | None) -> Path | None:
 
 def _resolved_options(parser: ConfigParser | None) -> dict[str, Any]:
     """What the options of a run have come to, those of its method too."""
-    config = {} if parser is None else parser.get()
+    if parser is None:
+        return {}
+    config = parser.get()
     names = [option.name for option in OPTIONS if option.name in config]
-    values = {name: parser.get_parsed_content(name) for name in names if name == "pretrained" or name not in MAY_DIFFER}
-    values |= {"method": parser.get_parsed_content(OF_RUN)} if OF_RUN in config else {}
+    names = [name for name in names if name == "pretrained" or name not in MAY_DIFFER]
+    values = {name: parser.get_parsed_content(name) for name in names}
+    values |= {name: parser.get_parsed_content(id) for name, id in OF_FINE_TUNING.items() if id in config}
     return {**values, **parser.get_parsed_content("method_def").options()} if "method_def" in config else values
 
 

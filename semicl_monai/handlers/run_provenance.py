@@ -29,9 +29,9 @@ class RunProvenance:
 
     Args:
         network: the plain network that is kept, whose weights go into the checkpoint.
-        seen: the records ``{"image": path, ...}`` the stage sees, by part: ``"labelled"``, ``"unlabelled"``,
-            ``"validation"``; or data sets of them. They may have a ``"case"`` and a ``"patient"``. The images are read when it is first
-            needed.
+        seen: the records ``{"image": path, ...}`` the stage sees, or data sets of them, by part: ``"labelled"``,
+            ``"unlabelled"``, ``"validation"``. They may have a ``"case"`` and a ``"patient"``. The images are read when
+            it is first needed.
         pretrained: the pre-trained weights it has started from, or ``"none"``.
         method: the method the weights are made by.
         classes: names of the classes the classifier is trained for, without background; none where it is not trained.

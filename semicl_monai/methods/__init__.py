@@ -8,7 +8,7 @@ from .local_pseudo import LocalPseudoMethod
 from .mean_teacher import MeanTeacherMethod
 from .method import Method
 from .mixup import Mixup
-from .of_run import build_fine_tuning, fine_tuning_of, method_of_run
+from .of_run import fine_tuning_of, method_of_run
 from .parameters import parameter_groups
 from .pcl import PCL
 from .pirl import PIRL
@@ -61,7 +61,6 @@ __all__ = [
     "SemiSupervisedMethod",
     "SimCLR",
     "add_method",
-    "build_fine_tuning",
     "build_method",
     "epochs_of",
     "find_method",

@@ -29,10 +29,10 @@ class ChaitanyaGlobalLocal(PretrainingMethod):
     objective: ClassVar[str] = "region"
     paper: ClassVar[str] = "Chaitanya et al. 2020, arXiv:2006.10511"
     starts_from: ClassVar[type[PretrainingMethod] | None] = ChaitanyaGlobal
-    tap: ClassVar[str | int] = 3
     frozen_encoder: ClassVar[bool] = True
     decoder_blocks: ClassVar[int | None] = 3
 
+    tap: str | int = 3
     temperature: float = 0.1
 
     def loss(self) -> nn.Module:

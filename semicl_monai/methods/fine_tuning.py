@@ -16,7 +16,7 @@ from semicl_monai.methods.pretraining import one_view
 
 @dataclass(frozen=True)
 class FineTuningMethod(Method):
-    """A method that fine-tunes, by labelled images alone unless it says otherwise. It goes with any pre-trained weights.
+    """A method that fine-tunes any weights, by labelled images alone unless it says otherwise.
 
     Attributes:
         has_unused_parameters: whether a step may leave parameters without a gradient.

@@ -36,9 +36,9 @@ class Local(PretrainingMethod):
     labels: ClassVar[bool] = True
     images: ClassVar[bool] = False
     contrasts_pixels: ClassVar[bool] = True
-    tap: ClassVar[str | int] = "decoder"
     decoder_blocks: ClassVar[int | None] = None
 
+    tap: str | int = "decoder"
     temperature: float = 0.1
     pixel_sampler: Callable = field(default_factory=StrideSampler)
     across_ranks: bool = False

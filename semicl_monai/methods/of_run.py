@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from semicl_monai.data import SegmentationDatalist
 from semicl_monai.methods.fine_tuning import FineTuningMethod
-from semicl_monai.methods.method import Method
-from semicl_monai.methods.registry import build_method, find_method, objectives_of
+from semicl_monai.methods.registry import find_method, objectives_of
 from semicl_monai.networks import from_scratch, made_by
 from semicl_monai.utils import InputError
 
@@ -65,20 +63,3 @@ def fine_tuning_of(method: str, datalist: SegmentationDatalist | None = None, as
         return method
     logger.warning(f"There is no unlabelled volume for {method}: fine-tuning is supervised.")
     return SUPERVISED
-
-
-def build_fine_tuning(
-    method: str, datalist: SegmentationDatalist | None = None, asked_for: str | None = None, **options: Any
-) -> Method:
-    """Build the method that fine-tunes: :func:`build_method` of what :func:`fine_tuning_of` tells.
-
-    Args:
-        method: as for :func:`fine_tuning_of`.
-        datalist: as for :func:`fine_tuning_of`.
-        asked_for: as for :func:`fine_tuning_of`.
-        options: as for :func:`build_method`.
-
-    Raises:
-        InputError: When the method is unknown.
-    """
-    return build_method(fine_tuning_of(method, datalist, asked_for), **options)

@@ -26,10 +26,12 @@ class PretrainingMethod(Method, ABC):
     By default two views of every image are projected from the bottleneck to one embedding each. A method of two stages
     is the last of them, and names the one before in ``starts_from``.
 
+    Args:
+        tap: the map that is projected: ``"bottleneck"``, ``"decoder"``, or a number of decoder blocks.
+
     Attributes:
         objective: what it trains for; folders of logs and checkpoints have this name.
         starts_from: the method whose weights it goes on from.
-        tap: the map that is projected: ``"bottleneck"``, ``"decoder"``, or a number of decoder blocks.
         frozen_encoder: whether the encoder stays as it is.
         decoder_blocks: how many decoder blocks it trains; ``None`` for all.
         pairs_images: whether each batch of labelled images comes with one of all training images.
@@ -38,10 +40,11 @@ class PretrainingMethod(Method, ABC):
     objective: ClassVar[str]
     images: ClassVar[bool] = True
     starts_from: ClassVar[type[PretrainingMethod] | None] = None
-    tap: ClassVar[str | int] = "bottleneck"
     frozen_encoder: ClassVar[bool] = False
     decoder_blocks: ClassVar[int | None] = 0
     pairs_images: ClassVar[bool] = False
+
+    tap: str | int = "bottleneck"
 
     @abstractmethod
     def loss(self) -> nn.Module:
@@ -78,7 +81,7 @@ class PretrainingMethod(Method, ABC):
         return [draw, TwoViewd(list(spatial), list(intensity))]
 
     def cases(self, datalist: SegmentationDatalist) -> list[dict]:
-        """Return the volumes it trains with: the labelled ones for a method that sees labels, else all without labels."""
+        """Return the volumes it trains with: the labelled ones, or images alone where it sees no labels."""
         return datalist.labelled if self.labels else datalist.training
 
     def paired_images(self, datalist: SegmentationDatalist) -> list[dict]:
@@ -102,8 +105,9 @@ class PretrainingMethod(Method, ABC):
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return the network with the head."""
-        heads = {"head": self.head(), "global_head": self.global_head()}
-        return ContrastiveNetwork(network, tap=self.tap, frozen_encoder=self.frozen_encoder, **heads)
+        return ContrastiveNetwork(
+            network, self.head(), self.tap, frozen_encoder=self.frozen_encoder, global_head=self.global_head()
+        )
 
 
 def one_view(draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:

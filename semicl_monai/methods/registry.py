@@ -70,9 +70,11 @@ def build_method(method: str, **options: Any) -> Method:
     found = find_method(method)
     names = [field.name for field in fields(found) if field.init]
     parser = running_parser()
-    config = {} if parser is None else parser.get()
-    of_config = {name: parser.get_parsed_content(name) for name in names if name in config and name not in options}
-    return found(**of_config, **{name: value for name, value in options.items() if name in names})
+    given = {name: value for name, value in options.items() if name in names}
+    if parser is not None:
+        in_config = [name for name in names if name in parser.get() and name not in given]
+        given |= {name: parser.get_parsed_content(name) for name in in_config}
+    return found(**given)
 
 
 def name_of(method: type[Method]) -> str:

@@ -31,7 +31,8 @@ def lock_folders(folders: Sequence[str | Path]) -> None:
     """Make the folders a run writes to and hold them, until :func:`unlock_folders` or the end of the process.
 
     A process may hold a folder twice, so that a run that has failed in a notebook can be started again. Processes that
-    it starts do not hold it; of several processes of one run the first one does. Where the system or the file system knows no locks, a warning says so.
+    it starts do not hold it. Of several processes of one run the first one holds it. Where the system or the file
+    system knows no locks, a warning says so.
 
     Raises:
         InputError: When one cannot be written to, or another process holds it. Those before it are let go.

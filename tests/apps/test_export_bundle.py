@@ -8,7 +8,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 import semicl_monai
-from semicl_monai.apps.export_bundle import FILES, MULTI_GPU, NAMES, export_bundle, export_config
+from semicl_monai.apps.export_bundle import FILES, MULTI_GPU, NAMES, export_bundle, export_config, label_pretraining
 from semicl_monai.utils import InputError
 
 BUNDLES = sorted(task.parent for task in (Path(__file__).parents[2] / "bundles").glob("*/task.json"))
@@ -61,16 +61,14 @@ def test_a_stage_may_have_numbers_of_its_own(bundle, name):
     of_stages = {"pretrain": {"epochs": 8}, "inference": {"epochs": 9}}
     (bundle / "task.json").write_text(json.dumps({"epochs": 7, "stages": of_stages}))
     config = json.loads(export_config(bundle, name))
-    wanted = {"pretrain": 8, "monailabel_pretrain": 8, "inference": 9}.get(name, 7)
-    if name != "monailabel_pretrain":  # whose epochs MONAI Label sets
-        assert config["epochs"] == wanted
+    assert config["epochs"] == {"pretrain": 8, "inference": 9}.get(name, 7)
     assert "stages" not in config
 
 
 @pytest.mark.parametrize(("roi_size", "kind"), [([32, 32], "Slice"), ([32, 32, 32], "Patch"), (None, "Slice")])
 def test_the_edges_of_the_patches_tell_whether_slices_are_drawn(bundle, roi_size, kind):
     (bundle / "task.json").write_text(json.dumps({} if roi_size is None else {"roi_size": roi_size}))
-    for name in ("pretrain", "train", "monailabel_pretrain"):
+    for name in ("pretrain", "train"):
         drawn = json.loads(export_config(bundle, name))["draw"]["_target_"]
         assert drawn.rpartition(".")[2] == {"Slice": "RandSlicesd", "Patch": "RandPatchesd"}[kind]
     inferer = json.loads(export_config(bundle, "evaluate"))["window_inferer"]["_target_"]
@@ -85,13 +83,19 @@ def test_every_reference_names_something_in_the_file(bundle, name):
         assert reference in config, reference
 
 
-def test_the_two_stages_of_pretraining_differ_in_objective_and_weights_only(bundle):
-    config = json.loads(export_config(bundle, "pretrain"))
-    first, last = (json.dumps(config[stage]).replace(f"@{stage}::", "@") for stage in ("first", "train"))
-    first, last = json.loads(first), json.loads(last)
-    differing = {key for key in first if first[key] != last[key]}
-    assert differing == {"objective", "weights", "made_by"}
-    assert list(first) == list(last)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_says_first_what_it_is_made_from(bundle, name):
+    first, *_ = json.loads(export_config(bundle, name)).items()
+    assert first == ("generated_from", "task.json, by python -m semicl_monai export_bundle")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_null_and_only_handed_on_is_left_out_unless_a_task_needs_it(bundle, name):
+    for task, there in (({}, False), ({"stray_values": {"3": 2}}, True)):
+        (bundle / "task.json").write_text(json.dumps(task))
+        text = export_config(bundle, name)
+        assert ('"stray_values": {"3": 2}' in text) == ('"stray_values": "@stray_values"' in text) == there
+        assert '"replace_nan": null' in text  # an option
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -127,12 +131,19 @@ def test_what_several_processes_do_otherwise_is_in_the_config_it_is_put_over(bun
         assert not parent or key in config or (parent in config and entry in ("sampler", "across_ranks")), key
 
 
-def test_pretraining_in_monai_label_has_the_stages_of_pretraining_and_one_run_list(bundle):
-    label, own = (json.loads(export_config(bundle, name)) for name in ("monailabel_pretrain", "pretrain"))
-    assert label["first"] == own["first"]
-    assert json.dumps(label["last"]).replace("@last::", "@train::") == json.dumps(own["train"])
-    assert {"run", "pretrain", "evaluate"} & set(label) == {"run"}
-    assert set(label["train"]) == {"dataset", "trainer", "handlers"}  # what MONAI Label writes into
+def test_pretraining_in_monai_label_is_that_of_the_bundle_on_its_studies(bundle):
+    export_bundle(str(bundle))
+    file = bundle / "configs/pretrain.json"
+    own = {**json.loads(file.read_text()), "batch_size": 3}
+    file.write_text(json.dumps(own))  # the user's change goes along
+    task = {**json.loads((bundle / "task.json").read_text()), "stages": {"monailabel_pretrain": {"method": "pcl"}}}
+    (bundle / "task.json").write_text(json.dumps(task))
+    label = label_pretraining(bundle)
+    assert (label["batch_size"], label["method"]) == (3, "pcl")
+    assert label["run"] == own["pretrain"]
+    assert {"pretrain", "evaluate"}.isdisjoint(label)
+    assert label["train"]["dataset"]["data"] == []  # MONAI Label writes into it
+    assert label["train"]["dataset"]["transform"] == own["train"]["dataset"]["transform"]
 
 
 def test_a_mistyped_entry_of_a_task_is_refused_and_an_own_one_is_not(bundle):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from semicl_monai.apps.methods import table
-from semicl_monai.engines import METHODS
+from semicl_monai.methods import METHODS
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
+from semicl_monai.apps.export_bundle import label_pretraining
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.networks import load_network
 from semicl_monai.utils import InputError
@@ -34,8 +35,8 @@ def test_the_bundle_and_its_pretraining_are_put_into_the_app(app, bundle, capsys
     models = app / "model"
     assert sorted(folder.name for folder in models.iterdir()) == [BUNDLE.name, f"{BUNDLE.name}_pretraining"]
     configs = models / f"{BUNDLE.name}_pretraining/configs"
-    assert (configs / "train.json").read_text() == (bundle / "configs/monailabel_pretrain.json").read_text()
-    several = (bundle / "configs/multi_gpu_monailabel_pretrain.json").read_text()
+    assert json.loads((configs / "train.json").read_text()) == label_pretraining(bundle)
+    several = (bundle / "configs/multi_gpu_pretrain.json").read_text()
     assert (configs / "multi_gpu_train.json").read_text() == several
     assert BUNDLE.name in json.loads((configs / "metadata.json").read_text())["description"]
     assert f"--conf models {BUNDLE.name},{BUNDLE.name}_pretraining" in capsys.readouterr().out
@@ -76,5 +77,5 @@ def test_a_folder_that_is_no_app_is_refused_with_the_way_to_one(tmp_path, bundle
 
 
 def test_another_bundle_is_refused(app, tmp_path):
-    with pytest.raises(InputError, match=r"wanted configs/monailabel_pretrain\.json in it"):
+    with pytest.raises(InputError, match=r"wanted configs/pretrain\.json in it"):
         monailabel_app(str(app), str(tmp_path))

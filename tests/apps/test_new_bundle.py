@@ -355,7 +355,7 @@ def test_nan_is_refused_unless_it_may_be_replaced_and_then_in_every_stage(make, 
         make()
     bundle = make(replace_nan=0)
     assert read(bundle / "task.json")["replace_nan"] == 0
-    for name in ("pretrain", "train", "evaluate", "inference", "monailabel_pretrain"):
+    for name in ("pretrain", "train", "evaluate", "inference"):
         parser = ConfigParser(read(bundle / "configs" / f"{name}.json"))
         transforms = parser["preprocessing::transforms" if "preprocessing" in parser else "deterministic_transforms"]
         assert (parser["replace_nan"], transforms[0]["replace_nan"]) == (0, "@replace_nan")

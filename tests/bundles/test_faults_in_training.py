@@ -33,7 +33,12 @@ def test_a_transform_that_fails_ends_the_training_with_its_case(run_stage, tmp_p
 
 
 def test_a_transform_that_fails_ends_a_pre_training_too(run_stage, tmp_path):
-    line = refusal(run_stage, "pretrain", method="simclr", **{"parts::global::transforms": ["%draw", FAILING]})
+    line = refusal(
+        run_stage,
+        "pretrain",
+        method="simclr",
+        **{"train::preprocessing::transforms": "$@deterministic_transforms + [@draw, @failing]", "failing": FAILING},
+    )
     assert line.startswith("case synthetic_0")
     assert networks(tmp_path) == []
 
@@ -63,7 +68,7 @@ def test_a_pre_training_names_labelled_and_unlabelled_cases_of_a_loss_that_is_no
 
 def test_a_global_pre_training_at_chance_says_so(run_stage, caplog):
     at_chance = "$lambda pred, target: (torch.zeros(4), torch.full((4,), 0.25))"
-    run_stage("pretrain", method="simclr", **{"parts::global::scores": at_chance})
+    run_stage("pretrain", method="simclr", **{"validate::handlers::1::scores": at_chance})
     lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert any(
         line.startswith("Pre-training global is at chance: score 0.000, chance 0.250, in epoch 1 of 1.")

@@ -10,7 +10,7 @@ from ignite.engine import Events
 from monai.utils import set_determinism
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from semicl_monai.engines import METHODS, objectives
+from semicl_monai.methods import METHODS, objectives_of
 from semicl_monai.networks import layout_of
 from semicl_monai.utils import find_input_error
 
@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize(
 )
 PSEUDO_LABELS = ["self_training", "local_pseudo"]
 SEMI_SUPERVISED = ["mean_teacher", "tcsm", *PSEUDO_LABELS]
-PRETRAINED = [name for name in METHODS.names if objectives(name)]
+PRETRAINED = [name for name in METHODS.names if objectives_of(name)]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_it_runs_from_pretraining_to_evaluation_and_logs_its_pretext_metric(run_
     run_stage("train", validation="none")
     run_stage("evaluate", num_overlays=0)
     assert (tmp_path / "eval/evaluate/summary.json").is_file()
-    for objective in objectives(method):
+    for objective in objectives_of(method):
         assert {"pretext", "pretext_chance"} <= _scalars(tmp_path / "eval/pretrain" / objective)
     if method in ("mean_teacher", "tcsm"):
         assert {"consistency", "consistency_chance"} <= _scalars(tmp_path / "eval/train")
@@ -63,7 +63,7 @@ def test_pretraining_goes_on_from_weights_that_have_had_its_first_objective(run_
     first = tmp_path / "models/model_pretrained.pt"
     built = workflow("pretrain", method="global_local", pretrained=str(first), output_dir=str(tmp_path / "then"))
     built.initialize()
-    (trainer,) = built.parser.get_parsed_content("trainers")
+    trainer = built.parser.get_parsed_content("train::trainer")
     start, network = _weights(first), built.parser.get_parsed_content("network")
     is_classifier = layout_of(network).is_classifier
     assert all(torch.equal(start[k], v.cpu()) for k, v in network.named_parameters() if not is_classifier(k))
@@ -86,13 +86,13 @@ def test_without_pretraining_the_initial_network_is_kept_and_has_seen_nothing(ru
 def test_joint_pretraining_contrasts_pixels_of_labelled_and_views_of_all_training_images(workflow):
     built = workflow("pretrain", method="joint")
     built.initialize()
-    (trainer,) = built.parser.get_parsed_content("trainers")
+    trainer = built.parser.get_parsed_content("train::trainer")
     drawn = []
     trainer.add_event_handler(Events.ITERATION_STARTED, lambda: drawn.append(trainer.state.batch))
-    before = [p.detach().clone() for p in built.parser.get_parsed_content("train::model").global_head.parameters()]
+    before = [p.detach().clone() for p in built.parser.get_parsed_content("model").global_head.parameters()]
     built.run()
     built.finalize()
-    loss, datalist = (built.parser.get_parsed_content(name) for name in ("train::loss", "datalist"))
+    loss, datalist = (built.parser.get_parsed_content(name) for name in ("loss", "datalist"))
     assert (loss.local_loss.loss.temperature, loss.global_loss.temperature) == (0.1, 0.5)
     cases = {record["case"] for record in built.parser.get_parsed_content("train::images_dataset").data}
     assert cases == {*datalist.split["labelled"], *datalist.split["unlabelled"]}
@@ -189,7 +189,7 @@ def test_the_grid_of_pixels_that_are_contrasted_moves_as_the_seed_says(workflow,
 
 
 def test_pixels_of_an_earlier_decoder_level_can_be_contrasted(run_stage, tmp_path):
-    run_stage("pretrain", method="local", **{"parts::local::tap": 3})
+    run_stage("pretrain", method="local", **{"method_def::tap": 3})
     assert (tmp_path / "models" / "model_pretrained.pt").is_file()
 
 
@@ -215,7 +215,7 @@ def test_pseudo_labels_go_with_any_pretraining(run_stage, workflow, tmp_path, me
     run_stage("pretrain", method=pretraining)
     built = workflow("train", method=method, validation="none")
     built.initialize()
-    state = built.parser.get_parsed_content("kept_network").state_dict()
+    state = built.parser.get_parsed_content("final_network").state_dict()
     pretrained = _weights(tmp_path / "models/model_pretrained.pt")
     layout = layout_of(built.parser.get_parsed_content("network"))
     assert all(torch.equal(state[key], value) for key, value in pretrained.items() if not layout.is_classifier(key))
@@ -243,7 +243,7 @@ def test_without_an_unlabelled_case_the_method_of_the_weights_gives_way_to_super
     run_stage("pretrain", method=method, labelled_fraction=1.0)
     run_stage("train", validation="none", labelled_fraction=1.0)
     options = json.loads((tmp_path / "eval/train/options.json").read_text())
-    assert (options["method"], options["fine_tuning"]) == (method, "supervised")
+    assert (options["method"], options["fine_tuning"]) == (method, "random")
 
 
 @pytest.mark.parametrize("method", PRETRAINED)

@@ -26,7 +26,7 @@ SIZE = {
 TRAINING = {"epochs": 2, "iterations_per_epoch": 3, "batch_size": 2, "samples_per_volume": 2, "labelled_fraction": 2}
 # Adam divides a gradient by its size and makes whole steps of what rounding leaves of a small one; SGD adds nothing.
 SGD = {
-    "pretrain": {"first::optimizer::_target_": "torch.optim.SGD", "train::optimizer::_target_": "torch.optim.SGD"},
+    "pretrain": {"optimizer::_target_": "torch.optim.SGD"},
     "train": {"optimizer::_target_": "torch.optim.SGD"},
 }
 SPOILT = "$lambda *a: @loss(*a) * (float('nan') if torch.distributed.get_rank() == 1 else 1.0)"

@@ -71,7 +71,7 @@ def test_masks_of_volumes_smaller_and_larger_than_a_patch_have_the_grid_of_their
         assert np.allclose(mask.affine, image.affine, atol=1e-5)
 
 
-@pytest.mark.parametrize(("options", "wanted"), [({}, "self_training"), ({"labelled_fraction": 1.0}, "supervised")])
+@pytest.mark.parametrize(("options", "wanted"), [({}, "self_training"), ({"labelled_fraction": 1.0}, "random")])
 def test_the_recipe_learns_from_the_unlabelled_volumes_unless_there_are_none(run_stage, tmp_path, options, wanted):
     run_stage("pretrain")
     run_stage("train", validation="none", **options)
@@ -119,7 +119,7 @@ def test_deep_supervision_trains_heads_that_inference_does_not_have_and_can_be_l
     run_stage("pretrain", method="global_local")
     for method in ("global_local", "self_training", "local_pseudo", "mixup"):
         built = run_stage("train", method=method, validation="none", deep_supervision=deep)
-        network = built.parser.get_parsed_content("kept_network")
+        network = built.parser.get_parsed_content("final_network")
         heads = {key for key in network.state_dict() if "deep_supervision_heads" in key or "super_head" in key}
         saved = torch.load(tmp_path / "models/model.pt", weights_only=True)
         assert bool(heads) == (str(deep).lower() == "true")

@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from torch import nn
 from torch.nn import functional as F
 
+from semicl_monai.apps.export_bundle import label_pretraining
 from semicl_monai.utils import find_input_error
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
@@ -125,7 +126,7 @@ def test_all_four_stages_run_to_their_end(run_stage, images_dir, tmp_path):
 def test_the_unlabelled_test_volumes_are_among_the_images_of_pre_training(run_stage, modality, tmp_path):
     built = run_stage("pretrain", method="global_local", validation="none")
     tests = {f"{modality}_test_2001", f"{modality}_test_2002"}
-    assert tests < cases_of(built.parser.get_parsed_content("first::dataset"))
+    assert tests < cases_of(built.parser.get_parsed_content("train::dataset"))
     split = json.loads((tmp_path / "eval/pretrain/split.json").read_text())
     for name in ("model_pretrained_first", "model_pretrained"):
         record = json.loads((tmp_path / f"models/{name}.json").read_text())
@@ -253,9 +254,14 @@ def test_data_prepared_in_another_way_are_no_prepared_data(run_stage, opened):
 
 
 def test_prepared_volumes_lie_in_the_bundle_that_two_trainers_of_monai_label_share(config):
-    for name, folder in {"pretrain": "bundle", "train": "bundle", "monailabel_pretrain": "bundle_pretraining"}.items():
+    label = label_pretraining(config("pretrain").parents[1])
+    for content, folder in (
+        (str(config("pretrain")), "bundle"),
+        (str(config("train")), "bundle"),
+        (label, "bundle_pretraining"),
+    ):
         parser = ConfigParser()
-        parser.read_config(str(config(name)))
+        parser.read_config(content)
         parser["bundle_root"] = f"/app/{folder}"
         assert parser.get_parsed_content("cache_dir") == "/app/bundle/cache"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from semicl_monai.engines import METHODS, objectives
+from semicl_monai.methods import METHODS, objectives_of
 from semicl_monai.study import make_cells, read_variants
 from semicl_monai.utils import InputError
 
@@ -39,10 +39,10 @@ def test_every_method_at_every_amount_on_every_split_once_and_the_first_split_fi
 def test_a_method_is_pretrained_for_its_objectives_one_after_the_other(method):
     (chain,) = chains(cells_of(method, fractions=[6], seeds=[0]))
     stages = [stage for stage, _ in chain]
-    assert stages == ["pretrain"] * len(objectives(method)) + ["train", "evaluate"]
+    assert stages == ["pretrain"] * len(objectives_of(method)) + ["train", "evaluate"]
     assert chain[-2] == ("train", method)
-    done = [objectives(by) for stage, by in chain if stage == "pretrain"]
-    assert done == [objectives(method)[: count + 1] for count in range(len(done))]
+    done = [objectives_of(by) for stage, by in chain if stage == "pretrain"]
+    assert done == [objectives_of(method)[: count + 1] for count in range(len(done))]
 
 
 def test_a_pretraining_that_sees_no_label_is_shared_by_methods_and_amounts_but_not_by_splits():
