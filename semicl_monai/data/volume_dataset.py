@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +28,7 @@ class VolumeDataset(CacheDataset):
     Args:
         data: records, one a volume; one without ``case`` is named as its study is in MONAI Label, or by the file of
             its ``image``.
-        transform: transforms; those before the first random one are applied once and kept. They are copied, so that
-            data sets of the same ones are random for themselves.
+        transform: transforms; those before the first random one are applied once and kept.
         cache_dir: a folder to keep the prepared volumes in, for this and every later run that prepares the same files
             in the same way, see :class:`~semicl_monai.data.prepared_files.PreparedFiles`; by default they are kept in
             memory.
@@ -51,7 +49,7 @@ class VolumeDataset(CacheDataset):
         # The random transforms never write into what they get, so that the kept volumes need no copy.
         super().__init__(
             name_cases(data),
-            copy.deepcopy(transform),
+            transform,
             num_workers=num_workers,
             copy_cache=False,
             runtime_cache="threads",

@@ -79,7 +79,7 @@ class RunOptions:
     ) -> None:
         self.cases, parser = records_of(cases), running_parser()
         self.split_file = _split_of_run(parser) if split_file is None else split_file
-        self.values = {**_resolved_options(parser), **(values or {})}
+        self.values = {**_resolved_options(parser, values or {}), **(values or {})}
         config = _compared(running_config())
         plain = PlainValues(config, self.values)
         self.options = dict(self._options(config, plain))
@@ -153,12 +153,12 @@ def _split_of_run(parser: ConfigParser | None) -> Path | None:
     return Path(log_dir) / "split.json" if log_dir else None
 
 
-def _resolved_options(parser: ConfigParser | None) -> dict[str, Any]:
+def _resolved_options(parser: ConfigParser | None, known: Iterable[str]) -> dict[str, Any]:
     """What the options of a run have come to, those of its method too."""
     if parser is None:
         return {}
     config = parser.get()
-    names = [option.name for option in OPTIONS if option.name in config]
+    names = [option.name for option in OPTIONS if option.name in config and option.name not in known]
     names = [name for name in names if name == "pretrained" or name not in MAY_DIFFER]
     values = {name: parser.get_parsed_content(name) for name in names}
     values |= {name: parser.get_parsed_content(id) for name, id in OF_FINE_TUNING.items() if id in config}

@@ -50,7 +50,7 @@ def test_export_writes_all_files(bundle, capsys):
 def test_the_task_goes_over_the_sources_and_the_run_stands_last(bundle, name):
     config = json.loads(export_config(bundle, name))
     assert (config["epochs"], config["class_names"], config["brand_new"]) == (7, ["a"], 1)
-    run = [key for key in config if key in ("initialize", "pretrain", "run", "evaluate", "finalize")]
+    run = [key for key in config if key in ("initialize", "pretrain", "run", "evaluate", "steps", "finalize")]
     assert list(config)[-len(run) :] == run
     assert run[0] == "initialize"
     assert len(run) > 1

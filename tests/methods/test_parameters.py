@@ -6,7 +6,7 @@ from monai.networks.nets import BasicUNet, DynUNet, SegResNet
 from torch import nn
 from torch.optim import AdamW
 
-from semicl_monai.engines import parameter_groups
+from semicl_monai.methods import parameter_groups
 from semicl_monai.networks import DenseHead, LocalPseudo, MeanTeacher, layout_of
 from semicl_monai.utils import InputError, Provenance, save_tensors, with_provenance
 

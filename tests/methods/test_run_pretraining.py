@@ -36,15 +36,18 @@ def test_pretraining_does_not_go_on_from_another_method(tmp_path, made_by):
         stages_to_run("simclr", tmp_path / "weights.pt")
 
 
-class Log(list):
+class Log:
     """What the steps have been run with."""
 
+    def __init__(self):
+        self.entries = []
+
     def note(self, method, pretrained, weights_file):
-        self.append((method, pretrained, weights_file, torch.rand(1).item()))
+        self.entries.append((method, pretrained, weights_file, torch.rand(1).item()))
         write_weights(weights_file, method)
 
     def write(self):
-        self.append("untrained")
+        self.entries.append("untrained")
 
 
 def run(method, folder, pretrained="none"):
@@ -61,7 +64,7 @@ def run(method, folder, pretrained="none"):
         "run": {"_target_": "semicl_monai.methods.run_pretraining", "method": "@method", "pretrained": "@pretrained"},
     }
     ConfigParser(config).get_parsed_content("run")
-    return log
+    return log.entries
 
 
 def test_a_method_of_two_stages_runs_the_steps_for_each_on_the_weights_of_the_last(tmp_path):
