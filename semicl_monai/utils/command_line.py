@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,31 @@ def check_overrides() -> None:
     files = _config_files(arguments)
     if not files or "bundle_root" in running_call():  # MONAI Label, which adds arguments of its own
         return
-    known = [*ConfigParser.load_config_files(files), *inspect.signature(run).parameters]
+    config = ConfigParser.load_config_files(files)
+    known = [*config, *inspect.signature(run).parameters]
     known += TRACKING if "tracking" in arguments else []
     for name in arguments:
-        top = name.replace("#", "::").split("::")[0]
+        top, *below = name.replace("#", "::").split("::")
         if top not in known:
             guess = get_close_matches(top, known, n=1)
             hint = f", did you mean --{guess[0]}" if guess else ""
             raise InputError(f"unknown option --{top}{hint}? No config file has an entry of that name.")
+        _check_below(config.get(top), top, below)
+
+
+def _check_below(entry: Any, name: str, below: Sequence[str]) -> None:
+    """Refuse a new name in what is but a collection of entries, where nobody would read it.
+
+    A component may have arguments that the config does not give, and so may what is below it.
+    """
+    for key in below:
+        if not isinstance(entry, Mapping) or "_target_" in entry:
+            return
+        if key not in entry:
+            guess = get_close_matches(key, list(entry), n=1)
+            hint = f", did you mean --{name}::{guess[0]}" if guess else ""
+            raise InputError(f"unknown option --{name}::{key}{hint}? No config file has an entry of that name.")
+        entry, name = entry[key], f"{name}::{key}"
 
 
 def started_by_user() -> bool:
