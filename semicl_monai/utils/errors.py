@@ -72,7 +72,8 @@ def note_unchecked(entries: Iterable[str]) -> None:
 def error_line(error: BaseException | None) -> str | None:
     """Return the one line for an error that a user can mend, or that it was caused by; ``None`` for any other.
 
-    These are an :class:`InputError`, a disk that is full, read-only or out of rights, and memory that is not there.
+    These are an :class:`InputError`, a disk that is full, read-only or out of rights, memory that is not there, and a
+    component of a config that is not there.
 
     Example:
         >>> error_line(OSError(28, "No space left on device", "/data/model.pt"))
@@ -83,7 +84,7 @@ def error_line(error: BaseException | None) -> str | None:
     found = find_input_error(error)
     if found is not None:
         return " ".join(str(found).splitlines())  # a name may hold a line break
-    lines = (_memory_line(cause) or _disk_line(cause) for cause in _causes(error))
+    lines = (_memory_line(cause) or _disk_line(cause) or _name_line(cause) for cause in _causes(error))
     return next((line for line in lines if line), None)
 
 
@@ -115,6 +116,14 @@ def _memory_line(error: BaseException) -> str | None:
         reason = " ".join((str(error).splitlines() or [""])[0].split())[:200].rstrip(".")
         return f"there is not enough memory{f' ({reason})' if reason else ''}: {LESS_MEMORY}."
     return None
+
+
+def _name_line(error: BaseException) -> str | None:
+    """A ``_target_`` of a config that MONAI does not find."""
+    found = re.match(r"Cannot locate class or function path: '(.+)'", str(error))
+    if found is None or not isinstance(error, ModuleNotFoundError):
+        return None
+    return f"the config wants {found[1]} as a _target_, which is not there: see to its name."
 
 
 def _disk_line(error: BaseException) -> str | None:

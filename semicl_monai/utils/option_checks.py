@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigParser, run
 from torch import nn
 
-from semicl_monai.utils.command_line import check_overrides, runner_arguments, started_by_user, wants_help
+from semicl_monai.utils.command_line import check_overrides, further_files, runner_arguments, started_by_user, wants_help
 from semicl_monai.utils.errors import InputError, note_unchecked
 from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
 from semicl_monai.utils.option_table import Option, options_of
@@ -64,10 +64,10 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
 
 
 def _unchecked(stage: str) -> list[str]:
-    """What a user has given beside the options of the stage and its network, which is checked by itself."""
+    """What a user has given beside the options of the stage and its network, which is checked by itself; files too."""
     known = {*(option.name for option in options_of(stage)), *inspect.signature(run).parameters}
     given = [name for name in runner_arguments() if name not in known and not name.startswith("network_def")]
-    return [f"--{name}" for name in given] if started_by_user() else []
+    return [*(f"--{name}" for name in given), *further_files()] if started_by_user() else []
 
 
 def check_value(option: Option, value: Any) -> None:
@@ -110,9 +110,11 @@ def check_network(**sizes: Sequence[int] | None) -> None:
             ``num_classes`` classes, with the reason in one line.
     """
     config = running_config()
-    definition = config.get("network_def")
-    if definition is None:
+    if "network_def" not in config:
         return
+    definition = config["network_def"]
+    if definition is None:
+        raise InputError("network_def must be a network, got none.")
     name = definition.get("_target_", "it") if isinstance(definition, Mapping) else "it"
     # apart from the run's own, whose random numbers it must not take
     with torch.random.fork_rng(devices=[]):  # networks are made on the CPU

@@ -139,6 +139,16 @@ def test_options_of_the_files_and_of_the_runner_are_accepted(call, tokens):
     check_overrides()
 
 
+def test_an_entry_of_a_further_file_that_nobody_reads_is_refused_where_it_is_almost_one_that_is_read(bundle, call):
+    more = bundle / "configs" / "more.json"
+    more.write_text(json.dumps({"epochss": 3}))
+    call()
+    with pytest.raises(InputError, match=r"more\.json: unknown entry epochss, did you mean epochs\?$"):
+        check_overrides()
+    more.write_text(json.dumps({"epochss": 3, "epochs": "@epochss"}))
+    check_overrides()
+
+
 def test_an_unknown_option_of_an_args_file_is_refused_too(bundle, monkeypatch):
     content = {"config_file": str(bundle / "configs" / "train.json"), "epohcs": 3}
     (bundle / "args.json").write_text(json.dumps(content))

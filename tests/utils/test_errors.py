@@ -91,6 +91,12 @@ def test_what_a_component_makes_of_an_entry_that_nothing_has_checked_is_shown_in
     assert len(shown) == 1
 
 
+def test_a_component_that_is_not_there_is_told_in_one_line():
+    error = ModuleNotFoundError("Cannot locate class or function path: 'torch.optim.Adamw'.")
+    assert error_line(error) == "the config wants torch.optim.Adamw as a _target_, which is not there: see to its name."
+    assert error_line(ModuleNotFoundError("No module named 'yaml'")) is None
+
+
 def test_asked_for_twice_it_still_shows_one_line(hook, capsys):
     show_input_errors()
     error = InputError("no file.")

@@ -182,6 +182,13 @@ def test_a_network_that_does_not_take_the_images_is_told_before_any_work(network
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_no_network_is_told():
+    config = {"network_def": None, "check": {"_target_": "semicl_monai.utils.check_network"}}
+    with pytest.raises(RuntimeError) as caught:
+        ConfigParser(config).get_parsed_content("check")
+    assert str(find_input_error(caught.value)) == "network_def must be a network, got none."
+
+
 def test_a_network_that_has_to_compute_to_know_is_believed(monkeypatch):
     monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda _, images: images[:, [0] * int(3 + images.sum().item())])
     check = {"_target_": "semicl_monai.utils.check_network", "roi_size": [2, 2]}
