@@ -13,7 +13,13 @@ import torch
 from monai.bundle import ConfigParser, run
 from torch import nn
 
-from semicl_monai.utils.command_line import check_overrides, further_files, runner_arguments, started_by_user, wants_help
+from semicl_monai.utils.command_line import (
+    check_overrides,
+    further_files,
+    runner_arguments,
+    started_by_user,
+    wants_help,
+)
 from semicl_monai.utils.errors import InputError, note_unchecked
 from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
 from semicl_monai.utils.option_table import Option, options_of

@@ -15,7 +15,11 @@ RUNNER = "/lib/python3/site-packages/monai/bundle/__main__.py"
 def bundle(tmp_path):
     """A bundle of two config files."""
     (tmp_path / "configs").mkdir()
-    train = {"epochs": 1, "network_def": {"_target_": "UNet", "features": [4]}, "train": {"trainer": {"max_epochs": "@epochs"}}}
+    train = {
+        "epochs": 1,
+        "network_def": {"_target_": "UNet", "features": [4]},
+        "train": {"trainer": {"max_epochs": "@epochs"}},
+    }
     (tmp_path / "configs" / "train.json").write_text(json.dumps(train))
     (tmp_path / "configs" / "more.json").write_text(json.dumps({"amp": False, "labelled_fraction": 1}))
     return tmp_path

@@ -85,7 +85,9 @@ def test_what_a_component_makes_of_an_entry_that_nothing_has_checked_is_shown_in
     note_unchecked(["--optimizer::weight_deca"])
     show(type(error), error, error.__traceback__)
     note_unchecked([])
-    message = "TypeError: AdamW() got an unexpected keyword argument; see to what you gave with --optimizer::weight_deca."
+    message = (
+        "TypeError: AdamW() got an unexpected keyword argument; see to what you gave with --optimizer::weight_deca."
+    )
     assert capsys.readouterr() == ("", f"error: {message}\n")
     show(type(error), error, error.__traceback__)
     assert len(shown) == 1
