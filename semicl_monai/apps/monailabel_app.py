@@ -78,4 +78,9 @@ def _write_pretraining(bundle: Path, folder: Path) -> None:
 
 def _write_untrained(bundle: Path, folder: Path) -> None:
     parser = ConfigParser(read_json(bundle / "configs" / "inference.json", "config"))
-    ModelSaver(folder / "models" / "model.pt", parser.get_parsed_content("network_def")).write()
+    try:
+        network = parser.get_parsed_content("network_def")
+    except Exception as error:  # what a network makes of its arguments is no closed list
+        reason = " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
+        raise InputError(f"{bundle / 'configs' / 'inference.json'}: network_def cannot be built: {reason}.") from error
+    ModelSaver(folder / "models" / "model.pt", network).write()

@@ -150,6 +150,8 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
     by_name, _, sampler_by_name = name.partition("/")
     method = str(settings.get("method", by_name))
     METHODS[method]
+    if name in METHODS and method != name:
+        raise InputError(f"{file}: method {name} must be what its name says, got {method}: give it another name.")
     # a name that only happens to have a slash says nothing of a sampler
     sampler = settings.get("sampler", (sampler_by_name or None) if method == by_name else None)
     options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}

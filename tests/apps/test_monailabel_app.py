@@ -78,3 +78,11 @@ def test_a_folder_that_is_no_app_is_refused_with_the_way_to_one(tmp_path, bundle
 def test_another_bundle_is_refused(app, tmp_path):
     with pytest.raises(InputError, match=r"wanted configs/monailabel_pretrain\.json in it"):
         monailabel_app(str(app), str(tmp_path))
+
+
+def test_a_bundle_whose_network_cannot_be_built_is_refused(app, bundle):
+    file = bundle / "configs/inference.json"
+    file.write_text(file.read_text().replace("BasicUNet", "BasicUNett"))
+    with pytest.raises(InputError, match=r"inference\.json: network_def cannot be built: .*BasicUNett"):
+        monailabel_app(str(app), str(bundle))
+    assert not (app / "model" / BUNDLE.name).exists()
