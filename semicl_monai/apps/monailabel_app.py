@@ -9,6 +9,7 @@ from monai.bundle import ConfigParser
 
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.handlers import ModelSaver
+from semicl_monai.networks.weights_file import find_state_dict
 from semicl_monai.utils import InputError, new_folder, read_json, save_json
 
 # What the trainer "<bundle>_pretraining" is made of: its files, and the bundle's they are copies of.
@@ -62,6 +63,9 @@ def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
     for target in targets:
         if target.exists():
             raise InputError(f"{target} is there already, with what was trained in it: move it away first.")
+    weights = source / "models" / "model.pt"
+    if weights.is_file():
+        find_state_dict(weights)
     for name, kind in {"metadata": "metadata", "inference": "config"}.items():
         read_json(source / "configs" / f"{name}.json", kind)
 

@@ -86,3 +86,11 @@ def test_a_bundle_whose_network_cannot_be_built_is_refused(app, bundle):
     with pytest.raises(InputError, match=r"inference\.json: network_def cannot be built: .*BasicUNett"):
         monailabel_app(str(app), str(bundle))
     assert not (app / "model" / BUNDLE.name).exists()
+
+
+def test_damaged_weights_of_a_bundle_are_refused(app, bundle):
+    (bundle / "models").mkdir()
+    (bundle / "models/model.pt").write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match=r"cannot load weights from .*model\.pt: it is damaged"):
+        monailabel_app(str(app), str(bundle))
+    assert not (app / "model" / BUNDLE.name).exists()
