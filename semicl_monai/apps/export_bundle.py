@@ -135,12 +135,14 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
 
 def _refuse_typos(content: dict[str, Any], file: Path) -> None:
     """Refuse an entry that would do nothing, where its name is almost that of one that does something."""
-    known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)}
+    known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)} | {*STAGES, "stages"}
+    known |= {"parts", "train"}  # which are made of several sources
     text = json.dumps(content)
-    for name in content.keys() - known - {"stages"}:
+    tables = {"": content, **{f"stages: {stage}: ": own for stage, own in content.get("stages", {}).items()}}
+    for where, name in ((where, name.removeprefix("+")) for where, table in tables.items() for name in table):
         guess = get_close_matches(name, known, n=1, cutoff=0.8)
-        if guess and not re.search(rf"[@%]{re.escape(name)}\b", text):
-            raise InputError(f"task {file}: unknown entry {name}, did you mean {guess[0]}?")
+        if name not in known and guess and not re.search(rf"[@%]{re.escape(name)}\b", text):
+            raise InputError(f"task {file}: {where}unknown entry {name}, did you mean {guess[0]}?")
 
 
 def _refuse_wrong_types(content: dict[str, Any], file: Path) -> None:

@@ -10,6 +10,7 @@ from monai.bundle import ConfigParser
 from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.apps.export_bundle import as_text, label_pretraining
 from semicl_monai.handlers import ModelSaver
+from semicl_monai.networks.weights_file import find_state_dict
 from semicl_monai.utils import InputError, new_folder, read_json, save_json, write_whole
 
 # Files of the trainer "<bundle>_pretraining", and those of the bundle they are copies of.
@@ -59,6 +60,9 @@ def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
     for target in targets:
         if target.exists():
             raise InputError(f"{target} is there already, with what was trained in it: move it away first.")
+    weights = source / "models" / "model.pt"
+    if weights.is_file():
+        find_state_dict(weights)
     for name, kind in {"metadata": "metadata", "pretrain": "config", "inference": "config"}.items():
         read_json(source / "configs" / f"{name}.json", kind)
 
@@ -76,4 +80,9 @@ def _write_pretraining(bundle: Path, folder: Path) -> None:
 
 def _write_untrained(bundle: Path, folder: Path) -> None:
     parser = ConfigParser(read_json(bundle / "configs" / "inference.json", "config"))
-    ModelSaver(folder / "models" / "model.pt", parser.get_parsed_content("network_def")).write()
+    try:
+        network = parser.get_parsed_content("network_def")
+    except Exception as error:  # what a network makes of its arguments is no closed list
+        reason = " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
+        raise InputError(f"{bundle / 'configs' / 'inference.json'}: network_def cannot be built: {reason}.") from error
+    ModelSaver(folder / "models" / "model.pt", network).write()

@@ -11,6 +11,7 @@ from typing import Any
 
 from ignite.distributed.utils import one_rank_first
 
+from semicl_monai.data.description import check_class_values
 from semicl_monai.data.download import download_decathlon
 from semicl_monai.data.images import image_files
 from semicl_monai.data.leaks import HELD_OUT, refuse_repeated_images, refuse_seen_cases
@@ -77,6 +78,9 @@ class SegmentationDatalist:
         evaluated: the part that is evaluated, where nothing is trained: no other part need have a volume, or be one
             that the weights have not seen.
         compare_images: whether images of one size are read, to refuse one image in two parts.
+        class_names: names of the classes without background, which must not be in another order than the JSON file
+            names them; not looked at by default.
+        label_values: value of each class in a label file, 1, 2, ... by default.
 
     Attributes:
         labelled: ``{"image", "label", "case"}`` of each labelled training volume, and its ``"patient"`` where the data
@@ -113,6 +117,8 @@ class SegmentationDatalist:
         add_new_labels: bool | str = False,
         evaluated: str | None = None,
         compare_images: bool = True,
+        class_names: Sequence[str] | None = None,
+        label_values: Sequence[int] | None = None,
     ) -> None:
         self.labelled_fraction = labelled_fraction
         self.split_seed = split_seed
@@ -123,6 +129,7 @@ class SegmentationDatalist:
         self.cut_validation = one_of(validation, ("best", "none"), "validation") == "best"
         self.group_pattern, self.evaluated = group_pattern, evaluated
         self.compare_images = compare_images
+        self.class_names, self.label_values = class_names, label_values
         self.add_new_labels = is_true(add_new_labels, "add_new_labels")
         if self.add_new_labels and not split_file:
             raise InputError("add_new_labels true adds labels to an earlier split: give its file by --split_file.")
@@ -196,6 +203,7 @@ class SegmentationDatalist:
         else:
             file = _find_datalist(self.dataset_dir, self.datalist, self.download)
             sections = read_sections(file)
+            check_class_values(file, self.class_names or (), self.label_values)
         self.group_pattern = self._pattern()
         sections = name_patients(sections, self.group_pattern)
         refuse_shared_labels(sections)

@@ -41,6 +41,35 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
     return names, labels
 
 
+def check_class_values(file: str | Path, class_names: Sequence[str], label_values: Sequence[int] | None = None) -> None:
+    """Refuse classes in another order than the data set's own ``dataset.json`` names them.
+
+    Names are compared without regard to case. A name that the file does not have passes, as does a file that names no
+    classes, or none that this project can use.
+
+    Args:
+        file: a ``dataset.json``.
+        class_names: names of the classes without background.
+        label_values: value of each of them in a label file, by default 1, 2, ...
+
+    Raises:
+        InputError: When a class has the name that the file gives to the value of another one.
+    """
+    try:
+        values = {name.casefold(): value for value, name in read_description(file)[1].items()}
+    except InputError:
+        return
+    of_classes = label_values or range(1, len(class_names) + 1)
+    # labels may hold the numbers of the classes too
+    for (number, name), value in zip(enumerate(class_names, 1), of_classes, strict=False):
+        found = values.get(str(name).casefold())
+        if found not in (None, number, value):
+            raise InputError(
+                f"{file} calls the label value {found} '{name}', which is class {number} of class_names "
+                f"({', '.join(map(str, class_names))}): give them in the order of their values."
+            )
+
+
 def _channels(content: Mapping[str, Any], file: str | Path) -> list[str]:
     """The names of the channels, in the order of their numbers."""
     key = "channel_names" if content.get("channel_names") else "modality"

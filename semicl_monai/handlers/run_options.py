@@ -160,7 +160,9 @@ def _resolved_options(parser: ConfigParser | None, known: Iterable[str]) -> dict
     config = parser.get()
     names = [option.name for option in OPTIONS if option.name in config and option.name not in known]
     names = [name for name in names if name == "pretrained" or name not in MAY_DIFFER]
-    values = {name: parser.get_parsed_content(name) for name in names}
+    # a switch may be a text, of which "use_..." is what it means
+    meant = {name: f"use_{name}" if f"use_{name}" in config else name for name in names}
+    values = {name: parser.get_parsed_content(id) for name, id in meant.items()}
     values |= {name: parser.get_parsed_content(id) for name, id in OF_FINE_TUNING.items() if id in config}
     return {**values, **parser.get_parsed_content("method_def").options()} if "method_def" in config else values
 

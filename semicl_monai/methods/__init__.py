@@ -15,7 +15,7 @@ from .pirl import PIRL
 from .pretraining import PretrainingMethod
 from .registry import METHODS, add_method, build_method, find_method, objectives_of, stages_of
 from .rotation import Rotation
-from .run_pretraining import run_pretraining, stages_to_run
+from .run import build_pretraining, run_pretraining, stages_to_run
 from .schedule import epochs_of
 from .self_training import SelfTrainingMethod
 from .semi_supervised import SemiSupervisedMethod
@@ -62,6 +62,7 @@ __all__ = [
     "SimCLR",
     "add_method",
     "build_method",
+    "build_pretraining",
     "epochs_of",
     "find_method",
     "fine_tuning_of",

@@ -108,10 +108,12 @@ def load_network(network: nn.Module, weights: str | Path, class_names: Sequence[
     found = find_state_dict(weights, network.state_dict())
     if class_names is not None:
         _refuse_other_classes(weights, class_names)
+    # heads of deep supervision predict in training alone, and are not saved
+    heads = network.state_dict().keys() - without_deep_supervision(network.state_dict()).keys()
     state = without_deep_supervision(found.tensors)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     try:
-        network.load_state_dict(state)
+        network.load_state_dict({**{name: before[name] for name in heads}, **state})
     except RuntimeError as error:
         network.load_state_dict(before)  # torch has loaded what fits
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)

@@ -20,6 +20,8 @@ KEYS = ("network", "model", "state_dict", "network_weights", "model_state_dict",
 PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "network.")
 HEADS = ("head.", "global_head.")  # beside our network in a checkpoint of pre-training
 DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # not of 8 bits, which torch cannot check
+COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)  # of batches, or positions
 DATA: list[Any] = [np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?"))]
 
 
@@ -134,9 +136,10 @@ def refuse_not_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None
 def _refuse_other_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Refuse what torch would copy into a network with a loss, quantised or complex, and sparse, which it cannot."""
     for name, tensor in tensors.items():
-        is_weight = name.endswith((".weight", ".bias"))
-        if tensor.layout != torch.strided or (is_weight and not tensor.is_floating_point()):
-            kind = tensor.layout if tensor.layout != torch.strided else tensor.dtype
+        is_weight = name.endswith((".weight", ".bias", ".running_mean", ".running_var"))
+        wrong_type = tensor.dtype not in (FLOATS if is_weight or tensor.is_floating_point() else COUNTS)
+        if tensor.layout != torch.strided or tensor.is_meta or wrong_type:
+            kind = "no values" if tensor.is_meta else tensor.dtype if wrong_type else tensor.layout
             raise InputError(f"{path} must hold dense tensors of floating point numbers, got '{name}' of {kind}.")
 
 

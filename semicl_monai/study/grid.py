@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.data.split import checked_seed, parse_labelled_fraction
-from semicl_monai.methods import find_method, stages_of
+from semicl_monai.methods import METHODS, find_method, stages_of
 from semicl_monai.methods.registry import name_of
 from semicl_monai.samplers import SAMPLERS
 from semicl_monai.utils import InputError, read_json
@@ -150,6 +150,8 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
     by_name, _, sampler_by_name = name.partition("/")
     method = str(settings.get("method", by_name))
     find_method(method)
+    if name in METHODS and method != name:
+        raise InputError(f"{file}: method {name} must be what its name says, got {method}: give it another name.")
     # a name that only happens to have a slash says nothing of a sampler
     sampler = settings.get("sampler", (sampler_by_name or None) if method == by_name else None)
     options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}

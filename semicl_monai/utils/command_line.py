@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -44,14 +46,46 @@ def check_overrides(others: Sequence[str] = ()) -> None:
     files = _config_files(arguments)
     if not files or "bundle_root" in running_call():  # MONAI Label, which adds arguments of its own
         return
-    known = [*ConfigParser.load_config_files(files), *others, *inspect.signature(run).parameters]
+    config = ConfigParser.load_config_files(files)
+    known = [*config, *others, *inspect.signature(run).parameters]
     known += TRACKING if "tracking" in arguments else []
     for name in arguments:
-        top = name.replace("#", "::").split("::")[0]
+        top, *below = name.replace("#", "::").split("::")
         if top not in known:
             guess = get_close_matches(top, known, n=1)
             hint = f", did you mean --{guess[0]}" if guess else ""
             raise InputError(f"unknown option --{top}{hint}? No config file has an entry of that name.")
+        _check_below(config.get(top), top, below)
+    _check_files(files, config)
+
+
+def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
+    """Refuse an entry that only a further file has and nobody reads, where its name is almost that of one that is."""
+    first, text = ConfigParser.load_config_files(files[:1]), json.dumps(config, default=str)
+    for name in (name for name in config if name not in first):
+        guess = get_close_matches(name, list(first), n=1, cutoff=0.8)
+        if guess and not re.search(rf"[@%]{re.escape(name)}\b", text):
+            raise InputError(f"{', '.join(files[1:])}: unknown entry {name}, did you mean {guess[0]}?")
+
+
+def _check_below(entry: Any, name: str, below: Sequence[str]) -> None:
+    """Refuse a new name in what is but a collection of entries, where nobody would read it.
+
+    A component may have arguments that the config does not give, and so may what is below it.
+    """
+    for key in below:
+        if not isinstance(entry, Mapping) or "_target_" in entry:
+            return
+        if key not in entry:
+            guess = get_close_matches(key, list(entry), n=1)
+            hint = f", did you mean --{name}::{guess[0]}" if guess else ""
+            raise InputError(f"unknown option --{name}::{key}{hint}? No config file has an entry of that name.")
+        entry, name = entry[key], f"{name}::{key}"
+
+
+def further_files() -> list[str]:
+    """Return the config files that are put over the first one, those for several processes left out."""
+    return [file for file in _config_files(runner_arguments())[1:] if not Path(file).name.startswith("multi_gpu_")]
 
 
 def started_by_user() -> bool:

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import traceback as tracebacks
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -34,6 +34,8 @@ LESS_MEMORY = (
     "disk"
 )
 
+_unchecked: list[str] = []  # entries of the config that the user has given and no table of options knows
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used: a file, a folder or an option.
@@ -56,10 +58,22 @@ def find_input_error(error: BaseException | None) -> InputError | None:
     return None
 
 
+def note_unchecked(entries: Iterable[str]) -> None:
+    """Note which entries of the config a user has given that cannot be checked beforehand.
+
+    What a component then makes of them, such as an argument it does not have, is shown in one line that names them.
+
+    Args:
+        entries: as they were given, such as ``"--optimizer::weight_decay"``; those of an earlier run are forgotten.
+    """
+    _unchecked[:] = entries
+
+
 def error_line(error: BaseException | None) -> str | None:
     """Return the one line for an error that a user can mend, or that it was caused by; ``None`` for any other.
 
-    These are an :class:`InputError`, a disk that is full, read-only or out of rights, and memory that is not there.
+    These are an :class:`InputError`, a disk that is full, read-only or out of rights, memory that is not there, and a
+    component of a config that is not there.
 
     Example:
         >>> error_line(OSError(28, "No space left on device", "/data/model.pt"))
@@ -70,8 +84,21 @@ def error_line(error: BaseException | None) -> str | None:
     found = find_input_error(error)
     if found is not None:
         return " ".join(str(found).splitlines())  # a name may hold a line break
-    lines = (_memory_line(cause) or _disk_line(cause) for cause in _causes(error))
+    lines = (_memory_line(cause) or _disk_line(cause) or _name_line(cause) for cause in _causes(error))
     return next((line for line in lines if line), None)
+
+
+def _line_for_user(error: BaseException | None) -> str | None:
+    return error_line(error) or _unchecked_line(error)
+
+
+def _unchecked_line(error: BaseException | None) -> str | None:
+    if not _unchecked or not isinstance(error, Exception):
+        return None
+    while isinstance(error.__cause__, Exception):  # MONAI: "Failed to instantiate component", from the reason
+        error = error.__cause__
+    reason = " ".join(str(error).split())[:300].rstrip(".")
+    return f"{type(error).__name__}: {reason}; see to what you gave with {', '.join(_unchecked)}."
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -89,6 +116,14 @@ def _memory_line(error: BaseException) -> str | None:
         reason = " ".join((str(error).splitlines() or [""])[0].split())[:200].rstrip(".")
         return f"there is not enough memory{f' ({reason})' if reason else ''}: {LESS_MEMORY}."
     return None
+
+
+def _name_line(error: BaseException) -> str | None:
+    """A ``_target_`` of a config that MONAI does not find."""
+    found = re.match(r"Cannot locate class or function path: '(.+)'", str(error))
+    if found is None or not isinstance(error, ModuleNotFoundError):
+        return None
+    return f"the config wants {found[1]} as a _target_, which is not there: see to its name."
 
 
 def _disk_line(error: BaseException) -> str | None:
@@ -154,7 +189,7 @@ def show_input_errors() -> None:
     previous, previous_of_threads, told = sys.excepthook, threading.excepthook, set[str]()
 
     def tell(error: BaseException | None) -> bool:
-        line = error_line(error)
+        line = _line_for_user(error)
         if line is not None and line not in told:
             told.add(line)
             for bar in list(getattr(tqdm, "_instances", ())):  # the line is not to stand behind one
@@ -184,7 +219,7 @@ def _log_without_tracebacks() -> None:
 
 def _record_without_traceback(make: Callable[..., logging.LogRecord], *args: Any, **options: Any) -> logging.LogRecord:
     record = make(*args, **options)
-    if record.exc_info and error_line(record.exc_info[1]) is not None:
+    if record.exc_info and _line_for_user(record.exc_info[1]) is not None:
         record.exc_info = None
     return record
 

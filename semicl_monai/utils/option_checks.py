@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, run
 from torch import nn
 
-from semicl_monai.utils.command_line import check_overrides, runner_arguments, wants_help
-from semicl_monai.utils.errors import InputError
+from semicl_monai.utils.command_line import (
+    check_overrides,
+    further_files,
+    runner_arguments,
+    started_by_user,
+    wants_help,
+)
+from semicl_monai.utils.errors import InputError, note_unchecked
 from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
 from semicl_monai.utils.option_table import Option, options_of
 from semicl_monai.utils.running_config import running_call, running_config, running_parser
@@ -41,12 +48,13 @@ def check_options(stage: str) -> None:
         raise SystemExit(0)
     _check_run_id(config)
     check_overrides([option.name for option in options_of(stage) if option.of_method])
+    note_unchecked(_unchecked(stage))
     for option in options_of(stage):
         if option.name in config and not _is_computed(config[option.name]):
             _check_text(option.name, config[option.name])
             check_value(option, config[option.name])
         elif option.name in config:
-            _check_typed_expression(option.name, config[option.name])
+            _check_typed_expression(option, config[option.name])
 
 
 def _check_run_id(config: Mapping[str, Any]) -> None:
@@ -59,6 +67,13 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
     if known and isinstance(config.get(wanted, {}), Mapping):
         commands = " or ".join(f"python -m monai.bundle run{'' if name == 'run' else f' {name}'}" for name in known)
         raise InputError(f"the config has no steps '{wanted}' to run: wanted {commands}.")
+
+
+def _unchecked(stage: str) -> list[str]:
+    """What a user has given beside the options of the stage and its network, which is checked by itself; files too."""
+    known = {*(option.name for option in options_of(stage)), *inspect.signature(run).parameters}
+    given = [name for name in runner_arguments() if name not in known and not name.startswith("network_def")]
+    return [*(f"--{name}" for name in given), *further_files()] if started_by_user() else []
 
 
 def check_value(option: Option, value: Any) -> None:
@@ -101,9 +116,11 @@ def check_network(**sizes: Sequence[int] | None) -> None:
             ``num_classes`` classes, with the reason in one line.
     """
     config = running_config()
-    definition = config.get("network_def")
-    if definition is None:
+    if "network_def" not in config:
         return
+    definition = config["network_def"]
+    if definition is None:
+        raise InputError("network_def must be a network, got none.")
     name = definition.get("_target_", "it") if isinstance(definition, Mapping) else "it"
     # apart from the run's own, whose random numbers it must not take
     with torch.random.fork_rng(devices=[]):  # networks are made on the CPU
@@ -121,13 +138,17 @@ def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[in
     channels, classes = (parser.get_parsed_content(key) for key in ("in_channels", "num_classes"))
     try:
         answer = _answer(network, (2, channels, *size))
+        answer = answer if isinstance(answer, torch.Tensor) else _answer(network.eval(), (2, channels, *size))
     except Exception as error:
         raise InputError(
             f"network_def: {name} does not take images of {option} {list(size)} and in_channels {channels}: "
             f"{_innermost(error)}"
         ) from error
+    if not isinstance(answer, torch.Tensor) or answer.ndim < len(size) + 2 or [*answer.shape[-len(size) :]] != [*size]:
+        got = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
+        raise InputError(f"network_def: {name} answers {got}: wanted one map of {option} {list(size)} for each class.")
     # deep supervision has its heads in a dimension more
-    if isinstance(answer, torch.Tensor) and answer.shape[-len(size) - 1] != classes:
+    if answer.shape[-len(size) - 1] != classes:
         raise InputError(
             f"network_def: {name} answers {answer.shape[-len(size) - 1]} classes: wanted {classes}, background and "
             f"class_names."
@@ -168,18 +189,22 @@ def _is_computed(value: Any) -> bool:
     return isinstance(value, Mapping) or (isinstance(value, str) and value[:1] in ("$", "@", "%"))
 
 
-def _check_typed_expression(name: str, value: Any) -> None:
-    """Refuse a text of the user's that MONAI takes for an expression and cannot compute, as a folder called @home."""
-    parser = running_parser()
+def _check_typed_expression(option: Option, value: Any) -> None:
+    """Refuse a text of the user's that MONAI takes for an expression and cannot compute, as a folder called @home.
+
+    What it computes is checked like a value.
+    """
+    parser, name = running_parser(), option.name
     if parser is None or runner_arguments().get(name) != value or not isinstance(value, str):
         return
     try:
-        parser.get_parsed_content(name)
+        computed = parser.get_parsed_content(name)
     except Exception as error:  # an expression may raise anything
         raise InputError(
             f"{name} '{value}' begins with '{value[0]}' and cannot be computed: {_innermost(error)}; write ./{value} "
             f"for a file or folder of that name."
         ) from error
+    check_value(option, computed)
 
 
 def _check_text(name: str, value: Any) -> None:

@@ -146,6 +146,13 @@ def test_pretraining_in_monai_label_is_that_of_the_bundle_on_its_studies(bundle)
     assert label["train"]["dataset"]["transform"] == own["train"]["dataset"]["transform"]
 
 
+def test_a_mistyped_entry_of_a_stage_of_a_task_is_refused(bundle):
+    task = json.loads((bundle / "task.json").read_text())
+    (bundle / "task.json").write_text(json.dumps({**task, "stages": {"train": {"epohs": 3}}}))
+    with pytest.raises(InputError, match=r"task\.json: stages: train: unknown entry epohs, did you mean epochs\?"):
+        export_config(bundle, "train")
+
+
 def test_a_mistyped_entry_of_a_task_is_refused_and_an_own_one_is_not(bundle):
     task = {"class_names": ["a"], "spaceing": [1, 1, 1]}
     (bundle / "task.json").write_text(json.dumps(task))

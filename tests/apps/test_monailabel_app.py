@@ -79,3 +79,19 @@ def test_a_folder_that_is_no_app_is_refused_with_the_way_to_one(tmp_path, bundle
 def test_another_bundle_is_refused(app, tmp_path):
     with pytest.raises(InputError, match=r"wanted configs/pretrain\.json in it"):
         monailabel_app(str(app), str(tmp_path))
+
+
+def test_a_bundle_whose_network_cannot_be_built_is_refused(app, bundle):
+    file = bundle / "configs/inference.json"
+    file.write_text(file.read_text().replace("BasicUNet", "BasicUNett"))
+    with pytest.raises(InputError, match=r"inference\.json: network_def cannot be built: .*BasicUNett"):
+        monailabel_app(str(app), str(bundle))
+    assert not (app / "model" / BUNDLE.name).exists()
+
+
+def test_damaged_weights_of_a_bundle_are_refused(app, bundle):
+    (bundle / "models").mkdir()
+    (bundle / "models/model.pt").write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match=r"cannot load weights from .*model\.pt: it is damaged"):
+        monailabel_app(str(app), str(bundle))
+    assert not (app / "model" / BUNDLE.name).exists()

@@ -79,7 +79,7 @@ def test_pretraining_is_resumed_with_the_options_it_was_started_with(run_stage, 
     changes = {
         "temperature": (0.2, "temperature 0.1, not 0.2"),
         "method": ("global", "method local, not global"),
-        "method_def::tap": (3, "tap decoder, not 3"),
+        "method_def::tap": (3, "method_def::tap left out, not 3"),
         "optimizer::weight_decay": (0.1, "optimizer::weight_decay 1e-05, not 0.1"),
         "spacing": ([2, 2, 2], "spacing None, not [2, 2, 2]"),
     }

@@ -267,7 +267,7 @@ def test_one_labelled_volume_trains_and_there_is_nothing_to_evaluate(run_stage, 
 
 def test_an_empty_validation_list_keeps_the_last_network_and_measures_on_training(run_stage, dataset_dir, tmp_path):
     lists = {"datalist_file": _lists(dataset_dir, tmp_path, validation=lambda pairs: [])}
-    built = run_stage("pretrain", **lists)
+    built = run_stage("pretrain", method="global", **lists)
     measured, seen = (built.parser.get_parsed_content(f"{name}::dataset") for name in ("validate", "train"))
     assert [r["case"] for r in measured.data] == [r["case"] for r in seen.data]
     assert len(seen.data) == 8

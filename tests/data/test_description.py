@@ -5,6 +5,7 @@ import json
 import pytest
 
 from semicl_monai.data import read_description
+from semicl_monai.data.description import check_class_values
 from semicl_monai.utils import InputError
 
 
@@ -105,3 +106,29 @@ def test_a_name_that_a_config_would_split_is_refused(describe, content):
         InputError, match=r"dataset\.json: a name must not hold '#' or '::', which separate names in MONAI"
     ):
         describe(**content)
+
+
+@pytest.mark.parametrize(
+    ("labels", "class_names", "label_values", "fits"),
+    [
+        ({"1": "a", "2": "b"}, ["a", "b"], None, True),
+        ({"1": "a", "2": "b"}, ["b", "a"], None, False),
+        ({"b": 1, "a": 2}, ["a", "b"], None, False),
+        ({"b": 1, "A": 2}, ["B", "a"], None, True),
+        ({"1": "a", "2": "b"}, ["left", "right"], None, True),
+        ({"1": "a", "2": "b"}, ["left", "a"], None, False),
+        ({"500": "a", "600": "b"}, ["a", "b"], [500, 600], True),
+        ({"500": "a", "600": "b"}, ["b", "a"], [500, 600], False),
+        ({"1": "a", "2": "b"}, ["a", "b"], [500, 600], True),
+        ({"1": "a", "2": ["b"]}, ["b", "a"], None, True),
+        ({}, ["b", "a"], None, True),
+    ],
+)
+def test_classes_stand_in_the_order_of_their_values(tmp_path, labels, class_names, label_values, fits):
+    file = tmp_path / "dataset.json"
+    file.write_text(json.dumps({"labels": labels}))
+    if fits:
+        check_class_values(file, class_names, label_values)
+    else:
+        with pytest.raises(InputError, match=r"dataset\.json calls the label value \d+ '\w+', which is class \d of"):
+            check_class_values(file, class_names, label_values)

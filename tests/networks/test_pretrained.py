@@ -205,6 +205,8 @@ def test_a_network_without_deep_supervision_takes_what_one_with_it_has_learnt(de
     load_network(plain, save(trained.state_dict(), tmp_path / "model.pt"))
     image = torch.rand(1, 1, 16, 16, 16)
     assert torch.equal(plain(image), trained(image))
+    with_heads = load_network(deeply_supervised(3), save(plain.state_dict(), tmp_path / "plain.pt")).eval()
+    assert torch.equal(with_heads(image), plain(image))
 
 
 def test_the_heads_of_deep_supervision_start_anew_under_both_of_their_names(deeply_supervised, tmp_path):

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from monai.networks.nets import BasicUNet
 
 from semicl_monai.networks import (
     ContrastiveNetwork,
@@ -123,3 +124,23 @@ def test_weights_that_are_not_finite_are_refused_with_file_tensor_and_number(bui
     )
     with pytest.raises(InputError, match=message):
         load(build(), tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "got"),
+    [
+        ("conv_0.conv_0.conv.weight", lambda w: w.to("meta"), "no values"),
+        ("conv_0.conv_0.conv.weight", lambda w: w.to(torch.float8_e4m3fn), "torch.float8_e4m3fn"),
+        ("conv_0.conv_0.adn.N.running_mean", lambda w: w.to(torch.complex64), "torch.complex64"),
+        ("conv_0.conv_0.adn.N.running_var", lambda w: w.int(), "torch.int32"),
+        ("conv_0.conv_0.adn.N.num_batches_tracked", lambda w: w.to(torch.complex64), "torch.complex64"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_network, load_pretrained])
+def test_tensors_that_would_lose_values_or_cannot_be_read_are_refused(tmp_path, load, name, change, got):
+    network = BasicUNet(spatial_dims=2, features=(4, 4, 4, 4, 4, 4), norm="batch")
+    weights = network.state_dict()
+    weights[name] = change(weights[name])
+    torch.save(weights, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=rf"must hold dense tensors of floating point .*, got '{name}' of {got}\.$"):
+        load(network, tmp_path / "model.pt")

@@ -208,3 +208,9 @@ def test_an_amount_of_labels_that_is_none_is_refused():
 def test_an_unknown_name_is_refused(name, message):
     with pytest.raises(InputError, match=message):
         read_variants([name])
+
+
+def test_the_name_of_a_method_cannot_be_given_to_another(tmp_path):
+    settings = write(tmp_path / "s.json", {"methods": {"random": {"method": "local"}}})
+    with pytest.raises(InputError, match="method random must be what its name says, got local: give it another name"):
+        cells_of("random", settings=settings)

@@ -15,7 +15,11 @@ RUNNER = "/lib/python3/site-packages/monai/bundle/__main__.py"
 def bundle(tmp_path):
     """A bundle of two config files."""
     (tmp_path / "configs").mkdir()
-    train = {"epochs": 1, "network_def": {"features": [4]}, "train": {"trainer": {"max_epochs": "@epochs"}}}
+    train = {
+        "epochs": 1,
+        "network_def": {"_target_": "UNet", "features": [4]},
+        "train": {"trainer": {"max_epochs": "@epochs"}},
+    }
     (tmp_path / "configs" / "train.json").write_text(json.dumps(train))
     (tmp_path / "configs" / "more.json").write_text(json.dumps({"amp": False, "labelled_fraction": 1}))
     return tmp_path
@@ -113,6 +117,9 @@ def test_a_config_finds_its_bundle(bundle, call):
         (["--labeled_fraction", "1"], r"did you mean --labelled_fraction\?"),
         (["--trian::x", "1"], r"^unknown option --trian, did you mean --train\?"),
         (["--zzz", "1"], r"^unknown option --zzz\? No config file has"),
+        (["--train::x", "1"], r"^unknown option --train::x\? No config file has"),
+        (["--train::trianer::max_epochs", "1"], r"^unknown option --train::trianer, did you mean --train::trainer\?"),
+        (["--train::trainer::max_epoch", "1"], r"did you mean --train::trainer::max_epochs\?"),
     ],
 )
 def test_an_option_that_no_file_has_is_refused_with_what_was_probably_meant(call, tokens, message):
@@ -126,13 +133,23 @@ def test_an_option_that_no_file_has_is_refused_with_what_was_probably_meant(call
     [
         [],
         ["--epochs", "3", "--amp=true", "--labelled_fraction", "0.5"],
-        ["--train::x", "1", "--train#trainer#max_epochs", "2"],
+        ["--network_def::norm", "batch", "--train#trainer#max_epochs", "2"],
         ["--network_def::features", "[4,8]"],
         ["--logging_file", "none", "--run_id", "run"],
     ],
 )
 def test_options_of_the_files_and_of_the_runner_are_accepted(call, tokens):
     call(*tokens)
+    check_overrides()
+
+
+def test_an_entry_of_a_further_file_that_nobody_reads_is_refused_where_it_is_almost_one_that_is_read(bundle, call):
+    more = bundle / "configs" / "more.json"
+    more.write_text(json.dumps({"epochss": 3}))
+    call()
+    with pytest.raises(InputError, match=r"more\.json: unknown entry epochss, did you mean epochs\?$"):
+        check_overrides()
+    more.write_text(json.dumps({"epochss": 3, "epochs": "@epochss"}))
     check_overrides()
 
 

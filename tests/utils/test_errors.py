@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
 from semicl_monai.utils import InputError, error_line, find_input_error, show_input_errors
+from semicl_monai.utils.errors import note_unchecked
 
 
 def raised(*errors):
@@ -76,6 +77,26 @@ def test_other_errors_are_shown_as_before(hook, capsys):
     show(type(error), error, error.__traceback__)
     assert shown == [(RuntimeError, error, error.__traceback__)]
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_a_component_makes_of_an_entry_that_nothing_has_checked_is_shown_in_one_line(hook, capsys):
+    show, shown = hook
+    error = raised(TypeError("AdamW() got an unexpected\nkeyword argument."), RuntimeError("in the config"))
+    note_unchecked(["--optimizer::weight_deca"])
+    show(type(error), error, error.__traceback__)
+    note_unchecked([])
+    message = (
+        "TypeError: AdamW() got an unexpected keyword argument; see to what you gave with --optimizer::weight_deca."
+    )
+    assert capsys.readouterr() == ("", f"error: {message}\n")
+    show(type(error), error, error.__traceback__)
+    assert len(shown) == 1
+
+
+def test_a_component_that_is_not_there_is_told_in_one_line():
+    error = ModuleNotFoundError("Cannot locate class or function path: 'torch.optim.Adamw'.")
+    assert error_line(error) == "the config wants torch.optim.Adamw as a _target_, which is not there: see to its name."
+    assert error_line(ModuleNotFoundError("No module named 'yaml'")) is None
 
 
 def test_asked_for_twice_it_still_shows_one_line(hook, capsys):

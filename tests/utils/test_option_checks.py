@@ -117,6 +117,7 @@ NETWORK = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
     [
         ({"epochss": 20}, "unknown option --epochss, did you mean --epochs?"),
         ({"epochs": 1.5}, "epochs must be a whole number from 1, got 1.5."),
+        ({"epochs": "$3 / 2"}, "epochs must be a whole number from 1, got 1.5."),
         (
             {"output_dir": "run#1"},
             "output_dir must not hold '#' or '::', which separate names in MONAI's configs, ",
@@ -133,7 +134,23 @@ def test_a_run_from_python_is_checked_like_one_from_a_command_line(file, tmp_pat
     assert (tmp_path / "ran").exists()
 
 
-CONV = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "kernel_size": 3}
+class Pair(torch.nn.Conv2d):
+    """Answers a loss beside its map, as a network with a variational decoder does."""
+
+    def forward(self, image):
+        return super().forward(image), None
+
+
+class Pooled(torch.nn.Conv2d):
+    """Answers classes of whole images."""
+
+    def forward(self, image):
+        return super().forward(image).mean((-1, -2))
+
+
+PAIR, POOLED = (f"{kind.__module__}.{kind.__name__}" for kind in (Pair, Pooled))
+PADDED = {"padding": 2, "padding_mode": "reflect"}  # which images of two voxels are too small for
+CONV = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "kernel_size": 5, **PADDED}
 
 
 @pytest.mark.parametrize(
@@ -145,6 +162,13 @@ CONV = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "ker
         (CONV, {"roi_size": [4, 4, 4]}, r"does not take images of roi_size \[4, 4, 4\]"),
         ({**CONV, "in_channels": 2}, {"roi_size": [4, 4]}, r"of roi_size \[4, 4\] and in_channels 1: RuntimeError: "),
         ({**CONV, "out_channels": 5}, {"roi_size": [4, 4]}, "answers 5 classes: wanted 3, background and class_names"),
+        (
+            {**CONV, "padding": 1},
+            {"roi_size": [4, 4]},
+            r"answers \[2, 3, 2, 2\]: wanted one map of roi_size \[4, 4\] for",
+        ),
+        ({**CONV, "_target_": PAIR}, {"roi_size": [4, 4]}, "answers a tuple: wanted one map of roi_size"),
+        ({**CONV, "_target_": POOLED}, {"roi_size": [4, 4]}, r"answers \[2, 3\]: wanted one map of roi_size"),
     ],
 )
 def test_a_network_that_does_not_take_the_images_is_told_before_any_work(network, sizes, message):
@@ -157,9 +181,16 @@ def test_a_network_that_does_not_take_the_images_is_told_before_any_work(network
         with pytest.raises(RuntimeError) as caught:
             parser.get_parsed_content("check")
         told = str(find_input_error(caught.value))
-        assert re.match(rf"network_def: torch\.nn\.Conv2d .*{message}", told)
+        assert re.match(rf"network_def: {re.escape(network['_target_'])} .*{message}", told)
         assert "\n" not in told
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_network_is_told():
+    config = {"network_def": None, "check": {"_target_": "semicl_monai.utils.check_network"}}
+    with pytest.raises(RuntimeError) as caught:
+        ConfigParser(config).get_parsed_content("check")
+    assert str(find_input_error(caught.value)) == "network_def must be a network, got none."
 
 
 def test_a_network_that_has_to_compute_to_know_is_believed(monkeypatch):

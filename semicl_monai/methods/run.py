@@ -8,8 +8,10 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
+from semicl_monai.methods.method import Method
 from semicl_monai.methods.pretraining import PretrainingMethod
-from semicl_monai.methods.registry import find_method, name_of, objectives_of, stages_of
+from semicl_monai.methods.registry import build_method, find_method, name_of, objectives_of, stages_of
+from semicl_monai.methods.simclr import SimCLR
 from semicl_monai.networks import from_scratch, made_by
 from semicl_monai.utils import InputError
 from semicl_monai.utils.running_config import running_parser
@@ -51,6 +53,22 @@ def _run_again(parser: ConfigParser, steps: str, **options: Any) -> None:
     """Run the steps of a config with other options, from the beginning: networks and random numbers are new ones."""
     set_determinism(parser.get_parsed_content("seed"))
     ConfigParser({**parser.get(), **options}).get_parsed_content(steps)
+
+
+def build_pretraining(method: str, **options: Any) -> Method:
+    """Build the method of a stage of pre-training, see :func:`build_method`.
+
+    Of a method without pre-training :class:`SimCLR` is built and never run, so that programs find the parts of the
+    config that they look for.
+
+    Args:
+        method: its name.
+        options: as for :func:`build_method`.
+
+    Raises:
+        InputError: When the method is unknown.
+    """
+    return build_method(method if stages_of(find_method(method)) else name_of(SimCLR), **options)
 
 
 def stages_to_run(method: str, pretrained: str | Path | None = None) -> list[type[PretrainingMethod]]:
