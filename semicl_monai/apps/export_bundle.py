@@ -135,8 +135,7 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
 
 def _refuse_typos(content: dict[str, Any], file: Path) -> None:
     """Refuse an entry that would do nothing, where its name is almost that of one that does something."""
-    known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)} | {*STAGES, "stages"}
-    known |= {"parts", "train"}  # which are made of several sources
+    known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)} | {"stages"}
     text = json.dumps(content)
     tables = {"": content, **{f"stages: {stage}: ": own for stage, own in content.get("stages", {}).items()}}
     for where, name in ((where, name.removeprefix("+")) for where, table in tables.items() for name in table):

@@ -97,7 +97,7 @@ def test_every_stage_makes_the_same_of_an_image(parser, size, records):
     for name, of_stage in ids.items():
         roi_size = [8] * len(size(name)["roi_size"])
         # smaller than any volume, and no border: nothing is padded
-        read = parser(name, roi_size=roi_size, border=None, dataset_dir="nowhere")
+        read = parser(name, roi_size=roi_size, border=0, dataset_dir="nowhere")
         for key in of_stage:
             transforms = read.get_parsed_content(key)
             prepare = Compose(transforms) if isinstance(transforms, list) else transforms
