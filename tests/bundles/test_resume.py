@@ -42,7 +42,7 @@ TRAIN = {
     "network_def::norm": ("batch", "network_def::norm ['instance', {'affine': True}], not batch"),
     "scaling": (SCALING, "scaling::_target_ ScaleIntensityRangePercentilesd, not ScaleIntensityd"),
     "slice_axis": (1, "slice_axis 2, not 1"),
-    "class_names": (["Posterior", "Anterior"], r"class_names ['Anterior', 'Posterior'], not ['Posterior', 'Anterior']"),
+    "class_names": (["Front", "Back"], r"class_names ['Anterior', 'Posterior'], not ['Front', 'Back']"),
     "label_values": ([1, 3], "label_values left out, not [1, 3]"),
     "optimizer::weight_decay": (0.1, "optimizer::weight_decay 1e-05, not 0.1"),
     "bfloat16": (True, "bfloat16 False, not True"),

@@ -53,10 +53,9 @@ def test_the_projection_head_of_each_stage_is_trained(workflow):
 def test_global_local_runs_both_stages_as_two_runs_would(run_stage, tmp_path):
     run_stage("pretrain", method="global_local")
     models, alone = tmp_path / "models", {"output_dir": str(tmp_path / "alone")}
-    at_once = {
-        name: torch.load(models / f"{name}.pt", weights_only=True)
-        for name in ("model_pretrained_first", "model_pretrained")
-    }
+    at_once = [
+        torch.load(models / name, weights_only=True) for name in ("model_pretrained_first.pt", "model_pretrained.pt")
+    ]
     run_stage("pretrain", method="global", **alone)
     weights = tmp_path / "alone/models/model_pretrained.pt"
     first = torch.load(weights, weights_only=True)
