@@ -98,6 +98,8 @@ def file(tmp_path):
     config = {
         "imports": ["$import pathlib"],
         **{"epochs": 3, "output_dir": str(tmp_path), "learning_rate": "$0.1 / 100", "network_def": NETWORK},
+        **{"class_names": ["a", "b"], "slice_axis": 2, "loss": {"_target_": "monai.losses.DiceLoss", "sigmoid": True}},
+        "optimizer": {"params": {"_target_": "semicl_monai.engines.parameter_groups"}, "lr": 0.1},
         "initialize": [
             {"_target_": "semicl_monai.utils.check_options", "stage": "train"},
             {"_target_": "semicl_monai.utils.check_network"},
@@ -122,6 +124,15 @@ NETWORK = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
             "output_dir must not hold '#' or '::', which separate names in MONAI's configs, ",
         ),
         ({"network_def::features": 3}, "network_def: torch.nn.Linear cannot be built: TypeError: "),
+        ({"epochs": "$1.5"}, "epochs must be a whole number from 1, got 1.5."),
+        ({"class_names": ["$'mean'", "b"]}, "class_names must be a list of names that differ, "),
+        ({"class_names": ["$import os", "b"]}, "class_names must be a list of names that differ, "),
+        ({"slice_axis": "1"}, "slice_axis must be one of 0, 1, 2, got '1'."),
+        ({"loss::smoth": 1}, "loss: monai.losses.DiceLoss has no argument 'smoth', did you mean smooth"),
+        ({"loss::_target_": "torch.nn.MSELoss"}, "loss: torch.nn.MSELoss has no argument 'sigmoid'"),
+        ({"loss::_target_": "NoLoss"}, "loss: there is no component NoLoss"),
+        ({"optimizer::lr": 1}, "optimizer::lr has no effect, "),
+        *(({"run_id": name}, f"the config has no steps '{name}' to run") for name in ("epochs", "initialize", "losss")),
     ],
 )
 def test_a_run_from_python_is_checked_like_one_from_a_command_line(file, tmp_path, options, message):
@@ -133,18 +144,26 @@ def test_a_run_from_python_is_checked_like_one_from_a_command_line(file, tmp_pat
     assert (tmp_path / "ran").exists()
 
 
-CONV = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "kernel_size": 3}
+CONV = {
+    **{"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "kernel_size": 3},
+    **{"padding": 1, "padding_mode": "reflect"},
+}
 
 
 @pytest.mark.parametrize(
     ("network", "sizes", "message"),
     [
         (CONV, {"roi_size": [4, 4], "patch_size": None}, None),
-        (CONV, {"roi_size": [2, 4]}, r"does not take images of roi_size \[2, 4\] and in_channels 1: RuntimeError: "),
-        (CONV, {"roi_size": [4, 4], "patch_size": [2, 2]}, r"does not take images of patch_size \[2, 2\] and in_ch"),
+        (CONV, {"roi_size": [1, 4]}, r"does not take images of roi_size \[1, 4\] and in_channels 1: RuntimeError: "),
+        (CONV, {"roi_size": [4, 4], "patch_size": [1, 1]}, r"does not take images of patch_size \[1, 1\] and in_ch"),
         (CONV, {"roi_size": [4, 4, 4]}, r"does not take images of roi_size \[4, 4, 4\]"),
         ({**CONV, "in_channels": 2}, {"roi_size": [4, 4]}, r"of roi_size \[4, 4\] and in_channels 1: RuntimeError: "),
         ({**CONV, "out_channels": 5}, {"roi_size": [4, 4]}, "answers 5 classes: wanted 3, background and class_names"),
+        (
+            {**CONV, "stride": 2},
+            {"roi_size": [4, 4]},
+            r"answers a tensor of shape \[2, 3, 2, 2\] for images of roi_size",
+        ),
     ],
 )
 def test_a_network_that_does_not_take_the_images_is_told_before_any_work(network, sizes, message):
@@ -160,6 +179,37 @@ def test_a_network_that_does_not_take_the_images_is_told_before_any_work(network
         assert re.match(rf"network_def: torch\.nn\.Conv2d .*{message}", told)
         assert "\n" not in told
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda images: (images, None), "answers a tuple: wanted one tensor, its class scores."),
+        (lambda images: images.flatten(1)[:, :3], r"answers a tensor of shape \[2, 3\] for images of roi_size"),
+        (lambda images: images[:, [0] * 3].unsqueeze(1), None),  # deep supervision
+    ],
+)
+def test_a_network_that_answers_no_scores_for_each_pixel_is_told(monkeypatch, answer, message):
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda _, images: answer(images))
+    check = {"_target_": "semicl_monai.utils.check_network", "roi_size": [4, 4]}
+    parser = ConfigParser({"in_channels": 1, "num_classes": 3, "network_def": CONV, "check": check})
+    if message is None:
+        parser.get_parsed_content("check")
+    else:
+        with pytest.raises(RuntimeError) as caught:
+            parser.get_parsed_content("check")
+        assert re.match(rf"network_def: torch\.nn\.Conv2d {message}", str(find_input_error(caught.value)))
+
+
+def test_a_network_that_is_evaluated_is_asked_as_it_is_evaluated(monkeypatch):
+    monkeypatch.setattr(
+        torch.nn.Conv2d, "forward", lambda self, images: [images] if self.training else images[:, [0] * 3]
+    )
+    check = {"_target_": "semicl_monai.utils.check_network", "roi_size": [4, 4]}
+    config = {"in_channels": 1, "num_classes": 3, "network_def": CONV, "check": check}
+    with pytest.raises(RuntimeError):
+        ConfigParser(config).get_parsed_content("check")
+    ConfigParser({**config, "weights": "model.pt"}).get_parsed_content("check")
 
 
 def test_a_network_that_has_to_compute_to_know_is_believed(monkeypatch):
