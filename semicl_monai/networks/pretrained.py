@@ -32,7 +32,7 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
 
     Raises:
         InputError: When the file is missing, corrupt or holds code, when its values are not finite, or when a tensor of
-            the encoder is missing in it or has another shape.
+            the encoder is missing in it, has another shape, or is one that the network does not have.
     """
     layout = layout_of(network) if layout is None else layout
     own = network.state_dict()
@@ -44,6 +44,12 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
             f"{pretrained} does not fit {type(network).__name__}: {len(missing)} tensors of the encoder are missing "
             f"in it or have another shape, the first is '{missing[0]}'; wanted {_shape(own[missing[0]])}, "
             f"got {_shape(weights.get(missing[0]))}."
+        )
+    foreign = [k for k in weights if layout.is_encoder(k) and k not in own]
+    if foreign:
+        raise InputError(
+            f"{pretrained} is of another architecture than {type(network).__name__}, whose encoder has no place for "
+            f"{len(foreign)} tensors of it, the first is '{foreign[0]}'."
         )
     wanted = {k: v for k, v in weights.items() if k in own and not layout.is_classifier(k) and _fits(own[k], v)}
     _, loaded, _ = copy_model_state(network, wanted)

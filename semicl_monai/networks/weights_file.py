@@ -16,8 +16,8 @@ from semicl_monai.utils import InputError
 
 # under which names programs keep a network's state dict in a checkpoint: ours, MONAI's, Lightning's, nnU-Net's
 KEYS = ("network", "model", "state_dict", "network_weights", "model_state_dict", "teacher", "student")
-# by DataParallel, torch.compile, our self-training and pre-training, nnU-Net
-PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "network.")
+# by DataParallel, torch.compile, our self-training and pre-training, nnU-Net, modules of Lightning
+PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "network.", "model.", "_model.", "net.")
 HEADS = ("head.", "global_head.")  # beside our network in a checkpoint of pre-training
 DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # not of 8 bits, which torch cannot check
@@ -89,8 +89,8 @@ def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:
 def find_state_dict(path: str | Path, names: Collection[str] = ()) -> StateDict:
     """Read the state dict of a network from ``path`` without running any code the file may hold.
 
-    Prefixes ``module.``, ``_orig_mod.``, ``student.``, ``teacher.`` and ``network.`` are taken off where all names have
-    them; of a student and a teacher the teacher is taken.
+    Prefixes ``module.``, ``_orig_mod.``, ``student.``, ``teacher.``, ``network.``, ``model.``, ``_model.`` and ``net.``
+    are taken off where all names have them; of a student and a teacher the teacher is taken.
 
     Args:
         path: the file.

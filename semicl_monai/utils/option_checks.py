@@ -7,10 +7,12 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pydoc import locate
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser, run
+from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, run
 from torch import nn
 
 from semicl_monai.utils.command_line import (
@@ -27,6 +29,8 @@ from semicl_monai.utils.running_config import running_call, running_config, runn
 
 # A home folder in these would be taken for a folder called "~"; the others are expanded where they are read.
 NOT_EXPANDED = ("output_dir", "ckpt_dir", "log_dir", "weights", "pretrained", "split_file")
+# Lists of steps that do no work of their own.
+NOT_RUN = ("imports", "initialize", "finalize")
 WIDTH = 26
 
 
@@ -53,8 +57,9 @@ def check_options(stage: str) -> None:
         if option.name in config and not _is_computed(config[option.name]):
             _check_text(option.name, config[option.name])
             check_value(option, config[option.name])
-        elif option.name in config:
+        if option.name in config:
             _check_typed_expression(option, config[option.name])
+    check_parts(config)
 
 
 def _check_run_id(config: Mapping[str, Any]) -> None:
@@ -63,8 +68,8 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
         return
     wanted = call.get("run_id") or "run"
     known = [name for name in ("pretrain", "run", "evaluate") if name in config]
-    # MONAI builds {"_target_": ...} below an id like "train", and ends well without a training
-    if known and isinstance(config.get(wanted, {}), Mapping):
+    # MONAI builds {"_target_": ...} below an id like "train", or returns a number, and ends well without a training
+    if known and wanted not in known and (wanted in NOT_RUN or not isinstance(config.get(wanted), list | tuple)):
         commands = " or ".join(f"python -m monai.bundle run{'' if name == 'run' else f' {name}'}" for name in known)
         raise InputError(f"the config has no steps '{wanted}' to run: wanted {commands}.")
 
@@ -155,12 +160,64 @@ def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[in
         )
 
 
-def _answer(network: nn.Module, shape: tuple[int, ...]) -> Any:
+def _answer(network: Any, shape: tuple[int, ...]) -> Any:
     """What a network makes of images of a shape; where it can do without, nothing is computed."""
     try:
         return copy.deepcopy(network).to("meta")(torch.empty(shape, device="meta"))
     except Exception:  # the network may not know how: a second try tells
         return network(torch.zeros(shape))
+
+
+def check_parts(config: Mapping[str, Any]) -> None:
+    """Check overrides of parts of the config, as ``train::trainer::max_epochs``, against what the part takes.
+
+    Raises:
+        InputError: When there is no such component, it has no such argument, or the argument has no effect.
+    """
+    for typed in runner_arguments():
+        *path, name = typed.replace("#", "::").split("::")
+        part = _part_at(config, path)
+        if path and isinstance(part, Mapping) and isinstance(part.get("_target_"), str) and path[0] != "network_def":
+            _check_arguments("::".join(path), part, list(part) if name == "_target_" else [name])
+    parameters = _part_at(config, ["optimizer", "params"])
+    if "optimizer::lr" in runner_arguments() and isinstance(parameters, Mapping):  # groups, each with its rate
+        raise InputError(
+            "optimizer::lr has no effect, as the parts of the network have rates of their own: give learning_rate, "
+            "pretrained_learning_rate or classifier_learning_rate."
+        )
+
+
+def _part_at(config: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        if isinstance(config, list) and name.isdigit() and int(name) < len(config):
+            config = config[int(name)]
+        else:
+            config = config.get(name) if isinstance(config, Mapping) else None
+    return config
+
+
+def _check_arguments(path: str, part: Mapping[str, Any], names: Sequence[str]) -> None:
+    wanted = str(part["_target_"])
+    if wanted[:1] in ("$", "@", "%"):
+        return
+    component = ConfigComponent(config={"_target_": wanted}, id=path, locator=ComponentLocator())
+    try:
+        target = locate(str(component.resolve_module_name()))
+    except Exception as error:  # a module may raise anything where it is imported
+        raise InputError(f"{path}: {wanted} cannot be imported: {_innermost(error)}.") from error
+    if target is None:
+        raise InputError(f"{path}: there is no component {wanted}: wanted a name of MONAI, or a dotted path.")
+    try:
+        parameters = inspect.signature(target).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # builtins may have none
+        return
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in names:
+        if name not in parameters and not name.startswith("_"):
+            guess = get_close_matches(name, parameters, n=1)
+            hint = f", did you mean {guess[0]}" if guess else ""
+            raise InputError(f"{path}: {wanted} has no argument '{name}'{hint}? Known: {', '.join(parameters)}.")
 
 
 def help_text(stage: str, config: Mapping[str, Any]) -> str:
@@ -192,16 +249,18 @@ def _is_computed(value: Any) -> bool:
 def _check_typed_expression(option: Option, value: Any) -> None:
     """Refuse a text of the user's that MONAI takes for an expression and cannot compute, as a folder called @home.
 
-    What it computes is checked like a value.
+    What it computes is held to what the option takes.
     """
-    parser, name = running_parser(), option.name
-    if parser is None or runner_arguments().get(name) != value or not isinstance(value, str):
+    name, parser = option.name, running_parser()
+    parts = [part for part in (value if isinstance(value, list | tuple) else [value]) if isinstance(part, str)]
+    typed = next((part for part in parts if _is_computed(part)), None)
+    if parser is None or name not in runner_arguments() or typed is None:
         return
     try:
         computed = parser.get_parsed_content(name)
     except Exception as error:  # an expression may raise anything
         raise InputError(
-            f"{name} '{value}' begins with '{value[0]}' and cannot be computed: {_innermost(error)}; write ./{value} "
+            f"{name} '{typed}' begins with '{typed[0]}' and cannot be computed: {_innermost(error)}; write ./{typed} "
             f"for a file or folder of that name."
         ) from error
     check_value(option, computed)

@@ -119,6 +119,7 @@ FOLDER = Kind(f"a folder as text {NUMBERED}", lambda value: isinstance(value, st
 DEVICE = Kind("a device that is there, such as cpu or cuda:0", _is_device)
 SEED = whole(0, 2**32 - 1)
 SHARE = number(0, 1)
+AXIS = Kind("one of 0, 1, 2", lambda value: _is_whole(value) and 0 <= value <= 2)
 POSITIVE = number(0, above=True)
 FRACTION = Kind(
     "a fraction above 0.0 and up to 1.0, or a number of volumes from 1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from semicl_monai.utils.option_kinds import (
+    AXIS,
     DEVICE,
     FOLDER,
     FRACTION,
@@ -183,7 +184,7 @@ OPTIONS = (
     Option("class_names", NAMES, STAGES, "Names of the classes 1, 2, ..."),
     Option("replace_nan", number().or_none(), STAGES, "Number to put in place of NaN, as outside of the body."),
     Option("spacing", POSITIVE.listed(3).or_none(), STAGES, "Voxel size to bring images to, in mm."),
-    Option("slice_axis", choice("0", "1", "2"), STAGES, "Axis across which slices are taken, of an image in RAS."),
+    Option("slice_axis", AXIS, STAGES, "Axis across which slices are taken, of an image in RAS."),
     Option("roi_size", whole(1).listed(), STAGES, "Size of a slice or patch, in voxels."),
 )
 

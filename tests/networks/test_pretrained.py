@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.networks.nets import BasicUNet
 
 from semicl_monai.networks import (
     ContrastiveNetwork,
@@ -44,6 +45,17 @@ def messages(caplog):
 def equal(network, weights, keys):
     own = network.state_dict()
     return [torch.equal(own[key], weights[key]) for key in keys]
+
+
+def test_an_encoder_of_another_normalisation_is_refused_and_nothing_is_loaded(tmp_path):
+    sizes = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": (4, 4, 4, 4, 4, 4)}
+    network, other = BasicUNet(**sizes, norm=("instance", {"affine": True})), BasicUNet(**sizes, norm="batch")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(
+        InputError, match=r"another architecture than BasicUNet.* 30 tensors .*adn\.N\.running_mean'\.$"
+    ):
+        load_pretrained(network, save(other.state_dict(), tmp_path / "model.pt"))
+    assert all(equal(network, before, before))
 
 
 @pytest.mark.parametrize("name", ["BasicUNet", "DynUNet", "SegResNet", "UNet"])

@@ -41,6 +41,11 @@ WRAPPED = {
     "without the prefix 'student.'": lambda w: prefixed(w, "student."),
     "without the prefix 'teacher.'": lambda w: prefixed(w, "teacher."),
     "without the prefix 'network.'": lambda w: prefixed(w, "network."),
+    "without the prefix 'net.'": lambda w: prefixed(w, "net."),
+    "under 'state_dict', without the prefix 'model.'": lambda w: {"state_dict": prefixed(w, "model.")},
+    "under 'state_dict', without the prefix '_model.', without the prefix 'module.'": lambda w: {
+        "state_dict": prefixed(w, "_model.module.")
+    },
     "without the prefix 'module.', without the prefix 'student.'": lambda w: prefixed(w, "module.student."),
     "under 'state_dict', without the prefix '_orig_mod.', without the prefix 'module.'": lambda w: {
         "state_dict": prefixed(w, "_orig_mod.module.")

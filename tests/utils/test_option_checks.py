@@ -98,6 +98,8 @@ def file(tmp_path):
     config = {
         "imports": ["$import pathlib"],
         **{"epochs": 3, "output_dir": str(tmp_path), "learning_rate": "$0.1 / 100", "network_def": NETWORK},
+        **{"class_names": ["a", "b"], "slice_axis": 2, "loss": {"_target_": "monai.losses.DiceLoss", "sigmoid": True}},
+        "optimizer": {"params": {"_target_": "semicl_monai.engines.parameter_groups"}, "lr": 0.1},
         "initialize": [
             {"_target_": "semicl_monai.utils.check_options", "stage": "train"},
             {"_target_": "semicl_monai.utils.check_network"},
@@ -123,6 +125,15 @@ NETWORK = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
             "output_dir must not hold '#' or '::', which separate names in MONAI's configs, ",
         ),
         ({"network_def::features": 3}, "network_def: torch.nn.Linear cannot be built: TypeError: "),
+        ({"epochs": "$1.5"}, "epochs must be a whole number from 1, got 1.5."),
+        ({"class_names": ["$'mean'", "b"]}, "class_names must be a list of names that differ, "),
+        ({"class_names": ["$import os", "b"]}, "class_names must be a list of names that differ, "),
+        ({"slice_axis": "1"}, "slice_axis must be one of 0, 1, 2, got '1'."),
+        ({"loss::smoth": 1}, "loss: monai.losses.DiceLoss has no argument 'smoth', did you mean smooth"),
+        ({"loss::_target_": "torch.nn.MSELoss"}, "loss: torch.nn.MSELoss has no argument 'sigmoid'"),
+        ({"loss::_target_": "NoLoss"}, "loss: there is no component NoLoss"),
+        ({"optimizer::lr": 1}, "optimizer::lr has no effect, "),
+        *(({"run_id": name}, f"the config has no steps '{name}' to run") for name in ("epochs", "initialize", "losss")),
     ],
 )
 def test_a_run_from_python_is_checked_like_one_from_a_command_line(file, tmp_path, options, message):
@@ -157,8 +168,8 @@ CONV = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "ker
     ("network", "sizes", "message"),
     [
         (CONV, {"roi_size": [4, 4], "patch_size": None}, None),
-        (CONV, {"roi_size": [2, 4]}, r"does not take images of roi_size \[2, 4\] and in_channels 1: RuntimeError: "),
-        (CONV, {"roi_size": [4, 4], "patch_size": [2, 2]}, r"does not take images of patch_size \[2, 2\] and in_ch"),
+        (CONV, {"roi_size": [1, 4]}, r"does not take images of roi_size \[1, 4\] and in_channels 1: RuntimeError: "),
+        (CONV, {"roi_size": [4, 4], "patch_size": [1, 1]}, r"does not take images of patch_size \[1, 1\] and in_ch"),
         (CONV, {"roi_size": [4, 4, 4]}, r"does not take images of roi_size \[4, 4, 4\]"),
         ({**CONV, "in_channels": 2}, {"roi_size": [4, 4]}, r"of roi_size \[4, 4\] and in_channels 1: RuntimeError: "),
         ({**CONV, "out_channels": 5}, {"roi_size": [4, 4]}, "answers 5 classes: wanted 3, background and class_names"),
