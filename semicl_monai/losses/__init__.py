@@ -15,6 +15,7 @@ from .pirl import PIRLLoss
 from .position_contrast import PositionContrastLoss
 from .pseudo_label import PseudoLabelLoss
 from .supcon import SupConLoss
+from .two_view import TwoViewLoss
 
 LOSSES = Registry("loss", "Contrastive losses: embeddings and targets in, a scalar out.")
 LOSSES.add("supcon", "Supervised contrast: embeddings of equal class attract each other.", SupConLoss)
@@ -39,5 +40,6 @@ __all__ = [
     "PseudoLabelLoss",
     "StackedDeepSupervisionLoss",
     "SupConLoss",
+    "TwoViewLoss",
     "logsumexp_over_keys",
 ]
