@@ -9,7 +9,7 @@ from torch.nn.modules.loss import _Loss
 
 
 class TwoViewLoss(_Loss):
-    """Give a loss the two views of a batch of images as its two arguments, such as :class:`monai.losses.BarlowTwinsLoss`.
+    """Give a loss the two views of a batch as two arguments, such as :class:`monai.losses.BarlowTwinsLoss`.
 
     Args:
         loss: a loss of two embeddings ``(B, C)``.
