@@ -19,8 +19,11 @@ from semicl_monai.utils.running_config import running_parser
 FIRST = "model_pretrained_first.pt"
 
 
-def run_pretraining(method: str, pretrained: str | Path | None = None, steps: str = "steps") -> None:
+def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
     """Run the stages of a method by the config that is being run: the same steps for each, on the weights of the last.
+
+    The steps are the entry ``"steps"`` of the config. What the last stage is trained with is prepared before the first
+    one, by the entry ``"prepare"``: bad input is not to be met after hours of training.
 
     It is what running the config with ``--method`` and ``--pretrained`` of each stage would do. The weights of an
     earlier stage are left in ``model_pretrained_first.pt``. Without a stage, as for ``random``, the network is written
@@ -29,7 +32,6 @@ def run_pretraining(method: str, pretrained: str | Path | None = None, steps: st
     Args:
         method: the method.
         pretrained: file of weights to go on from: the stages they have behind them are left out.
-        steps: id of the steps of a stage.
 
     Raises:
         InputError: When the method is unknown, or does not go on from what the weights were pre-trained for; or what
@@ -42,17 +44,18 @@ def run_pretraining(method: str, pretrained: str | Path | None = None, steps: st
     if not stages:
         parser.get_parsed_content("untrained").write()
     elif len(stages) == 1:
-        parser.get_parsed_content(steps)
+        parser.get_parsed_content("steps")
     else:
+        parser.get_parsed_content("prepare")
         first = str(Path(parser.get_parsed_content("ckpt_dir")) / FIRST)
-        _run_again(parser, steps, method=name_of(stages[0]), pretrained=pretrained, weights_file=first)
-        _run_again(parser, steps, pretrained=first)
+        _run_again(parser, method=name_of(stages[0]), pretrained=pretrained, weights_file=first)
+        _run_again(parser, pretrained=first)
 
 
-def _run_again(parser: ConfigParser, steps: str, **options: Any) -> None:
+def _run_again(parser: ConfigParser, **options: Any) -> None:
     """Run the steps of a config with other options, from the beginning: networks and random numbers are new ones."""
     set_determinism(parser.get_parsed_content("seed"))
-    ConfigParser({**parser.get(), **options}).get_parsed_content(steps)
+    ConfigParser({**parser.get(), **options}).get_parsed_content("steps")
 
 
 def build_pretraining(method: str, **options: Any) -> Method:

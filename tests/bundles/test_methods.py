@@ -67,7 +67,7 @@ def test_pretraining_goes_on_from_weights_that_have_had_its_first_objective(run_
     start, network = _weights(first), built.parser.get_parsed_content("network")
     is_classifier = layout_of(network).is_classifier
     assert all(torch.equal(start[k], v.cpu()) for k, v in network.named_parameters() if not is_classifier(k))
-    assert built.parser.get_parsed_content("train::objective") == "local"
+    assert built.parser.get_parsed_content("objective") == "local"
     built.run()
     record = json.loads((tmp_path / "then/models/model_pretrained.json").read_text())
     assert (record["method"], bool(record["labelled"]), bool(record["pretrained"])) == ("global_local", True, True)
@@ -270,9 +270,9 @@ def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(run_stage,
 
     built = workflow(stage, **options, output_dir=str(tmp_path / "stopped"))
     built.initialize()
-    trainer = built.parser.get_parsed_content("trainers")[-1] if stage == "pretrain" else _trainer(built)
+    trainer = _trainer(built)
     trainer.add_event_handler(Events.EPOCH_STARTED(once=2), _stop)
-    with pytest.raises(RuntimeError, match="run_without_metadata"):
+    with pytest.raises(RuntimeError, match="run_without_metadata|run_pretraining"):
         built.run()
     built.finalize()
     run_stage(stage, **options, output_dir=str(tmp_path / "stopped"), resume=True)

@@ -46,6 +46,9 @@ class Log:
         self.entries.append((method, pretrained, weights_file, torch.rand(1).item()))
         write_weights(weights_file, method)
 
+    def prepare(self):
+        self.entries.append("prepared")
+
     def write(self):
         self.entries.append("untrained")
 
@@ -60,6 +63,7 @@ def run(method, folder, pretrained="none"):
         "weights_file": "$@ckpt_dir + '/model_pretrained.pt'",
         "seed": 0,
         "untrained": "@log",
+        "prepare": "$@log.prepare()",
         "steps": ["$@log.note(@method, @pretrained, @weights_file)"],
         "run": {"_target_": "semicl_monai.methods.run_pretraining", "method": "@method", "pretrained": "@pretrained"},
     }
@@ -68,8 +72,9 @@ def run(method, folder, pretrained="none"):
 
 
 def test_a_method_of_two_stages_runs_the_steps_for_each_on_the_weights_of_the_last(tmp_path):
-    first, last = run("global_local", tmp_path)
+    prepared, first, last = run("global_local", tmp_path)
     names = [str(tmp_path / f"{name}.pt") for name in ("model_pretrained_first", "model_pretrained")]
+    assert prepared == "prepared"
     assert first[:3] == ("simclr", "none", names[0])
     assert last[:3] == ("global_local", *names)
     assert first[3] == last[3]  # random numbers begin anew
