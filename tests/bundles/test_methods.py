@@ -272,7 +272,7 @@ def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(run_stage,
     built.initialize()
     trainer = _trainer(built)
     trainer.add_event_handler(Events.EPOCH_STARTED(once=2), _stop)
-    with pytest.raises(RuntimeError, match="run_without_metadata|run_pretraining"):
+    with pytest.raises(RuntimeError, match=r"run_without_metadata|run_pretraining"):
         built.run()
     built.finalize()
     run_stage(stage, **options, output_dir=str(tmp_path / "stopped"), resume=True)
