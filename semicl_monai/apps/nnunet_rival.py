@@ -126,7 +126,7 @@ def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
     # of our own weights, which have no part in this
     parser["datalist::provenance"] = parser["datalist::save_to"] = None
     options = ("num_classes", "in_channels", "label_values", "stray_values", "replace_nan")
-    loading = {option: parser.get_parsed_content(option) for option in options}
+    loading = {option: parser.get_parsed_content(option) for option in options if option in parser}
     others = {id: parser.get_parsed_content(id) for id in ("datalist", "class_names", "slice_axis", "num_overlays")}
     return Task(name=bundle.name, channels=_channels(bundle, loading["in_channels"]), loading=loading, **others)
 

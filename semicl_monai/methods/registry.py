@@ -65,7 +65,7 @@ def build_method(method: str, **options: Any) -> Method:
 
     Example:
         >>> build_method("simclr", temperature=0.2, patch_size=32)
-        SimCLR(temperature=0.2)
+        SimCLR(tap='bottleneck', temperature=0.2)
     """
     found = find_method(method)
     names = [field.name for field in fields(found) if field.init]

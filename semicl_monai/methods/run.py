@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
@@ -49,6 +50,7 @@ def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
         parser.get_parsed_content("prepare")
         first = str(Path(parser.get_parsed_content("ckpt_dir")) / FIRST)
         _run_again(parser, method=name_of(stages[0]), pretrained=pretrained, weights_file=first)
+        idist.barrier()  # the first process writes what all of them read
         _run_again(parser, pretrained=first)
 
 

@@ -97,7 +97,7 @@ def test_the_corners_of_a_volume_larger_than_a_patch_are_trained_on(workflow, da
 def test_deformation_can_be_left_out_of_labelled_and_unlabelled_patches(workflow):
     built = workflow("train", method="self_training", pretrained="none", elastic_prob=0, elastic_range=0.1)
     built.initialize()
-    warp = built.parser.get_parsed_content("strong_transforms")[0]
+    warp = built.parser.get_parsed_content("method_def").strong_transforms()[0]
     (deform,) = (
         transform
         for transform in built.parser.get_parsed_content("train::preprocessing").flatten().transforms

@@ -124,9 +124,8 @@ def test_all_four_stages_run_to_their_end(run_stage, images_dir, tmp_path):
 
 
 def test_the_unlabelled_test_volumes_are_among_the_images_of_pre_training(run_stage, modality, tmp_path):
-    built = run_stage("pretrain", method="global_local", validation="none")
+    run_stage("pretrain", method="global_local", validation="none")
     tests = {f"{modality}_test_2001", f"{modality}_test_2002"}
-    assert tests < cases_of(built.parser.get_parsed_content("train::dataset"))
     split = json.loads((tmp_path / "eval/pretrain/split.json").read_text())
     for name in ("model_pretrained_first", "model_pretrained"):
         record = json.loads((tmp_path / f"models/{name}.json").read_text())
