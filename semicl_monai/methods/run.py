@@ -48,7 +48,8 @@ def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
         parser.get_parsed_content("steps")
     else:
         parser.get_parsed_content("prepare")
-        first = str(Path(parser.get_parsed_content("ckpt_dir")) / FIRST)
+        # where the first process writes it
+        first = str(idist.broadcast(str(Path(parser.get_parsed_content("ckpt_dir")) / FIRST)))
         _run_again(parser, method=name_of(stages[0]), pretrained=pretrained, weights_file=first)
         idist.barrier()  # the first process writes what all of them read
         _run_again(parser, pretrained=first)

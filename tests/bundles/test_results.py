@@ -39,7 +39,7 @@ def test_the_settings_change_options_that_the_bundle_has(file):
             for option in options:
                 # a component may be given an argument that its config leaves at its default
                 place = option.rpartition("::")[0] or option
-                of_method = {known.name for known in options_of(stage.removeprefix("last_")) if known.of_method}
+                of_method = {each.name for each in options_of(stage.removeprefix("last_")) if each.of_method}
                 assert place in parser or option in of_method, (
                     f"{file} changes {option} of {stage}, which the bundle does not have"
                 )
