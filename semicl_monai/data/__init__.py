@@ -15,6 +15,7 @@ from .prepare import prepare_datasets
 from .seeded_sampler import SeededRandomSampler
 from .split import make_split
 from .studies import labelled_studies, list_studies, name_cases
+from .study_list import StudyDataset, StudyList
 from .synthetic import make_synthetic_hippocampus
 from .synthetic_heart import make_synthetic_whole_heart
 from .usable_images import UsableImages
@@ -30,6 +31,8 @@ __all__ = [
     "PairedDataLoader",
     "SeededRandomSampler",
     "SegmentationDatalist",
+    "StudyDataset",
+    "StudyList",
     "UsableImages",
     "VolumeDataset",
     "case_name",

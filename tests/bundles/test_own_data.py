@@ -178,7 +178,7 @@ def test_a_label_file_in_the_values_of_the_data_becomes_the_classes_of_those_nam
     built = run(bundle, "train", pretrained="none", validation="none")
     (record,) = built.parser.get_parsed_content("train::dataset::data")[:1]
     stored = np.asarray(nib.load(record["label"]).dataobj)
-    (load, *_) = built.parser.get_parsed_content("train::deterministic_transforms")
+    (load, *_) = built.parser.get_parsed_content("deterministic_transforms")
     names = ["background", *built.parser.get_parsed_content("class_names")]
     numbers = np.asarray(load(record)["label"])[0].astype(int)
     for value, name in zip((0, *VALUES), ("background", "Core", "Oedema", "Cyst"), strict=True):
