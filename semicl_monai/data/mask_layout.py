@@ -83,10 +83,16 @@ def _not_ours(mask: Path) -> str:
     if not os.path.lexists(mask):
         return ""
     try:
-        image: Any = nib.load(mask)
-        says = image.header["descrip"].item()
-        # programs such as ITK-SNAP keep what it says in a mask that is corrected with them; earlier versions had no sum
-        ours = not mask.is_symlink() and says in (MASK_DESCRIPTION, mask_description(np.asarray(image.dataobj)))
+        ours = not mask.is_symlink() and _is_as_written(nib.load(mask))
     except Exception:  # what a broken file makes nibabel raise is no closed list
         ours = False
     return "" if ours else "a file that inference has not written"
+
+
+def _is_as_written(image: Any) -> bool:
+    """Whether a mask of ours holds what it was written with; programs that correct one may keep what it says."""
+    says = image.header["descrip"].item()
+    if says == MASK_DESCRIPTION:  # of earlier versions, which had no sum
+        return True
+    # the voxels of a file that is not ours are not read
+    return says.startswith(MASK_DESCRIPTION) and says == mask_description(np.asarray(image.dataobj))

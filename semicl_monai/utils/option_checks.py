@@ -59,7 +59,7 @@ def check_options(stage: str) -> None:
             check_value(option, config[option.name])
         if option.name in config:
             _check_typed_expression(option, config[option.name])
-    check_parts(config)
+    _check_parts(config)
 
 
 def _check_run_id(config: Mapping[str, Any]) -> None:
@@ -168,7 +168,7 @@ def _answer(network: Any, shape: tuple[int, ...]) -> Any:
         return network(torch.zeros(shape))
 
 
-def check_parts(config: Mapping[str, Any]) -> None:
+def _check_parts(config: Mapping[str, Any]) -> None:
     """Check overrides of parts of the config, as ``train::trainer::max_epochs``, against what the part takes.
 
     Raises:
