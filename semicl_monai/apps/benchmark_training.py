@@ -62,7 +62,6 @@ def benchmark_training(
     bundle: str | None = None,
     epochs: int = 3,
     methods: str | tuple[str, ...] = tuple(METHODS.names),
-    sampler: str = "stride",
     **overrides: Any,
 ) -> None:
     """Print the parts of a training step of each method, and its rate as a share of the bare network's.
@@ -76,7 +75,6 @@ def benchmark_training(
         bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
         epochs: epochs to run of each stage.
         methods: methods to time.
-        sampler: sampler of the local stage.
         overrides: other options of the configs, such as ``iterations_per_epoch``.
     """
     names = (methods,) if isinstance(methods, str) else methods
@@ -85,10 +83,10 @@ def benchmark_training(
         options = {"dataset_dir": data, "epochs": epochs, "labelled_fraction": 4}
         options |= {"validation": "none", "val_interval": epochs + 1}
         for name in names:
-            _report_method(name, Path(bundle or BUNDLE), Path(folder), {**options, **overrides}, sampler)
+            _report_method(name, Path(bundle or BUNDLE), Path(folder), {**options, **overrides})
 
 
-def _report_method(name: str, bundle: Path, folder: Path, options: dict, sampler: str) -> None:
+def _report_method(name: str, bundle: Path, folder: Path, options: dict) -> None:
     """Run and report each stage of pre-training, or fine-tuning for a method without any."""
     pretrained, stages = "none", stages_of(find_method(name))
     if not stages:
@@ -96,7 +94,7 @@ def _report_method(name: str, bundle: Path, folder: Path, options: dict, sampler
         _report(f"{name}, train", "train", bundle, {**options, **own})
     for stage in stages:
         output = folder / name / stage.objective
-        own = {"output_dir": str(output), "method": name_of(stage), "pretrained": pretrained, "sampler": sampler}
+        own = {"output_dir": str(output), "method": name_of(stage), "pretrained": pretrained}
         _report(f"{name}, {stage.objective}", "pretrain", bundle, {**options, **own})
         pretrained = str(output / "models" / "model_pretrained.pt")
 

@@ -15,8 +15,8 @@ SOURCES = Path(__file__).parents[1] / "configs"
 
 # What each shipped file is put together from, later sources over earlier ones; VIEW is "slice" or "patch".
 FILES = {
-    "pretrain": ("common", "data", "augmentation", "VIEW_augmentation", "contrast", "pretrain", "VIEW_objectives"),
-    "train": ("common", "data", "augmentation", "VIEW_augmentation", "VIEW_inferer", "contrast", "train"),
+    "pretrain": ("common", "data", "augmentation", "VIEW_augmentation", "pretrain", "VIEW_objectives"),
+    "train": ("common", "data", "augmentation", "VIEW_augmentation", "VIEW_weak_view", "VIEW_inferer", "train"),
     "evaluate": ("common", "data", "VIEW_inferer", "inferer", "evaluate"),
     "inference": ("common", "VIEW_inferer", "inferer", "inference"),
 }
@@ -75,6 +75,7 @@ def label_pretraining(bundle: str | Path) -> dict[str, Any]:
         InputError: When a file of the bundle cannot be read.
     """
     config = read_json(Path(bundle) / "configs" / "pretrain.json", "config")
+    del config["datalist"]  # in MONAI Label the studies are its data
     merge(config, _read("monailabel"))
     if (Path(bundle) / "task.json").is_file():
         merge(config, _read_task(bundle).get("stages", {}).get(LABEL_PRETRAIN, {}))

@@ -58,7 +58,7 @@ def study(
         split_seeds: seeds of the splits.
         workers: steps to run at a time, by default one a GPU, or one.
         settings: a JSON file with options of the stages, and methods of your own: ``{"stages": {"train": {"epochs":
-            20}}, "methods": {"long": {"method": "local", "sampler": "full", "train": {"epochs": 80}}}}``.
+            20}}, "methods": {"long": {"method": "local", "pixel_sampler": "full", "train": {"epochs": 80}}}}``.
         validation: ``none``, so that no label is used beyond the stated amount, or ``best``.
         retry_failed: whether to try again what has failed before.
         options: options of all stages, such as ``--device cpu``.

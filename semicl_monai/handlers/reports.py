@@ -19,9 +19,11 @@ class MetricReport(HandlerGroup):
     """
 
     def __init__(self, log_dir: str | Path) -> None:
+        if is_not_rank0():  # the handler below makes a file where it is made
+            super().__init__([])
+            return
         board = TensorBoardStatsHandler(log_dir=str(log_dir), iteration_log=False)
-        handlers = [StatsHandler(iteration_log=False), board]
-        super().__init__([] if is_not_rank0() else handlers)
+        super().__init__([StatsHandler(iteration_log=False), board])
 
 
 class LossReport(HandlerGroup):
@@ -33,6 +35,9 @@ class LossReport(HandlerGroup):
     """
 
     def __init__(self, log_dir: str | Path, title: str) -> None:
+        if is_not_rank0():
+            super().__init__([])
+            return
         transform = from_engine(["loss"], first=True)
         board = TensorBoardStatsHandler(log_dir=str(log_dir), tag_name="loss", output_transform=transform)
-        super().__init__([] if is_not_rank0() else [board, EpochProgress(title)])
+        super().__init__([board, EpochProgress(title)])

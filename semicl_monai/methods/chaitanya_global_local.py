@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from monai.transforms import Compose
@@ -12,8 +13,8 @@ from torch import nn
 from semicl_monai.engines import RegionRetrieval, SampledLoss
 from semicl_monai.losses import SupConLoss
 from semicl_monai.methods.chaitanya_global import ChaitanyaGlobal
-from semicl_monai.methods.local import dense_head
 from semicl_monai.methods.pretraining import PretrainingMethod
+from semicl_monai.networks import DenseHead
 from semicl_monai.samplers import RegionSampler
 from semicl_monai.transforms import TwoViewd
 
@@ -41,7 +42,7 @@ class ChaitanyaGlobalLocal(PretrainingMethod):
 
     def head(self) -> Callable[..., nn.Module]:
         """Return what builds a head for every pixel."""
-        return dense_head()
+        return partial(DenseHead, hidden_channels=64, out_channels=64)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
         """Return how often the nearest region is the same one of the other view."""

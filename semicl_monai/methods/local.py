@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import nn
 
-from semicl_monai.engines import PixelNeighbours, SampledLoss
-from semicl_monai.losses import SupConLoss
+from semicl_monai.engines import PixelNeighbours
+from semicl_monai.methods.pixel_contrast import PixelContrast
 from semicl_monai.methods.pretraining import PretrainingMethod
-from semicl_monai.networks import DenseHead
 from semicl_monai.samplers import StrideSampler
 
 
-def dense_head() -> Callable[..., nn.Module]:
-    """Return what builds a head for every pixel."""
-    return partial(DenseHead, hidden_channels=64, out_channels=64)
-
-
 @dataclass(frozen=True)
-class Local(PretrainingMethod):
+class Local(PixelContrast, PretrainingMethod):
     """Contrast labelled pixels.
 
     Args:
-        temperature: of the loss.
-        pixel_sampler: takes the pixels that are contrasted.
         across_ranks: whether pixels of all processes are contrasted with each other.
     """
 
@@ -35,22 +26,18 @@ class Local(PretrainingMethod):
     paper: ClassVar[str] = "Hu et al. 2021, arXiv:2109.07407"
     labels: ClassVar[bool] = True
     images: ClassVar[bool] = False
-    contrasts_pixels: ClassVar[bool] = True
     decoder_blocks: ClassVar[int | None] = None
 
     tap: str | int = "decoder"
-    temperature: float = 0.1
-    pixel_sampler: Callable = field(default_factory=StrideSampler)
     across_ranks: bool = False
 
     def loss(self) -> nn.Module:
         """Return the supervised contrast of pixels."""
-        contrast = SupConLoss(temperature=self.temperature, background_index=0, across_ranks=self.across_ranks)
-        return SampledLoss(self.pixel_sampler, contrast)
+        return self.pixel_loss(across_ranks=self.across_ranks)
 
     def head(self) -> Callable[..., nn.Module]:
         """Return what builds a head for every pixel."""
-        return dense_head()
+        return self.pixel_head()
 
     def scores(self, loss: Any) -> Callable[..., Any]:
         """Return how often the pixel nearest to one of a class is of that class in another image."""

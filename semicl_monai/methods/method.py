@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 
@@ -31,6 +32,10 @@ class Method:
         """Return its options that are numbers or switches, by name, for the record of a run."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | list)}
+
+    def generators(self) -> list[torch.Generator]:
+        """Return random numbers of its own, which every process seeds alike at the start of an epoch."""
+        return []
 
     def piece_size(self, roi_size: Sequence[int]) -> list[int] | None:
         """Return the size of the pieces of images that pass the network too; ``None`` where there are none.

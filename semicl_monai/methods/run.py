@@ -9,12 +9,13 @@ import ignite.distributed as idist
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
+from semicl_monai.handlers import ModelSaver, RunProvenance
 from semicl_monai.methods.method import Method
 from semicl_monai.methods.pretraining import PretrainingMethod
 from semicl_monai.methods.registry import build_method, find_method, name_of, objectives_of, stages_of
 from semicl_monai.methods.simclr import SimCLR
 from semicl_monai.networks import from_scratch, made_by
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, is_not_rank0
 from semicl_monai.utils.running_config import running_parser
 
 FIRST = "model_pretrained_first.pt"
@@ -43,7 +44,7 @@ def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
         raise InputError("run_pretraining is a step of a config: wanted a config that is being run.")
     stages = stages_to_run(method, pretrained)
     if not stages:
-        parser.get_parsed_content("untrained").write()
+        _save_untrained(parser, method, pretrained)
     elif len(stages) == 1:
         parser.get_parsed_content("steps")
     else:
@@ -59,6 +60,14 @@ def _run_again(parser: ConfigParser, **options: Any) -> None:
     """Run the steps of a config with other options, from the beginning: networks and random numbers are new ones."""
     set_determinism(parser.get_parsed_content("seed"))
     ConfigParser({**parser.get(), **options}).get_parsed_content("steps")
+
+
+def _save_untrained(parser: ConfigParser, method: str, pretrained: str | Path | None) -> None:
+    if is_not_rank0():
+        return
+    network = parser.get_parsed_content("network")
+    provenance = RunProvenance(network, pretrained=pretrained, method=method)
+    ModelSaver(parser.get_parsed_content("weights_file"), network, provenance=provenance).write()
 
 
 def build_pretraining(method: str, **options: Any) -> Method:

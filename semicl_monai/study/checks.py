@@ -11,7 +11,7 @@ from typing import Any
 
 from semicl_monai.study.grid import STAGES, Cell, Variant
 from semicl_monai.study.results import TABLES, read_cells
-from semicl_monai.utils import InputError, options_of, read_json, save_json
+from semicl_monai.utils import InputError, method_options, read_json, save_json
 
 
 def refuse_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
@@ -20,7 +20,7 @@ def refuse_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
     Raises:
         InputError: When an option is not in the config of its stage.
     """
-    known = {stage: {*read_json(configs / f"{stage}.json", "config"), *_of_methods(stage)} for stage in STAGES}
+    known = {stage: {*read_json(configs / f"{stage}.json", "config"), *method_options(stage)} for stage in STAGES}
     for cell in cells:
         for step in cell.last.chain():
             for option in step.options:
@@ -29,10 +29,6 @@ def refuse_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
                         f"method {cell.variant}: stage {step.stage} of the bundle has no option {option}; options of "
                         f"single stages stand in the settings."
                     )
-
-
-def _of_methods(stage: str) -> list[str]:
-    return [option.name for option in options_of(stage) if option.of_method]
 
 
 def refuse_other_studies(

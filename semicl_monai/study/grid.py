@@ -21,7 +21,7 @@ from semicl_monai.utils import InputError, read_json
 STAGES = ("pretrain", "train", "evaluate")
 # "last_pretrain" are options of the last stage of pre-training alone, so that the one before it stays shared
 OPTIONS_OF_A_METHOD = ("pretrain", "last_pretrain", "train", "evaluate")
-OF_A_METHOD = ("method", "sampler", *OPTIONS_OF_A_METHOD)
+OF_A_METHOD = ("method", "pixel_sampler", "sampler", *OPTIONS_OF_A_METHOD)
 SET_BY_STUDY = (
     *("method", "labelled_fraction", "split_seed", "pretrained", "weights"),
     *("split_file", "output_dir", "ckpt_dir", "log_dir", "resume"),
@@ -35,19 +35,19 @@ class Variant:
     Args:
         name: a method, a method and its sampler (``local/block``), or any name that the settings explain.
         method: what it pre-trains by; also how it is fine-tuned, unless its options of ``train`` say otherwise.
-        sampler: of the pixels that are contrasted, if not the bundle's.
+        pixel_sampler: of the pixels that are contrasted, if not that of the method.
         options: its own options of each stage, and of the last of its stages of pre-training (``"last_pretrain"``).
     """
 
     name: str
     method: str
-    sampler: str | None = None
+    pixel_sampler: str | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, stage: str) -> dict[str, Any]:
         """Return its options of a stage."""
-        sampler = {} if self.sampler is None or stage == "evaluate" else {"sampler": self.sampler}
-        return {**sampler, **self.options.get(stage, {})}
+        own = {} if self.pixel_sampler is None or stage == "evaluate" else {"pixel_sampler": self.pixel_sampler}
+        return {**own, **self.options.get(stage, {})}
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def read_variants(names: Sequence[str], settings: str | Path | None = None) -> t
     Args:
         names: methods, such as ``random``, ``local/block``, or of ``settings``.
         settings: a JSON file ``{"stages": {"train": {option: value}}, "methods": {name: {"method": ...,
-            "sampler": ..., "pretrain": {option: value}, "last_pretrain": ..., "train": ..., "evaluate": ...}}}``. A
-            name that is a method, or a method and its sampler, need not say so again. An option that is null is not
+            "pixel_sampler": ..., "pretrain": {option: value}, "last_pretrain": ..., "train": ..., "evaluate": ...}}}``.
+            A name that is a method, or a method and its sampler, need not say so again. An option that is null is not
             given. Options of ``"pretrain"`` are of all stages of pre-training, which then are not shared with other
             methods; those of ``"last_pretrain"`` of the last one alone.
 
@@ -153,7 +153,8 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
     if name in METHODS and method != name:
         raise InputError(f"{file}: method {name} must be what its name says, got {method}: give it another name.")
     # a name that only happens to have a slash says nothing of a sampler
-    sampler = settings.get("sampler", (sampler_by_name or None) if method == by_name else None)
+    named = (sampler_by_name or None) if method == by_name else None
+    sampler = settings.get("pixel_sampler", settings.get("sampler", named))  # sampler is its old name, until 0.2
     options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}
     for stage, own in options.items():
         _refuse_no_table(own, f"{file}: method {name}: {stage}")
@@ -168,12 +169,14 @@ def _refuse_without_effect(variant: Variant) -> None:
     for stage in ("pretrain", "last_pretrain"):
         if variant.options.get(stage) and not stages_of(find_method(variant.method)):
             raise InputError(f"method {variant.name} does not pre-train, but has options of {stage}.")
-    if variant.sampler is None:
+    if variant.pixel_sampler is None:
         return
-    SAMPLERS[variant.sampler]
+    SAMPLERS[variant.pixel_sampler]
     used = (variant.method, variant.of("train").get("method", "random"))
     if not any(find_method(method).contrasts_pixels for method in used):
-        raise InputError(f"method {variant.name} contrasts no pixels that the sampler {variant.sampler} would take.")
+        raise InputError(
+            f"method {variant.name} contrasts no pixels that the sampler {variant.pixel_sampler} would take."
+        )
 
 
 def make_cells(

@@ -60,7 +60,7 @@ class Progress:
 
 def _kinds(step: Step) -> list[object]:
     """What a step is like, the closest first."""
-    return [(step.stage, step.options.get("method"), step.options.get("sampler")), step.stage, "any"]
+    return [(step.stage, step.options.get("method"), step.options.get("pixel_sampler")), step.stage, "any"]
 
 
 def _time(seconds: float) -> str:

@@ -24,7 +24,7 @@ from semicl_monai.utils.command_line import (
 )
 from semicl_monai.utils.errors import InputError, note_unchecked
 from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
-from semicl_monai.utils.option_table import Option, options_of
+from semicl_monai.utils.option_table import Option, method_options, options_of
 from semicl_monai.utils.running_config import running_call, running_config, running_parser
 
 # A home folder in these would be taken for a folder called "~"; the others are expanded where they are read.
@@ -51,7 +51,7 @@ def check_options(stage: str) -> None:
         print(help_text(stage, config))
         raise SystemExit(0)
     _check_run_id(config)
-    check_overrides([option.name for option in options_of(stage) if option.of_method])
+    check_overrides(method_options(stage))
     note_unchecked(_unchecked(stage))
     for option in options_of(stage):
         if option.name in config and not _is_computed(config[option.name]):
@@ -76,7 +76,7 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
 
 def _unchecked(stage: str) -> list[str]:
     """What a user has given beside the options of the stage and its network, which is checked by itself; files too."""
-    known = {*(option.name for option in options_of(stage)), *inspect.signature(run).parameters}
+    known = {*(option.name for option in options_of(stage)), *method_options(stage), *inspect.signature(run).parameters}
     given = [name for name in runner_arguments() if name not in known and not name.startswith("network_def")]
     return [*(f"--{name}" for name in given), *further_files()] if started_by_user() else []
 

@@ -35,6 +35,7 @@ class Option:
         stages: the stages that have it.
         meaning: one sentence.
         of_method: whether it is a field of methods, whose default is that of the method, and no entry of the config.
+        old_name: another name that is still taken.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Option:
     stages: tuple[str, ...]
     meaning: str
     of_method: bool = False
+    old_name: str | None = None
 
 
 _PRETRAIN, _TRAIN, _INFERENCE = ("pretrain",), ("train",), ("inference",)
@@ -75,12 +77,14 @@ OPTIONS = (
     ),
     Option("method", TEXT.or_none(), _TRAINING, "One of the methods below; train goes on with that of its weights."),
     Option(
-        "sampler",
+        "pixel_sampler",
         TEXT,
         _TRAINING,
         "Pixels that are contrasted: stride (every fourth in each axis), block, full or balanced.",
+        of_method=True,
+        old_name="sampler",
     ),
-    Option("block_size", whole(1), _TRAINING, "Pixels along each axis of a block of the sampler block."),
+    Option("block_size", whole(1), _TRAINING, "Edge of a block of the sampler block, in pixels.", of_method=True),
     Option("temperature", POSITIVE, _TRAINING, "Temperature of the contrast.", of_method=True),
     Option(
         "position_threshold",
@@ -197,3 +201,14 @@ def options_of(stage: str) -> tuple[Option, ...]:
         ['dataset_dir', 'weights', 'mirror_axes']
     """
     return tuple(option for option in OPTIONS if stage in option.stages)
+
+
+def method_options(stage: str) -> list[str]:
+    """Return the names of the options of a stage that are fields of methods, old names included.
+
+    Example:
+        >>> method_options("pretrain")[:3]
+        ['pixel_sampler', 'sampler', 'block_size']
+    """
+    options = [option for option in options_of(stage) if option.of_method]
+    return [name for option in options for name in (option.name, option.old_name) if name]

@@ -13,7 +13,7 @@ import torch
 
 
 def test_a_stage_runs_from_any_folder_and_takes_the_options_a_person_would_type(run_command, tmp_path):
-    options = {"labelled_fraction": 2, "method": "local", "sampler": "block", "amp": "false", "temperature": 0.2}
+    options = {"labelled_fraction": 2, "method": "local", "pixel_sampler": "block", "amp": "false", "temperature": 0.2}
     result = run_command("pretrain", **options)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "cli/models/model_pretrained.pt").is_file()

@@ -10,6 +10,7 @@ from ignite.engine import Events
 from monai.utils import set_determinism
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from semicl_monai.engines import SampledLoss
 from semicl_monai.methods import METHODS, objectives_of
 from semicl_monai.networks import layout_of
 from semicl_monai.utils import find_input_error
@@ -176,7 +177,7 @@ def test_the_grid_of_pixels_that_are_contrasted_moves_as_the_seed_says(workflow,
         options = {"pretrained": "none", "warm_up_epochs": 0} if stage == "train" else {}
         built = workflow(stage, method=method, validation="none", iterations_per_epoch=6, seed=seed, **options)
         built.initialize()
-        drawn, sampler = [], built.parser.get_parsed_content("pixel_sampler")
+        drawn, sampler = [], sampler_of(built)
         draw = sampler.randomize
         monkeypatch.setattr(sampler, "randomize", lambda limits: drawn.append(draw(limits)) or drawn[-1])
         built.run()
@@ -347,3 +348,8 @@ def _assert_trained(before, after, is_trained):
         assert torch.equal(before[key], after[key]) != is_trained(key), key
     untouched = [key for key in after if not is_trained(key)]
     assert all(torch.equal(before[key], after[key]) for key in untouched)
+
+
+def sampler_of(built):
+    """The sampler of the pixels that a run contrasts."""
+    return next(m.sampler for m in built.parser.get_parsed_content("loss").modules() if isinstance(m, SampledLoss))

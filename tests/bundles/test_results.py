@@ -12,7 +12,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from semicl_monai.study import make_cells, mean_of, read_entries, read_variants, saving_table, score_rows, score_tables
-from semicl_monai.utils import options_of, read_json
+from semicl_monai.utils import method_options, read_json
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SETTINGS = sorted(BUNDLES.glob("*/docs/results/**/settings.json"))
@@ -39,7 +39,7 @@ def test_the_settings_change_options_that_the_bundle_has(file):
             for option in options:
                 # a component may be given an argument that its config leaves at its default
                 place = option.rpartition("::")[0] or option
-                of_method = {each.name for each in options_of(stage.removeprefix("last_")) if each.of_method}
+                of_method = method_options(stage.removeprefix("last_"))
                 assert place in parser or option in of_method, (
                     f"{file} changes {option} of {stage}, which the bundle does not have"
                 )

@@ -16,9 +16,9 @@ from semicl_monai.utils import InputError, find_input_error
 
 @pytest.mark.parametrize("sampler", ["stride", "block", "full", "balanced"])
 def test_local_pretraining_runs_with_every_sampler(run_stage, tmp_path, sampler):
-    run_stage("pretrain", method="local", sampler=sampler)
+    run_stage("pretrain", method="local", pixel_sampler=sampler)
     assert (tmp_path / "models/model_pretrained.pt").is_file()
-    assert json.loads((tmp_path / "eval/pretrain/options.json").read_text())["sampler"] == sampler
+    assert json.loads((tmp_path / "eval/pretrain/options.json").read_text())["pixel_sampler"] == sampler
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_training_from_scratch_may_use_another_split_than_pretraining(run_stage)
     ("stage", "options", "message"),
     [
         ("pretrain", {"method": "simclr2"}, "unknown method 'simclr2', did you mean 'simclr'; known: random, rotation"),
-        ("pretrain", {"method": "local", "sampler": "blok"}, "unknown sampler 'blok', did you mean 'block'"),
+        ("pretrain", {"method": "local", "pixel_sampler": "blok"}, "unknown sampler 'blok', did you mean 'block'"),
         ("pretrain", {"method": "local", "temperature": -1}, "temperature must be positive, got -1"),
         ("pretrain", {"labelled_fraction": 0.001}, "labelled_fraction"),
         ("train", {"pretrained": "none", "validation": "last"}, "validation must be one of best, none, got 'last'"),

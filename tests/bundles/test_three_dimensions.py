@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
+from semicl_monai.engines import SampledLoss
 from semicl_monai.transforms import RandDeformd
 from semicl_monai.utils import find_input_error
 
@@ -26,17 +27,17 @@ def _leave_no_seed():
 
 @pytest.mark.parametrize("sampler", ["stride", "block", "full", "balanced"])
 def test_voxels_are_contrasted_with_every_sampler(run_stage, tmp_path, sampler):
-    run_stage("pretrain", method="local", sampler=sampler)
-    run_stage("train", method="local_pseudo", sampler=sampler, validation="none")
+    run_stage("pretrain", method="local", pixel_sampler=sampler)
+    run_stage("train", method="local_pseudo", pixel_sampler=sampler, validation="none")
     options = json.loads((tmp_path / "eval/train/options.json").read_text())
-    assert (options["method"], options["sampler"]) == ("local_pseudo", sampler)
+    assert (options["method"], options["pixel_sampler"]) == ("local_pseudo", sampler)
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "train"])
-def test_blocks_are_cubes_of_eight_voxels(workflow, stage):
-    built = workflow(stage, method="local_pseudo", sampler="block")
+@pytest.mark.parametrize(("stage", "method"), [("pretrain", "local"), ("train", "local_pseudo")])
+def test_blocks_are_cubes_of_eight_voxels(workflow, stage, method):
+    built = workflow(stage, method=method, pixel_sampler="block")
     built.initialize()
-    assert built.parser.get_parsed_content("pixel_sampler").block_size == 8
+    assert sampler_of(built).block_size == 8
 
 
 def test_patches_of_one_partition_attract_each_other(workflow):
@@ -161,3 +162,8 @@ def test_an_axis_that_is_none_is_refused(run_stage, weights):
     with pytest.raises(RuntimeError) as caught:
         run_stage("evaluate", weights=str(weights), mirror_axes=[3])
     assert "mirror_axes must be of 0, 1 and 2, each once, got [3]" in str(find_input_error(caught.value))
+
+
+def sampler_of(built):
+    """The sampler of the pixels that a run contrasts."""
+    return next(m.sampler for m in built.parser.get_parsed_content("loss").modules() if isinstance(m, SampledLoss))

@@ -240,7 +240,7 @@ def test_later_stages_and_methods_open_no_source_file_again(run_stage, opened, t
     run_stage("train", val_interval=1)
     run_stage("train", method="mean_teacher", pretrained="none", val_interval=1)
     run_stage("pretrain", method="pcl", output_dir=str(tmp_path / "other"))
-    run_stage("pretrain", method="local", sampler="block", output_dir=str(tmp_path / "other"))
+    run_stage("pretrain", method="local", pixel_sampler="block", output_dir=str(tmp_path / "other"))
     assert opened == []
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").iterdir()} == prepared
 

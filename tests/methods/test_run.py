@@ -5,6 +5,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from semicl_monai.methods import run_pretraining, stages_to_run
+from semicl_monai.networks import read_provenance
 from semicl_monai.utils import InputError, Provenance, save_tensors, with_provenance
 
 
@@ -49,9 +50,6 @@ class Log:
     def prepare(self):
         self.entries.append("prepared")
 
-    def write(self):
-        self.entries.append("untrained")
-
 
 def run(method, folder, pretrained="none"):
     log = Log()
@@ -62,7 +60,7 @@ def run(method, folder, pretrained="none"):
         "ckpt_dir": str(folder),
         "weights_file": "$@ckpt_dir + '/model_pretrained.pt'",
         "seed": 0,
-        "untrained": "@log",
+        "network": {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 1},
         "prepare": "$@log.prepare()",
         "steps": ["$@log.note(@method, @pretrained, @weights_file)"],
         "run": {"_target_": "semicl_monai.methods.run_pretraining", "method": "@method", "pretrained": "@pretrained"},
@@ -84,7 +82,10 @@ def test_a_method_of_one_stage_runs_the_steps_once_and_one_without_any_writes_th
     write_weights(tmp_path / "weights.pt", "simclr")
     assert [entry[0] for entry in run("pcl", tmp_path)] == ["pcl"]
     assert [entry[0] for entry in run("global_local", tmp_path, str(tmp_path / "weights.pt"))] == ["global_local"]
-    assert run("mixup", tmp_path) == ["untrained"]
+    (tmp_path / "model_pretrained.pt").unlink()
+    assert run("mixup", tmp_path) == []
+    assert read_provenance(tmp_path / "model_pretrained.pt").method == "mixup"
+    assert torch.load(tmp_path / "model_pretrained.pt", weights_only=True).keys() == {"weight", "bias"}
 
 
 def test_outside_of_a_config_there_are_no_steps():

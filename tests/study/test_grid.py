@@ -67,19 +67,19 @@ def test_folders_of_different_steps_of_a_stage_are_different():
 
 def test_a_sampler_is_told_to_the_stages_that_contrast_pixels_and_to_fine_tuning():
     (cell,) = cells_of("global_local/block", fractions=[2], seeds=[0])
-    assert [step.options.get("sampler") for step in cell.last.chain()] == [None, "block", "block", None]
+    assert [step.options.get("pixel_sampler") for step in cell.last.chain()] == [None, "block", "block", None]
 
 
 def test_the_settings_explain_names_and_change_all_steps_of_a_stage(tmp_path):
-    own = {"method": "local", "sampler": "full", "pretrain": {"epochs": 3}, "train": {"method": "self_training"}}
+    own = {"method": "local", "pixel_sampler": "full", "pretrain": {"epochs": 3}, "train": {"method": "self_training"}}
     mirrored = {"method": "random", "evaluate": {"mirror_axes": [0]}}
     content = {"stages": {"train": {"epochs": 7}}, "methods": {"ours + long": own, "mirrored": mirrored}}
     variants, stages = read_variants(["ours + long", "random", "mirrored"], write(tmp_path / "s.json", content))
     assert stages == {"train": {"epochs": 7}}
     ours, plain, tta = make_cells(variants, [6], [0], COMMON)
     pretrain, train, _ = ours.last.chain()
-    assert (pretrain.options["epochs"], pretrain.options["sampler"]) == (3, "full")
-    assert (train.options["method"], train.options["sampler"]) == ("self_training", "full")
+    assert (pretrain.options["epochs"], pretrain.options["pixel_sampler"]) == (3, "full")
+    assert (train.options["method"], train.options["pixel_sampler"]) == ("self_training", "full")
     assert ours.folder == "ours_+_long/6/split_0"
     assert plain.last.needs.key == tta.last.needs.key  # one training, evaluated twice
     assert plain.last.key != tta.last.key
@@ -93,7 +93,7 @@ def test_options_of_its_own_keep_a_pretraining_from_being_shared(tmp_path):
 
 
 def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
-    own = {"method": "global_local", "sampler": "full", "last_pretrain": {"batch_size": 1}}
+    own = {"method": "global_local", "pixel_sampler": "full", "last_pretrain": {"batch_size": 1}}
     settings = write(tmp_path / "s.json", {"methods": {"every pixel": own}})
     every, plain = (
         cell.last.chain()
@@ -111,7 +111,7 @@ def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
         ({"stages": {"trian": {}}}, r"s\.json: stages may have pretrain, train, evaluate, got 'trian'"),
         (
             {"methods": {"a": {"epochs": 3}}},
-            r"method a may have method, sampler, pretrain, last_pretrain, train, evaluate, got 'epochs'",
+            r"method a may have method, pixel_sampler, sampler, pretrain, last_pretrain, train, evaluate, got 'epochs'",
         ),
         ({"methods": {"a": {}}}, "unknown method 'a'"),
         (
@@ -142,7 +142,10 @@ def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
             "method a does not pre-train, but has options of last_pretrain",
         ),
         ({"methods": {"a": {"method": "locl"}}}, "unknown method 'locl', did you mean 'local'"),
-        ({"methods": {"a": {"method": "local", "sampler": "blok"}}}, "unknown sampler 'blok', did you mean 'block'"),
+        (
+            {"methods": {"a": {"method": "local", "sampler": "blok"}}},
+            "unknown sampler 'blok', did you mean 'block'",
+        ),
     ],
 )
 def test_what_the_settings_cannot_say_is_refused(tmp_path, content, message):
@@ -153,14 +156,14 @@ def test_what_the_settings_cannot_say_is_refused(tmp_path, content, message):
 def test_a_name_that_is_a_method_need_not_say_so(tmp_path):
     content = {"methods": {"local": {"train": {"epochs": 9}}, "local/block": {"train": {"epochs": 9}}}}
     variants, _ = read_variants(["local", "local/block"], write(tmp_path / "s.json", content))
-    assert [(variant.method, variant.sampler) for variant in variants] == [("local", None), ("local", "block")]
+    assert [(variant.method, variant.pixel_sampler) for variant in variants] == [("local", None), ("local", "block")]
     assert variants[0].of("train") == {"epochs": 9}
 
 
 def test_a_name_of_ones_own_may_have_a_slash(tmp_path):
     content = {"methods": {"ours/long": {"method": "local"}, "local/full": {"method": "local"}}}
     variants, _ = read_variants(["ours/long", "local/full"], write(tmp_path / "s.json", content))
-    assert [(variant.method, variant.sampler) for variant in variants] == [("local", None), ("local", "full")]
+    assert [(variant.method, variant.pixel_sampler) for variant in variants] == [("local", None), ("local", "full")]
 
 
 def test_two_methods_do_not_share_a_folder(tmp_path):
@@ -183,9 +186,9 @@ def test_a_seed_that_is_none_is_refused(seed):
 
 
 def test_a_sampler_may_be_that_of_fine_tuning_alone(tmp_path):
-    content = {"methods": {"a": {"method": "simclr", "sampler": "block", "train": {"method": "local_pseudo"}}}}
+    content = {"methods": {"a": {"method": "simclr", "pixel_sampler": "block", "train": {"method": "local_pseudo"}}}}
     (variant,), _ = read_variants(["a"], write(tmp_path / "s.json", content))
-    assert variant.of("train")["sampler"] == "block"
+    assert variant.of("train")["pixel_sampler"] == "block"
 
 
 def test_an_amount_of_labels_that_is_none_is_refused():

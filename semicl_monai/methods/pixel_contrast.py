@@ -1,0 +1,86 @@
+"""What every method that contrasts pixels has."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from semicl_monai.engines import SampledLoss
+from semicl_monai.losses import SupConLoss
+from semicl_monai.networks import DenseHead
+from semicl_monai.samplers import SAMPLERS
+
+
+@dataclass(frozen=True)
+class PixelContrast:
+    """The contrast of pixels, a part of a method.
+
+    Args:
+        temperature: of the loss.
+        background_index: class whose pixels are negatives and never anchors; ``-1`` for none.
+        pixel_sampler: takes the pixels that are contrasted: a name in ``semicl_monai.samplers.SAMPLERS``, or a sampler.
+        stride: of the sampler ``"stride"``, in pixels.
+        block_size: of the sampler ``"block"``, in pixels.
+        num_per_class: of the sampler ``"balanced"``.
+        head_hidden_channels: of the head for every pixel.
+        head_out_channels: size of an embedding.
+        head_act: nonlinearity of the head by its name in MONAI (``"relu"``); none by default.
+        sampler: the old name of ``pixel_sampler``, until 0.2.
+        pixel_generator: random numbers of the sampler ``"stride"``, which all processes share.
+    """
+
+    contrasts_pixels: ClassVar[bool] = True
+
+    temperature: float = 0.1
+    background_index: int = 0
+    pixel_sampler: str | Callable[..., Any] = "stride"
+    stride: int = 4
+    block_size: int = 16
+    num_per_class: int = 1024
+    head_hidden_channels: int = 64
+    head_out_channels: int = 64
+    head_act: str | None = None
+    sampler: str | None = None
+    pixel_generator: torch.Generator = field(default_factory=torch.Generator, repr=False)
+
+    def generators(self) -> list[torch.Generator]:
+        """Return the random numbers that all processes share."""
+        return [self.pixel_generator]
+
+    def pixel_loss(self, **options: Any) -> SampledLoss:
+        """Return the supervised contrast of the pixels that the sampler takes.
+
+        Args:
+            options: further arguments of :class:`semicl_monai.losses.SupConLoss`.
+
+        Raises:
+            InputError: When there is no such sampler.
+        """
+        contrast = SupConLoss(temperature=self.temperature, background_index=self.background_index, **options)
+        return SampledLoss(self._build_sampler(), contrast)
+
+    def pixel_head(self) -> Callable[..., nn.Module]:
+        """Return what builds a head for every pixel."""
+        return partial(
+            DenseHead,
+            hidden_channels=self.head_hidden_channels,
+            out_channels=self.head_out_channels,
+            act=self.head_act,
+        )
+
+    def _build_sampler(self) -> Callable[..., Any]:
+        if self.sampler is not None:
+            warnings.warn("sampler is now called pixel_sampler; the old name goes in 0.2.", FutureWarning, stacklevel=2)
+        wanted = self.sampler or self.pixel_sampler
+        options: dict[str, dict[str, Any]] = {
+            "stride": {"stride": self.stride, "random_offset": True, "generator": self.pixel_generator},
+            "block": {"block_size": self.block_size},
+            "balanced": {"num_per_class": self.num_per_class},
+        }
+        return wanted if callable(wanted) else SAMPLERS.build(wanted, options)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from semicl_monai.methods import Joint, Local, LocalPseudoMethod
+from semicl_monai.samplers import BalancedSampler, BlockSampler, FullSampler, StrideSampler
+from semicl_monai.utils import InputError
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "argument", "value"),
+    [
+        ("stride", StrideSampler, "stride", 2),
+        ("block", BlockSampler, "block_size", 8),
+        ("balanced", BalancedSampler, "num_per_class", 7),
+    ],
+)
+def test_a_sampler_is_built_by_name_with_the_field_that_is_its_argument(name, wanted, argument, value):
+    sampler = Local(pixel_sampler=name, **{argument: value}).loss().sampler
+    assert isinstance(sampler, wanted)
+    assert getattr(sampler, argument) == value
+
+
+def test_a_sampler_of_the_users_own_is_taken_as_it_is():
+    own = FullSampler()
+    assert Local(pixel_sampler=own).loss().sampler is own
+
+
+def test_an_unknown_sampler_is_refused():
+    with pytest.raises(InputError, match=r"^unknown sampler 'blok', did you mean 'block'; known: "):
+        Local(pixel_sampler="blok").loss()
+
+
+def test_the_old_name_of_the_option_works_and_warns():
+    with pytest.warns(FutureWarning, match="^sampler is now called pixel_sampler; the old name goes in 0.2"):
+        loss = Local(sampler="block", block_size=8).loss()
+    assert isinstance(loss.sampler, BlockSampler)
+
+
+def test_loss_and_head_have_the_numbers_of_the_method():
+    method = Local(temperature=0.3, background_index=-1, head_hidden_channels=8, head_out_channels=4, head_act="relu")
+    assert (method.loss().loss.temperature, method.loss().loss.background_index) == (0.3, -1)
+    head = method.head()(in_channels=3, spatial_dims=2)
+    assert head(torch.zeros(1, 3, 5, 5)).shape == (1, 4, 5, 5)
+    assert head.hidden.out_channels == 8
+    assert isinstance(head.act, torch.nn.ReLU)
+
+
+@pytest.mark.parametrize("method", [Local, Joint, LocalPseudoMethod])
+def test_the_random_numbers_of_the_grid_are_those_that_all_processes_seed_alike(method):
+    built = method()
+    (generator,) = built.generators()
+    assert built.pixel_loss().sampler.generator is generator
+    assert method().generators() != [generator]
