@@ -75,7 +75,7 @@ def _embeddings(number: int, channels: int, foreground: float) -> tuple[Tensor, 
 
 def _measure(input: Tensor, target: Tensor, repeats: int, with_dense: bool) -> dict[str, float | None]:
     exact = SupConLoss(temperature=TEMPERATURE, background_index=0)
-    losses: list[Callable] = [exact, _dense_supcon] if with_dense else [exact]
+    losses: list[Callable[[Tensor, Tensor], Tensor]] = [exact, _dense_supcon] if with_dense else [exact]
     results = [_value_and_gradient(loss, input, target) for loss in losses]
     memory = [_peak_memory(loss, input, target) for loss in losses]
     turns = [[_seconds(loss, input, target) for loss in losses] for _ in range(repeats)]
@@ -88,20 +88,22 @@ def _measure(input: Tensor, target: Tensor, repeats: int, with_dense: bool) -> d
     return row
 
 
-def _value_and_gradient(loss: Callable, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _value_and_gradient(
+    loss: Callable[[Tensor, Tensor], Tensor], input: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
     input = input.clone().requires_grad_()
     value = loss(input, target)
     value.backward()
     return value.detach(), input.grad if input.grad is not None else torch.zeros_like(input)
 
 
-def _seconds(loss: Callable, input: Tensor, target: Tensor) -> float:
+def _seconds(loss: Callable[[Tensor, Tensor], Tensor], input: Tensor, target: Tensor) -> float:
     start = perf_counter()
     _value_and_gradient(loss, input, target)
     return perf_counter() - start
 
 
-def _peak_memory(loss: Callable, input: Tensor, target: Tensor) -> float:
+def _peak_memory(loss: Callable[[Tensor, Tensor], Tensor], input: Tensor, target: Tensor) -> float:
     """Peak of the allocated memory in MiB, from the profiler's record of every allocation."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         _value_and_gradient(loss, input, target)

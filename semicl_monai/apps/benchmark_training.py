@@ -88,7 +88,7 @@ def benchmark_training(
             _report_method(name, Path(bundle or BUNDLE), Path(folder), {**options, **overrides}, sampler)
 
 
-def _report_method(name: str, bundle: Path, folder: Path, options: dict, sampler: str) -> None:
+def _report_method(name: str, bundle: Path, folder: Path, options: dict[str, Any], sampler: str) -> None:
     """Run and report each stage of pre-training, or fine-tuning for a method without any."""
     pretrained, stages = "none", stages_of(find_method(name))
     if not stages:
@@ -101,7 +101,7 @@ def _report_method(name: str, bundle: Path, folder: Path, options: dict, sampler
         pretrained = str(output / "models" / "model_pretrained.pt")
 
 
-def _report(title: str, stage: str, bundle: Path, options: dict) -> None:
+def _report(title: str, stage: str, bundle: Path, options: dict[str, Any]) -> None:
     run_id = "run" if stage == "train" else stage
     config = bundle / "configs" / f"{stage}.json"
     workflow = ConfigWorkflow(str(config), run_id=run_id, logging_file=False, workflow_type="train", **options)

@@ -32,7 +32,7 @@ class MaskLayout(FolderLayoutBase):
         'predictions/c00_seg.nii.gz'
     """
 
-    def __init__(self, output_dir: str | os.PathLike, postfix: str = "seg") -> None:
+    def __init__(self, output_dir: str | os.PathLike[str], postfix: str = "seg") -> None:
         self.output_dir, self.postfix = Path(output_dir), "" if postfix is None else str(postfix)
         if {"/", os.sep} & set(self.postfix):
             raise InputError(f"output_postfix must be a part of a file name, got '{postfix}'.")

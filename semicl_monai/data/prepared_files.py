@@ -50,7 +50,7 @@ class PreparedFiles:
             which it could not be told from others.
     """
 
-    def __init__(self, folder: str | os.PathLike, transform: Compose) -> None:
+    def __init__(self, folder: str | os.PathLike[str], transform: Compose) -> None:
         self.folder = Path(folder).expanduser()
         self.transform = transform
         self.end = transform.get_index_of_first(

@@ -45,7 +45,7 @@ class EmbeddingPlot:
         self,
         path: str | Path,
         network: nn.Module,
-        dataset: Iterable,
+        dataset: Iterable[Any],
         num_per_class: int = 200,
         method: str = "pca",
         seed: int = 0,

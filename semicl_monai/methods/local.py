@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from semicl_monai.engines import PixelNeighbours, SampledLoss
 from semicl_monai.losses import SupConLoss
@@ -40,7 +40,7 @@ class Local(PretrainingMethod):
 
     tap: str | int = "decoder"
     temperature: float = 0.1
-    pixel_sampler: Callable = field(default_factory=StrideSampler)
+    pixel_sampler: Callable[..., tuple[Tensor, Tensor]] = field(default_factory=StrideSampler)
     across_ranks: bool = False
 
     def loss(self) -> nn.Module:

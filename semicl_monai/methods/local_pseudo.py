@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from semicl_monai.engines import SampledLoss
 from semicl_monai.losses import LocalPseudoLoss, SupConLoss
@@ -32,7 +32,7 @@ class LocalPseudoMethod(SelfTrainingMethod):
     consistency_weight: float = 0.1
     pseudo_threshold: float = 0.9
     temperature: float = 0.1
-    pixel_sampler: Callable = field(default_factory=StrideSampler)
+    pixel_sampler: Callable[..., tuple[Tensor, Tensor]] = field(default_factory=StrideSampler)
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher, with a head for the pixels of the student."""

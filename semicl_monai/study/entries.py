@@ -111,7 +111,7 @@ def _refuse_twice(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> 
             raise InputError(f"a table of the study has {count} rows of {what}: wanted one.")
 
 
-def _refuse_other_cases(cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list]) -> None:
+def _refuse_other_cases(cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list[Any]]) -> None:
     """Refuse cells of one split that have been evaluated on other cases, whose means do not compare."""
     first: dict[str, Mapping[str, str]] = {}
     for cell in cells:

@@ -44,8 +44,8 @@ class TwoViewd(Randomizable, Transform):
 
     def __init__(
         self,
-        spatial: Callable | list[Callable],
-        intensity: Callable | list[Callable],
+        spatial: Callable[..., Any] | list[Callable[..., Any]],
+        intensity: Callable[..., Any] | list[Callable[..., Any]],
         image_key: str = "image",
         label_key: str = "label",
     ) -> None:

@@ -50,7 +50,7 @@ class Space:
     shape: tuple[int, ...]
     affine: np.ndarray
     header: Mapping[str, Any] = field(default_factory=dict)
-    file: str | os.PathLike = ""
+    file: str | os.PathLike[str] = ""
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def naming(where: str) -> Iterator[None]:
         raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
 
 
-def open_nifti(file: str | os.PathLike) -> Any:
+def open_nifti(file: str | os.PathLike[str]) -> Any:
     """Open a NIfTI file and check its header.
 
     Args:
