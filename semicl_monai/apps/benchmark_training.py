@@ -142,11 +142,14 @@ def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Pass images through the network as a training step does; return the mean of its output."""
     if isinstance(model, ContrastiveNetwork):
         return torch.stack([features.mean() for features in model.maps(*images)]).sum()
+    output: torch.Tensor
     if isinstance(model, MeanTeacher):
         with torch.no_grad():
             model.teacher(images[1])
-        return model.student(torch.cat([images[0], images[-1]])).mean()
-    return model(images[0]).mean()
+        output = model.student(torch.cat([images[0], images[-1]]))
+    else:
+        output = model(images[0])
+    return output.mean()
 
 
 def _now(device: torch.device) -> float:

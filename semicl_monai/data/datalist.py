@@ -98,6 +98,15 @@ class SegmentationDatalist:
             is held out is seen elsewhere.
     """
 
+    labelled: list[Record]
+    unlabelled: list[Record]
+    training: list[Record]
+    validation: list[Record]
+    validation_images: list[Record]
+    test: list[Record]
+    split: dict[str, list[str]]
+    unused_labels: list[str]
+
     def __init__(
         self,
         dataset_dir: str | os.PathLike[str],

@@ -91,7 +91,7 @@ def _not_ours(mask: Path) -> str:
 
 def _is_as_written(image: Any) -> bool:
     """Whether a mask of ours holds what it was written with; programs that correct one may keep what it says."""
-    says = image.header["descrip"].item()
+    says: bytes = image.header["descrip"].item()
     if says == MASK_DESCRIPTION:  # of earlier versions, which had no sum
         return True
     # the voxels of a file that is not ours are not read

@@ -45,7 +45,8 @@ class MirroredInferer(Inferer):
     ) -> torch.Tensor:
         """Return logits for ``inputs`` ``(B, C, H, W[, D])``."""
         if len(self.flips) == 1:
-            return self.inferer(inputs, network, *args, **kwargs)
+            logits: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
+            return logits
         views = [self._probabilities(flip, inputs, network, *args, **kwargs) for flip in self.flips]
         mean = torch.stack(views).mean(dim=0)
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()  # a probability of zero would have no finite logit

@@ -159,7 +159,7 @@ class LoadCased(LoadImaged):
         with naming(where):
             # given here, as MONAI tries all the readers it knows after one that refuses a file
             loaded = self._loader(Path(file), reader or self._loader.readers[-1])
-        volume = loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
+        volume: MetaTensor = loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
         if isinstance(volume, MetaTensor):
             # of a 4-D file whose first two axes are not x and y, MONAI 1.6.1 could not save a mask otherwise
             volume.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = float("nan")

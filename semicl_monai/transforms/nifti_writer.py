@@ -94,7 +94,7 @@ class NiftiWriter(NibabelWriter):
 
 
 def _is_long(data: Any) -> bool:
-    return max(data.shape) > LONGEST
+    return bool(max(data.shape) > LONGEST)
 
 
 def _fields(meta: Mapping[str, Any]) -> dict[str, Any]:

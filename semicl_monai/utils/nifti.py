@@ -136,7 +136,7 @@ def read_voxels(image: Any) -> np.ndarray:
     if not file.endswith(".gz"):
         return np.asanyarray(image.dataobj)
     with gzip.open(file) as stream:
-        voxels = np.asanyarray(type(image).from_stream(stream).dataobj)
+        voxels: np.ndarray = np.asanyarray(type(image).from_stream(stream).dataobj)
         while stream.read(CHUNK):
             pass
     return voxels
