@@ -52,7 +52,7 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _functions(commands: Mapping[str, Any]) -> Iterator[Callable]:
+def _functions(commands: Mapping[str, Any]) -> Iterator[Callable[..., Any]]:
     for command in commands.values():
         yield from _functions(command) if isinstance(command, Mapping) else [command]
 

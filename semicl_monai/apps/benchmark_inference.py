@@ -63,7 +63,7 @@ def _parse(config: str, options: dict[str, Any]) -> ConfigParser:
     return parser
 
 
-def _in_own_process(run: Callable, given: tuple) -> tuple[float, float]:
+def _in_own_process(run: Callable[..., tuple[float, float]], given: tuple[Any, ...]) -> tuple[float, float]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(run, given)
 

@@ -16,6 +16,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from semicl_monai.losses import SupConLoss
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+
 TEMPERATURE = 0.1
 COLUMNS = (
     "pixels",
@@ -75,7 +77,7 @@ def _embeddings(number: int, channels: int, foreground: float) -> tuple[Tensor, 
 
 def _measure(input: Tensor, target: Tensor, repeats: int, with_dense: bool) -> dict[str, float | None]:
     exact = SupConLoss(temperature=TEMPERATURE, background_index=0)
-    losses: list[Callable] = [exact, _dense_supcon] if with_dense else [exact]
+    losses: list[Loss] = [exact, _dense_supcon] if with_dense else [exact]
     results = [_value_and_gradient(loss, input, target) for loss in losses]
     memory = [_peak_memory(loss, input, target) for loss in losses]
     turns = [[_seconds(loss, input, target) for loss in losses] for _ in range(repeats)]
@@ -88,20 +90,20 @@ def _measure(input: Tensor, target: Tensor, repeats: int, with_dense: bool) -> d
     return row
 
 
-def _value_and_gradient(loss: Callable, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _value_and_gradient(loss: Loss, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     input = input.clone().requires_grad_()
     value = loss(input, target)
     value.backward()
     return value.detach(), input.grad if input.grad is not None else torch.zeros_like(input)
 
 
-def _seconds(loss: Callable, input: Tensor, target: Tensor) -> float:
+def _seconds(loss: Loss, input: Tensor, target: Tensor) -> float:
     start = perf_counter()
     _value_and_gradient(loss, input, target)
     return perf_counter() - start
 
 
-def _peak_memory(loss: Callable, input: Tensor, target: Tensor) -> float:
+def _peak_memory(loss: Loss, input: Tensor, target: Tensor) -> float:
     """Peak of the allocated memory in MiB, from the profiler's record of every allocation."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         _value_and_gradient(loss, input, target)
@@ -111,7 +113,8 @@ def _peak_memory(loss: Callable, input: Tensor, target: Tensor) -> float:
         events = json.loads(path.read_text())["traceEvents"]
     records = [event["args"] for event in events if event["name"] == "[memory]"]
     before = records[0]["Total Allocated"] - records[0]["Bytes"]
-    return (max(record["Total Allocated"] for record in records) - before) / 2**20
+    peak: int = max(record["Total Allocated"] for record in records) - before
+    return peak / 2**20
 
 
 def _difference(ours: Tensor, dense: Tensor) -> float:

@@ -86,7 +86,7 @@ def benchmark_training(
             _report_method(name, Path(bundle or BUNDLE), Path(folder), {**options, **overrides})
 
 
-def _report_method(name: str, bundle: Path, folder: Path, options: dict) -> None:
+def _report_method(name: str, bundle: Path, folder: Path, options: dict[str, Any]) -> None:
     """Run and report each stage of pre-training, or fine-tuning for a method without any."""
     pretrained, stages = "none", stages_of(find_method(name))
     if not stages:
@@ -99,7 +99,7 @@ def _report_method(name: str, bundle: Path, folder: Path, options: dict) -> None
         pretrained = str(output / "models" / "model_pretrained.pt")
 
 
-def _report(title: str, stage: str, bundle: Path, options: dict) -> None:
+def _report(title: str, stage: str, bundle: Path, options: dict[str, Any]) -> None:
     run_id = "run" if stage == "train" else stage
     config = bundle / "configs" / f"{stage}.json"
     workflow = ConfigWorkflow(str(config), run_id=run_id, logging_file=False, workflow_type="train", **options)
@@ -140,11 +140,14 @@ def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Pass images through the network as a training step does; return the mean of its output."""
     if isinstance(model, ContrastiveNetwork):
         return torch.stack([features.mean() for features in model.maps(*images)]).sum()
+    output: torch.Tensor
     if isinstance(model, MeanTeacher):
         with torch.no_grad():
             model.teacher(images[1])
-        return model.student(torch.cat([images[0], images[-1]])).mean()
-    return model(images[0]).mean()
+        output = model.student(torch.cat([images[0], images[-1]]))
+    else:
+        output = model(images[0])
+    return output.mean()
 
 
 def _now(device: torch.device) -> float:

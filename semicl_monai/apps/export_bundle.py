@@ -178,7 +178,8 @@ def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
 
 
 def _read(source: str) -> dict[str, Any]:
-    return json.loads(_source(f"{source}.json"))
+    config: dict[str, Any] = json.loads(_source(f"{source}.json"))
+    return config
 
 
 def _source(name: str) -> str:

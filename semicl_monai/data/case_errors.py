@@ -33,7 +33,7 @@ def errors_of_case(case: Any) -> Iterator[None]:
         raise InputError(str(found) if found else f"case {case}: {_failure(error)}") from error
 
 
-def collate_cases(samples: Sequence[Any], collate: Callable) -> Any:
+def collate_cases(samples: Sequence[Any], collate: Callable[[Sequence[Any]], Any]) -> Any:
     """Return the batch ``collate`` makes of samples; its errors name their cases.
 
     Raises:

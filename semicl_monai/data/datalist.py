@@ -98,16 +98,25 @@ class SegmentationDatalist:
             is held out is seen elsewhere.
     """
 
+    labelled: list[Record]
+    unlabelled: list[Record]
+    training: list[Record]
+    validation: list[Record]
+    validation_images: list[Record]
+    test: list[Record]
+    split: dict[str, list[str]]
+    unused_labels: list[str]
+
     def __init__(
         self,
-        dataset_dir: str | os.PathLike,
-        datalist: str | os.PathLike = "dataset.json",
+        dataset_dir: str | os.PathLike[str],
+        datalist: str | os.PathLike[str] = "dataset.json",
         labelled_fraction: float | int | str = 1.0,
         split_seed: int = 0,
         *,
-        split_file: str | os.PathLike | None = None,
+        split_file: str | os.PathLike[str] | None = None,
         download: bool | str = False,
-        save_to: str | os.PathLike | None = None,
+        save_to: str | os.PathLike[str] | None = None,
         provenance: Provenance | None = None,
         lazy: bool = False,
         ratio: Sequence[int] = (3, 1, 1),
@@ -215,7 +224,7 @@ class SegmentationDatalist:
             return self.group_pattern
         return read_json(Path(self.split_file), "split_file").get("group_pattern")
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the split as JSON: case names by part, ``labelled_fraction``, ``split_seed``, ``group_pattern``.
 
         ``unused_labels`` names the unlabelled cases that have a label, which this split does not use.
@@ -286,7 +295,7 @@ class SegmentationDatalist:
                 raise InputError(f"split_file {file}: '{part}' must name at least one case, got an empty list.")
 
 
-def _find_datalist(dataset_dir: str | os.PathLike, datalist: str | os.PathLike, download: bool | str) -> Path:
+def _find_datalist(dataset_dir: str | os.PathLike[str], datalist: str | os.PathLike[str], download: bool | str) -> Path:
     wants_download = is_true(download, "download")
     folder = Path(dataset_dir or "").expanduser()
     file = Path(os.path.abspath(folder / datalist))

@@ -12,7 +12,7 @@ from monai.apps import DecathlonDataset, download_url, extractall
 from semicl_monai.utils import InputError
 
 
-def download_decathlon(dataset_dir: str | os.PathLike) -> None:
+def download_decathlon(dataset_dir: str | os.PathLike[str]) -> None:
     """Fetch the Decathlon task that the last folder of ``dataset_dir`` names, e.g. ``Task04_Hippocampus``.
 
     The archive is kept beside ``dataset_dir``, as :class:`monai.apps.DecathlonDataset` does. The folder appears only

@@ -179,11 +179,13 @@ def directions(rng: np.random.Generator, number: int) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _placed(frame: np.ndarray, centre: np.ndarray | tuple, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _placed(
+    frame: np.ndarray, centre: np.ndarray | tuple[float, ...], radii: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(centre) @ frame, frame / radii[:, None]
 
 
-def _ellipsoid(centre: np.ndarray | tuple, to_unit_ball: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _ellipsoid(centre: np.ndarray | tuple[float, ...], to_unit_ball: np.ndarray, points: np.ndarray) -> np.ndarray:
     matrix = np.asarray(to_unit_ball, dtype=np.float32)
     unit = matrix @ points - (matrix @ np.asarray(centre, dtype=np.float32))[:, None]
     radius = abs(np.linalg.det(to_unit_ball)) ** (-1 / 3)

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 OTHER_FORMATS = (".nrrd", ".mha", ".mhd", ".dcm", ".img", ".mgz", ".mnc")
 
 
-def case_name(image: str | os.PathLike | Sequence[str]) -> str:
+def case_name(image: str | os.PathLike[str] | Sequence[str]) -> str:
     """File name without ``.nii`` or ``.nii.gz``; of an image in several files, one a channel, without ``_0000`` too.
 
     Example:
@@ -52,7 +52,7 @@ def refuse_repeated_cases(records: Iterable[Mapping[str, Any]]) -> None:
         seen[case] = image
 
 
-def list_images(folder: str | os.PathLike, in_channels: int = 1) -> list[dict[str, Any]]:
+def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[dict[str, Any]]:
     """List the NIfTI images of a folder, for inference.
 
     Args:

@@ -32,7 +32,7 @@ class MaskLayout(FolderLayoutBase):
         'predictions/c00_seg.nii.gz'
     """
 
-    def __init__(self, output_dir: str | os.PathLike, postfix: str = "seg") -> None:
+    def __init__(self, output_dir: str | os.PathLike[str], postfix: str = "seg") -> None:
         self.output_dir, self.postfix = Path(output_dir), "" if postfix is None else str(postfix)
         if {"/", os.sep} & set(self.postfix):
             raise InputError(f"output_postfix must be a part of a file name, got '{postfix}'.")
@@ -91,7 +91,7 @@ def _not_ours(mask: Path) -> str:
 
 def _is_as_written(image: Any) -> bool:
     """Whether a mask of ours holds what it was written with; programs that correct one may keep what it says."""
-    says = image.header["descrip"].item()
+    says: bytes = image.header["descrip"].item()
     if says == MASK_DESCRIPTION:  # of earlier versions, which had no sum
         return True
     # the voxels of a file that is not ours are not read

@@ -27,7 +27,7 @@ MMWHS_CLASSES = (
 MMWHS_VALUES = (500, 600, 420, 550, 205, 820, 850)
 
 
-def mmwhs_sections(folder: str | os.PathLike, modality: str) -> dict[str, list[dict[str, str]]]:
+def mmwhs_sections(folder: str | os.PathLike[str], modality: str) -> dict[str, list[dict[str, str]]]:
     """List the volumes of one modality of the MM-WHS 2017 challenge, in the layout of its download.
 
     That is ``ct_train/ct_train_1001_image.nii.gz`` with ``ct_train/ct_train_1001_label.nii.gz``, and

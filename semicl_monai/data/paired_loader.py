@@ -60,7 +60,7 @@ class PairedDataLoader:
         InputError: When there is no unlabelled case.
     """
 
-    def __init__(self, labelled: DataLoader, unlabelled: DataLoader, warm_up_epochs: int = 0) -> None:
+    def __init__(self, labelled: DataLoader[Any], unlabelled: DataLoader[Any], warm_up_epochs: int = 0) -> None:
         _refuse_empty(unlabelled.dataset)
         self.loaders, self.warm_up_epochs, self.epoch = (labelled, unlabelled), warm_up_epochs, 1
 

@@ -50,7 +50,7 @@ class PreparedFiles:
             which it could not be told from others.
     """
 
-    def __init__(self, folder: str | os.PathLike, transform: Compose) -> None:
+    def __init__(self, folder: str | os.PathLike[str], transform: Compose) -> None:
         self.folder = Path(folder).expanduser()
         self.transform = transform
         self.end = transform.get_index_of_first(
@@ -81,20 +81,25 @@ class PreparedFiles:
 
     def _origin(self, used: Mapping[str, Any]) -> str:
         entries = {key: _stamped(value) for key, value in used.items()}
-        return _Hasher("sha1").hash((self.recipe, get_track_meta(), entries))
+        return _sha1((self.recipe, get_track_meta(), entries))
 
 
 # goes by value where pickle goes by identity, and is the same in every process
-class _Hasher(NumpyHasher):
+class _Hasher(NumpyHasher):  # type: ignore[misc]  # joblib has no types
     def save(self, obj: Any) -> None:
         if isinstance(obj, ImageReader):  # NibabelReader remembers what it read last
             obj = (type(obj), {name: value for name, value in vars(obj).items() if name != "filenames"})
         super().save(obj)
 
 
+def _sha1(content: Any) -> str:
+    digest: str = _Hasher("sha1").hash(content)
+    return digest
+
+
 def _hash_of(transform: Transform) -> str:
     try:
-        return _Hasher("sha1").hash(transform)
+        return _sha1(transform)
     except (PicklingError, TypeError, AttributeError) as error:
         name = type(transform).__name__
         raise InputError(
@@ -117,7 +122,7 @@ def _stamped(entry: Any) -> Any:
 
 
 def _read(file: Path, origin: str) -> dict[str, Any]:
-    content = torch.load(file, mmap=True, weights_only=True)
+    content: dict[str, Any] = torch.load(file, mmap=True, weights_only=True)
     if content.pop(ORIGIN) != origin:
         raise ValueError(f"{file} was made of other files or in another way.")
     return content

@@ -20,7 +20,7 @@ SPELLINGS = {"unlabeled": "unlabelled", "testing": "test"}  # the second is that
 
 
 # not monai.data.load_decathlon_datalist: it takes plain paths only under "test", and fails when that list is empty
-def read_sections(file: str | os.PathLike) -> dict[str, list[Record]]:
+def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
     """Read a Decathlon, a plain or an nnU-Net ``dataset.json``.
 
     A listed file that is not there is looked for under the other ending (``.nii`` or ``.nii.gz``), and an image as a
@@ -51,7 +51,7 @@ def read_sections(file: str | os.PathLike) -> dict[str, list[Record]]:
     return sections
 
 
-def wants_no_validation(file: str | os.PathLike) -> bool:
+def wants_no_validation(file: str | os.PathLike[str]) -> bool:
     """Whether a data set's file has an empty list ``validation``: no volume is to be kept for it."""
     return read_json(Path(file), "datalist").get("validation") == []
 

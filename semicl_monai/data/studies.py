@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 
-from semicl_monai.data.images import NIFTI_SUFFIXES, case_name, refuse_repeated_cases
+from semicl_monai.data.images import case_name, refuse_repeated_cases
 from semicl_monai.data.label_names import check_label_names
-from semicl_monai.data.sections import listing
+from semicl_monai.data.listing import listing
 from semicl_monai.data.study_folder import StudyFolder, find_study_folder
 from semicl_monai.utils import InputError
 from semicl_monai.utils.distributed import rank_and_size
+from semicl_monai.utils.nifti import NIFTI_SUFFIXES
 
 MOST_VALUES = 32  # of a mask; an image has more
 SMALL = 0.2  # file size of a mask by that of its voxels, at most

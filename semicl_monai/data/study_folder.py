@@ -32,7 +32,7 @@ class StudyFolder:
         InputError: When ``datastore_v2.json`` cannot be read.
     """
 
-    def __init__(self, folder: str | os.PathLike) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         folder = Path(folder)
         self.datastore = folder / DATASTORE
         known = read_json(self.datastore, "the datastore of MONAI Label") if self.datastore.is_file() else {}
@@ -42,7 +42,7 @@ class StudyFolder:
         files = sorted(self.labels.iterdir()) if self.labels.is_dir() else []
         self._labels = {os.path.realpath(file): file for file in files}
 
-    def has(self, label: str | os.PathLike) -> bool:
+    def has(self, label: str | os.PathLike[str]) -> bool:
         """Whether a file, or the link to it, is one of the labels."""
         return os.path.realpath(label) in self._labels
 
@@ -99,7 +99,7 @@ def as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _around(labels: Iterable[str | os.PathLike]) -> list[Path]:
+def _around(labels: Iterable[str | os.PathLike[str]]) -> list[Path]:
     finals = dict.fromkeys(Path(label).parent.resolve() for label in labels)
     folders = [folder for final in finals if final.name == "final" for folder in _above(final)]
     return list(dict.fromkeys(folders))

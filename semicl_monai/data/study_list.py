@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from semicl_monai.data.sections import Record
 from semicl_monai.data.studies import labelled_studies, list_studies
 from semicl_monai.data.volume_dataset import VolumeDataset
 
@@ -49,9 +50,9 @@ class StudyDataset(VolumeDataset):
 
     def __init__(
         self,
-        data: Sequence[dict],
-        cases: Sequence[dict],
-        transform: Sequence[Callable] | Callable | None = None,
-        cache_dir: str | os.PathLike | None = None,
+        data: Sequence[Record],
+        cases: Sequence[Record],
+        transform: Sequence[Callable[..., Any]] | Callable[..., Any] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(cases, transform, cache_dir)

@@ -22,7 +22,7 @@ MOST_RESIZE = 3  # voxels by which the size of a case differs from ``spatial_siz
 
 
 def make_synthetic_hippocampus(
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     num_cases: int = 20,
     num_test: int = 2,
     seed: int = 0,

@@ -24,7 +24,7 @@ FIRST_CASE = {"train": 1001, "test": 2001}
 
 
 def make_synthetic_whole_heart(
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     modality: str = "ct",
     num_train: int = 8,
     num_test: int = 4,

@@ -30,7 +30,7 @@ class UsableImages(IterableDataset):
         left_out: the reason of each image that was left out.
     """
 
-    def __init__(self, data: Sequence[Mapping[str, Any]], transform: Callable | None = None) -> None:
+    def __init__(self, data: Sequence[Mapping[str, Any]], transform: Callable[..., Any] | None = None) -> None:
         super().__init__(data, transform)
         self.left_out: list[str] = []
 

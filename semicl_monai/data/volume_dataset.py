@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from semicl_monai.data.case_errors import errors_of_case
 from semicl_monai.data.prepared_files import PreparedFiles
+from semicl_monai.data.sections import Record
 from semicl_monai.data.studies import name_cases
 from semicl_monai.utils.distributed import rank_and_size
 
@@ -41,9 +42,9 @@ class VolumeDataset(CacheDataset):
 
     def __init__(
         self,
-        data: Sequence[dict],
-        transform: Sequence[Callable] | Callable | None = None,
-        cache_dir: str | os.PathLike | None = None,
+        data: Sequence[Record],
+        transform: Sequence[Callable[..., Any]] | Callable[..., Any] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
         num_workers: int = 2,
     ) -> None:
         # The random transforms never write into what they get, so that the kept volumes need no copy.

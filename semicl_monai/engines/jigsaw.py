@@ -24,7 +24,7 @@ class JigsawPrepareBatch(PrepareBatch):
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor], dict]:
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor], dict[str, Any]]:
         """Take ``image`` and ``patches``, as :class:`semicl_monai.transforms.RandJigsawd` gives them."""
         images, patches = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in ("image", "patches")

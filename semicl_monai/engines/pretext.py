@@ -110,7 +110,7 @@ class RegionRetrieval:
         sampler: what takes the regions of maps.
     """
 
-    def __init__(self, sampler: Callable) -> None:
+    def __init__(self, sampler: Callable[..., tuple[Tensor, Tensor]]) -> None:
         self.sampler = sampler
 
     def __call__(self, pred: Tensor, target: Tensor | None = None) -> Scores:
@@ -132,7 +132,7 @@ class PixelNeighbours:
         num_anchors: most foreground pixels of a batch to look at; they are taken at equal distances.
     """
 
-    def __init__(self, sampler: Callable, num_anchors: int = 1024) -> None:
+    def __init__(self, sampler: Callable[..., tuple[Tensor, Tensor]], num_anchors: int = 1024) -> None:
         self.sampler, self.num_anchors = sampler, num_anchors
 
     def __call__(self, pred: Tensor, target: Tensor) -> Scores:

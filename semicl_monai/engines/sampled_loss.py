@@ -28,7 +28,9 @@ class SampledLoss(_Loss):
         loss: a loss on these groups, such as :class:`semicl_monai.losses.SupConLoss`.
     """
 
-    def __init__(self, sampler: Callable, loss: Callable) -> None:
+    def __init__(
+        self, sampler: Callable[..., tuple[torch.Tensor, torch.Tensor]], loss: Callable[..., torch.Tensor]
+    ) -> None:
         super().__init__()
         self.sampler, self.loss = sampler, loss
 

@@ -29,7 +29,7 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...], dict]:
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...], dict[str, Any]]:
         """Take them from a batch of a :class:`semicl_monai.data.PairedDataLoader`."""
         unlabelled_too = any(key.startswith("unlabelled_") for key in batchdata)
         images, labels, *unlabelled = (

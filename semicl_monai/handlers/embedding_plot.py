@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class EmbeddingPlot:
         self,
         path: str | Path,
         network: nn.Module,
-        dataset: Iterable,
+        dataset: Iterable[Any],
         num_per_class: int = 200,
         method: str = "pca",
         seed: int = 0,

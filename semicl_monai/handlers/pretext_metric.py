@@ -23,7 +23,7 @@ class PretextMetric:
         name: name of the metric; chance is called ``<name>_chance``.
     """
 
-    def __init__(self, scores: Callable, name: str = "pretext") -> None:
+    def __init__(self, scores: Callable[..., tuple[torch.Tensor, torch.Tensor]], name: str = "pretext") -> None:
         self.scores = scores
         self.means = {name: Average(), f"{name}_chance": Average()}
 

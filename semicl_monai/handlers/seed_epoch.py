@@ -27,7 +27,7 @@ class SeedEpoch:
         generators: further sources of randomness that all ranks share, such as a pixel sampler's.
     """
 
-    def __init__(self, dataloader: DataLoader, seed: int = 0, generators: Sequence[torch.Generator] = ()) -> None:
+    def __init__(self, dataloader: DataLoader[Any], seed: int = 0, generators: Sequence[torch.Generator] = ()) -> None:
         self.dataloader, self.seed, self.generators = dataloader, int(seed), generators
 
     def attach(self, engine: Engine) -> None:
@@ -45,7 +45,7 @@ class SeedEpoch:
         # An iterator of the epoch before would first be asked for one batch too many, which draws from the generator.
         engine.set_data(self.dataloader)
 
-    def _seed_loader(self, loader: DataLoader, epoch: int, seed: int) -> None:
+    def _seed_loader(self, loader: DataLoader[Any], epoch: int, seed: int) -> None:
         loader.dataset.transform.set_random_state(seed=seed)  # type: ignore[attr-defined]
         sampler = loader.sampler
         _set_epoch(sampler, epoch)

@@ -35,7 +35,7 @@ class Bfloat16Inferer(Inferer):
         super().__init__()
         self.inferer, self.enabled = inferer or SimpleInferer(), enabled
 
-    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return what the inferer returns for ``inputs`` and ``network``: a tensor, or a tuple of them."""
         if not self.enabled:
             return self.inferer(inputs, network, *args, **kwargs)

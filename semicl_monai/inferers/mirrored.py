@@ -40,10 +40,13 @@ class MirroredInferer(Inferer):
         self.inferer = inferer
         self.flips = [[2 + axis for axis in flip] for n in range(len(axes) + 1) for flip in combinations(axes, n)]
 
-    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
         """Return logits for ``inputs`` ``(B, C, H, W[, D])``."""
         if len(self.flips) == 1:
-            return self.inferer(inputs, network, *args, **kwargs)
+            logits: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
+            return logits
         views = [self._probabilities(flip, inputs, network, *args, **kwargs) for flip in self.flips]
         mean = torch.stack(views).mean(dim=0)
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()  # a probability of zero would have no finite logit

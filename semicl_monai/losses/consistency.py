@@ -30,7 +30,7 @@ class ConsistencyLoss(_Loss):
         IEEE TNNLS 2020, eq. 4. https://arxiv.org/abs/1903.00348
     """
 
-    def __init__(self, supervised: Callable) -> None:
+    def __init__(self, supervised: Callable[..., Tensor]) -> None:
         super().__init__()
         self.supervised, self.weight = supervised, 0.0
 

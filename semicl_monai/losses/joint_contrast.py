@@ -25,7 +25,9 @@ class JointContrastLoss(_Loss):
         sections 2.1 and 2.2, whose two losses follow each other there. https://arxiv.org/abs/2109.07407
     """
 
-    def __init__(self, local_loss: Callable, global_loss: Callable, weight: float = 1.0) -> None:
+    def __init__(
+        self, local_loss: Callable[..., Tensor], global_loss: Callable[..., Tensor], weight: float = 1.0
+    ) -> None:
         super().__init__()
         self.local_loss, self.global_loss, self.weight = local_loss, global_loss, weight
 

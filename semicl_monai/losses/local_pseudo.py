@@ -39,7 +39,9 @@ class LocalPseudoLoss(_Loss):
         segmentation, Medical Image Analysis 2023, section 3. https://arxiv.org/abs/2112.09645
     """
 
-    def __init__(self, supervised: Callable, contrast: Callable, threshold: float = 0.9) -> None:
+    def __init__(
+        self, supervised: Callable[..., Tensor], contrast: Callable[..., Tensor], threshold: float = 0.9
+    ) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
             raise InputError(f"pseudo_threshold must be between 0 and 1, got {threshold}.")

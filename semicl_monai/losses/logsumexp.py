@@ -48,7 +48,10 @@ def logsumexp_over_keys(anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_i
         tensor([1.3133])
     """
     with torch.autocast(anchors.device.type, enabled=False):
-        return _LogSumExpOverKeys.apply(at_least_float32(anchors), at_least_float32(keys), anchor_ids, key_ids)
+        of_anchors: Tensor = _LogSumExpOverKeys.apply(  # type: ignore[no-untyped-call]  # torch's own
+            at_least_float32(anchors), at_least_float32(keys), anchor_ids, key_ids
+        )
+        return of_anchors
 
 
 class _LogSumExpOverKeys(Function):

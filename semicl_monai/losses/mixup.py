@@ -25,7 +25,7 @@ class MixupLoss(_Loss):
         tensor(0.2500)
     """
 
-    def __init__(self, loss: Callable) -> None:
+    def __init__(self, loss: Callable[..., Tensor]) -> None:
         super().__init__()
         self.loss = loss
 

@@ -44,7 +44,7 @@ class PseudoLabelLoss(_Loss):
         as for labelled images). https://arxiv.org/abs/2001.07685
     """
 
-    def __init__(self, supervised: Callable, threshold: float = 0.0, soft: bool = False) -> None:
+    def __init__(self, supervised: Callable[..., Tensor], threshold: float = 0.0, soft: bool = False) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
             raise InputError(f"pseudo_threshold must be between 0 and 1, got {threshold}.")

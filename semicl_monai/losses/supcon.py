@@ -164,7 +164,7 @@ def _where(mask: Tensor) -> Tensor:
 
 def _unit_length(embeddings: Tensor) -> Tensor:
     """Embeddings of unit length; a zero embedding has no direction and stays zero, with a zero gradient."""
-    length = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
     return embeddings / length.masked_fill(length == 0, torch.inf)
 
 

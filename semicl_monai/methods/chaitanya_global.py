@@ -10,6 +10,7 @@ from torch import nn
 
 from semicl_monai.engines import PlaceNeighbours, TwoViewPrepareBatch, place_in_volume
 from semicl_monai.losses import PartitionContrastLoss
+from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.pretraining import PretrainingMethod
 
 
@@ -28,7 +29,7 @@ class ChaitanyaGlobal(PretrainingMethod):
 
     temperature: float = 0.1
     num_partitions: int | Sequence[int] = 4
-    draw_partitions: Callable | None = None
+    draw_partitions: SampleTransform | None = None
 
     def loss(self) -> nn.Module:
         """Return the contrast of the partitions of all volumes."""
@@ -42,6 +43,8 @@ class ChaitanyaGlobal(PretrainingMethod):
         """Return how often the nearest sample of another volume is of the same partition."""
         return PlaceNeighbours(loss)
 
-    def transforms(self, draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+    def transforms(
+        self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
+    ) -> list[SampleTransform]:
         """Return transforms that draw from all partitions."""
         return super().transforms(self.draw_partitions or draw, spatial, intensity)

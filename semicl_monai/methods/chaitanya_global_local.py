@@ -13,6 +13,7 @@ from torch import nn
 from semicl_monai.engines import RegionRetrieval, SampledLoss
 from semicl_monai.losses import SupConLoss
 from semicl_monai.methods.chaitanya_global import ChaitanyaGlobal
+from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.pretraining import PretrainingMethod
 from semicl_monai.networks import DenseHead
 from semicl_monai.samplers import RegionSampler
@@ -48,6 +49,8 @@ class ChaitanyaGlobalLocal(PretrainingMethod):
         """Return how often the nearest region is the same one of the other view."""
         return RegionRetrieval(loss.sampler)
 
-    def transforms(self, draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+    def transforms(
+        self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
+    ) -> list[SampleTransform]:
         """Return transforms that make two views of one geometry."""
         return [draw, Compose(list(spatial)), TwoViewd([], list(intensity))]

@@ -10,7 +10,8 @@ from monai.engines import default_prepare_batch
 from torch import nn
 
 from semicl_monai.data import SegmentationDatalist
-from semicl_monai.methods.method import Method
+from semicl_monai.data.sections import Record
+from semicl_monai.methods.method import Method, SampleTransform
 from semicl_monai.methods.pretraining import one_view
 
 
@@ -45,13 +46,17 @@ class FineTuningMethod(Method):
         """Return the network that is validated and kept, a part of what :meth:`model` has returned."""
         return model
 
-    def unlabelled(self, datalist: SegmentationDatalist) -> list[dict]:
+    def unlabelled(self, datalist: SegmentationDatalist) -> list[Record]:
         """Return the unlabelled volumes it trains with; a method that needs none does not read the data list."""
         return []
 
     def unlabelled_transforms(
-        self, draw: Callable, spatial: Sequence[Callable], weak: Sequence[Callable], intensity: Sequence[Callable]
-    ) -> list[Callable]:
+        self,
+        draw: SampleTransform,
+        spatial: Sequence[SampleTransform],
+        weak: Sequence[SampleTransform],
+        intensity: Sequence[SampleTransform],
+    ) -> list[SampleTransform]:
         """Return the random transforms of an unlabelled volume.
 
         Args:

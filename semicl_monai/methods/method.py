@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
+
+SampleTransform = Callable[[Any], Any]  # such as MONAI's dictionary transforms
 
 
 @dataclass(frozen=True)

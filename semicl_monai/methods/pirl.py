@@ -11,6 +11,7 @@ from torch import nn
 
 from semicl_monai.engines import JigsawPrepareBatch, jigsaw_retrieval
 from semicl_monai.losses import PIRLLoss
+from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.pretraining import PretrainingMethod, one_view
 from semicl_monai.networks import JigsawHead
 from semicl_monai.transforms import RandJigsawd
@@ -51,6 +52,8 @@ class PIRL(PretrainingMethod):
         """Return how often the nearest image is that of the jigsaw."""
         return jigsaw_retrieval
 
-    def transforms(self, draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+    def transforms(
+        self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
+    ) -> list[SampleTransform]:
         """Return transforms that make one view and a jigsaw of it."""
         return [*one_view(draw, spatial, intensity), RandJigsawd("image", patch_size=self.patch_size)]

@@ -13,8 +13,9 @@ from monai.transforms import Compose
 from torch import nn
 
 from semicl_monai.data import SegmentationDatalist, VolumeDataset
+from semicl_monai.data.sections import Record
 from semicl_monai.engines import TwoViewPrepareBatch, view_retrieval
-from semicl_monai.methods.method import Method
+from semicl_monai.methods.method import Method, SampleTransform
 from semicl_monai.networks import ContrastiveNetwork, GlobalHead
 from semicl_monai.transforms import TwoViewd
 
@@ -70,7 +71,9 @@ class PretrainingMethod(Method, ABC):
         """
         return view_retrieval
 
-    def transforms(self, draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+    def transforms(
+        self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
+    ) -> list[SampleTransform]:
         """Return the random transforms of a volume.
 
         Args:
@@ -80,15 +83,15 @@ class PretrainingMethod(Method, ABC):
         """
         return [draw, TwoViewd(list(spatial), list(intensity))]
 
-    def cases(self, datalist: SegmentationDatalist) -> list[dict]:
+    def cases(self, datalist: SegmentationDatalist) -> list[Record]:
         """Return the volumes it trains with: the labelled ones, or images alone where it sees no labels."""
         return datalist.labelled if self.labels else datalist.training
 
-    def paired_images(self, datalist: SegmentationDatalist) -> list[dict]:
+    def paired_images(self, datalist: SegmentationDatalist) -> list[Record]:
         """Return the volumes whose images are paired with the labelled ones, if any are."""
         return datalist.training if self.pairs_images else []
 
-    def scored_cases(self, datalist: SegmentationDatalist) -> list[dict]:
+    def scored_cases(self, datalist: SegmentationDatalist) -> list[Record]:
         """Return the volumes its scores are of: those of validation, or without any those of training."""
         if not datalist.to_validate():
             return self.cases(datalist)
@@ -110,6 +113,8 @@ class PretrainingMethod(Method, ABC):
         )
 
 
-def one_view(draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+def one_view(
+    draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
+) -> list[SampleTransform]:
     """Return random transforms that make one view of a sample."""
     return [draw, Compose(list(spatial)), Compose(list(intensity))]

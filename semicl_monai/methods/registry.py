@@ -42,7 +42,8 @@ def find_method(name: str) -> type[Method]:
         'PCL'
     """
     if name in METHODS or "." not in str(name):
-        return METHODS[name]
+        known: type[Method] = METHODS[name]
+        return known
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(import_module(module), attribute)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from semicl_monai.engines import RotationPrepareBatch, rotation_accuracy
+from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.pretraining import PretrainingMethod, one_view
 from semicl_monai.networks import LinearHead
 
@@ -37,6 +38,8 @@ class Rotation(PretrainingMethod):
         """Return the accuracy."""
         return rotation_accuracy
 
-    def transforms(self, draw: Callable, spatial: Sequence[Callable], intensity: Sequence[Callable]) -> list[Callable]:
+    def transforms(
+        self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
+    ) -> list[SampleTransform]:
         """Return transforms that make one view."""
         return one_view(draw, spatial, intensity)

@@ -11,6 +11,7 @@ from torch import nn
 
 from semicl_monai.engines import SemiSupervisedPrepareBatch, agreement
 from semicl_monai.losses import PseudoLabelLoss
+from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
 from semicl_monai.networks import SelfTraining
 from semicl_monai.transforms import RandCutMix, RandWarp
@@ -43,7 +44,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         """Return student and teacher."""
         return SelfTraining(network, transform=self.strong_transforms())
 
-    def strong_transforms(self) -> list[Callable]:
+    def strong_transforms(self) -> list[Callable[..., Any]]:
         """Return what the images of the student and the labels of the teacher go through."""
         return [RandWarp(deform_prob=self.elastic_prob, deform=self.elastic_range), RandCutMix(prob=self.cut_mix_prob)]
 
@@ -58,8 +59,12 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image"])
 
     def unlabelled_transforms(
-        self, draw: Callable, spatial: Sequence[Callable], weak: Sequence[Callable], intensity: Sequence[Callable]
-    ) -> list[Callable]:
+        self,
+        draw: SampleTransform,
+        spatial: Sequence[SampleTransform],
+        weak: Sequence[SampleTransform],
+        intensity: Sequence[SampleTransform],
+    ) -> list[SampleTransform]:
         """Return transforms that make a view for the teacher and one for the student, of one geometry."""
         copy = CopyItemsd("image", names="weak_image")
         return [draw, Compose(list(weak)), copy, Compose(list(intensity))]

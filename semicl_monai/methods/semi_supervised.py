@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data.sections import Record
 from semicl_monai.engines import SemiSupervisedPrepareBatch
 from semicl_monai.handlers import ConsistencyRampUp, PretextMetric, TeacherEMA
 from semicl_monai.methods.fine_tuning import FineTuningMethod
@@ -66,7 +67,7 @@ class SemiSupervisedMethod(FineTuningMethod):
         """Return the teacher."""
         return model.teacher  # type: ignore[return-value]
 
-    def unlabelled(self, datalist: SegmentationDatalist) -> list[dict]:
+    def unlabelled(self, datalist: SegmentationDatalist) -> list[Record]:
         """Return all unlabelled volumes."""
         return datalist.unlabelled
 

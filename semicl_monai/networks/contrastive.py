@@ -134,7 +134,8 @@ class ContrastiveNetwork(nn.Module):
 
 def _module_at(tap: str | int, layout: NetworkLayout) -> str:
     if tap in ("bottleneck", "decoder"):
-        return getattr(layout, str(tap))
+        path: str = getattr(layout, str(tap))
+        return path
     blocks = layout.decoder_blocks
     if not isinstance(tap, int) or not 1 <= tap <= len(blocks):
         wanted = f"'bottleneck', 'decoder' or a number of decoder blocks from 1 to {len(blocks)}"

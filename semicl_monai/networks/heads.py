@@ -39,7 +39,8 @@ class GlobalHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Project ``x`` of shape ``(B, in_channels, H, W[, D])`` to ``(B, out_channels)``."""
-        return self.mlp(self.pool(x).flatten(1))
+        embedding: torch.Tensor = self.mlp(self.pool(x).flatten(1))
+        return embedding
 
 
 class LinearHead(nn.Module):
@@ -62,7 +63,8 @@ class LinearHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Turn ``x`` of shape ``(B, in_channels, H, W[, D])`` into logits ``(B, out_channels)``."""
-        return self.linear(self.pool(x).flatten(1))
+        logits: torch.Tensor = self.linear(self.pool(x).flatten(1))
+        return logits
 
 
 class JigsawHead(nn.Module):
@@ -158,7 +160,8 @@ class DenseHead(nn.Module):
         """Project ``x`` of shape ``(B, in_channels, H, W[, D])`` to ``(B, out_channels, H, W[, D])``."""
         if self.act is None:
             return self._as_one_matrix(x)
-        return self.out(self.act(self.hidden(x)))
+        embeddings: torch.Tensor = self.out(self.act(self.hidden(x)))
+        return embeddings
 
     def _as_one_matrix(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the product of both matrices: the same map and gradients, without the wide map in between.
@@ -168,4 +171,5 @@ class DenseHead(nn.Module):
         first, second = self.hidden.weight.flatten(1), self.out.weight.flatten(1)
         weight, bias = second @ first, torch.addmv(self.out.bias, second, self.hidden.bias)
         pixels = torch.baddbmm(bias[:, None].expand(len(x), -1, 1), weight.expand(len(x), -1, -1), x.flatten(2))
-        return pixels.unflatten(2, x.shape[2:])
+        embeddings: torch.Tensor = pixels.unflatten(2, x.shape[2:])
+        return embeddings

@@ -53,7 +53,7 @@ class MeanTeacher(nn.Module):
         """
         if unlabelled is None:
             return self.student(x)
-        transform: Callable = self.transform or (lambda maps: maps)
+        transform: Callable[[torch.Tensor], torch.Tensor] = self.transform or (lambda maps: maps)
         if self.transform is not None:
             self.transform.randomize(unlabelled)
         labelled, of_unlabelled = self.learn(x, unlabelled)

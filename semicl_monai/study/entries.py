@@ -111,7 +111,9 @@ def _refuse_twice(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> 
             raise InputError(f"a table of the study has {count} rows of {what}: wanted one.")
 
 
-def _refuse_other_cases(cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list]) -> None:
+def _refuse_other_cases(
+    cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list[dict[str, str]]]
+) -> None:
     """Refuse cells of one split that have been evaluated on other cases, whose means do not compare."""
     first: dict[str, Mapping[str, str]] = {}
     for cell in cells:
@@ -131,7 +133,7 @@ def _about(row: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _entry(method: str, fraction: str, cells: list[dict[str, str]], rows: Sequence[Mapping[str, str]]) -> Entry:
-    values: dict[str, dict[str, dict]] = {metric: defaultdict(dict) for metric in METRICS}
+    values: dict[str, dict[str, dict[tuple[str, str], float]]] = {metric: defaultdict(dict) for metric in METRICS}
     for row in rows:
         for metric in METRICS:
             values[metric][row["class"]][row["split_seed"], row["case"]] = float(row[metric])

@@ -77,7 +77,7 @@ class Runner:
         self.environments: SimpleQueue[dict[str, str]] = SimpleQueue()
         for number in range(workers):
             self.environments.put(_environment(number, workers, devices))
-        self.processes: set[subprocess.Popen] = set()
+        self.processes: set[subprocess.Popen[bytes]] = set()
         self.places: dict[str, Path] = {}
         self.records: dict[str, Record] = {}
         for file in (file for stage in STAGES for file in sorted(output_dir.rglob(f"steps/{stage}.json"))):
@@ -255,7 +255,7 @@ def _save_config(config: Path, options: Mapping[str, Any], file: Path) -> None:
     save_json(parser.get(), file)
 
 
-def _wait(process: subprocess.Popen) -> tuple[int, float | None, float | None]:
+def _wait(process: subprocess.Popen[bytes]) -> tuple[int, float | None, float | None]:
     """Return exit code, seconds of processor time and peak memory in MiB (the last two not on Windows)."""
     if not hasattr(os, "wait4"):
         return process.wait(), None, None

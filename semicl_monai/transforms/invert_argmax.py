@@ -78,7 +78,8 @@ class InvertArgmaxd(MapTransform):
 
     def _invert(self, score: torch.Tensor, data: Mapping[Hashable, Any], orig_key: Hashable) -> MetaTensor:
         invert = Invertd("score", self.transform, orig_key, nearest_interp=False)
-        return invert({"score": MetaTensor(score), orig_key: data[orig_key]})["score"]
+        inverted: MetaTensor = invert({"score": MetaTensor(score), orig_key: data[orig_key]})["score"]
+        return inverted
 
 
 def _refuse_not_finite(scores: torch.Tensor, where: str) -> None:

@@ -155,11 +155,11 @@ class LoadCased(LoadImaged):
                 check_same_space(_space(channels[0]), _space(channels[-1]))
         return MetaTensor(torch.cat([channel.as_tensor() for channel in channels]), meta=channels[0].meta)
 
-    def _load_file(self, file: str | os.PathLike, where: str, reader: ImageReader | None) -> MetaTensor:
+    def _load_file(self, file: str | os.PathLike[str], where: str, reader: ImageReader | None) -> MetaTensor:
         with naming(where):
             # given here, as MONAI tries all the readers it knows after one that refuses a file
             loaded = self._loader(Path(file), reader or self._loader.readers[-1])
-        volume = loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
+        volume: MetaTensor = loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
         if isinstance(volume, MetaTensor):
             # of a 4-D file whose first two axes are not x and y, MONAI 1.6.1 could not save a mask otherwise
             volume.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = float("nan")
@@ -224,7 +224,9 @@ def _parse_label_values(label_values: Sequence[int], num_classes: int) -> tuple[
     return values
 
 
-def _parse_stray_values(stray_values: Mapping[Any, Any], label_values: Sequence[int], num_classes: int) -> dict:
+def _parse_stray_values(
+    stray_values: Mapping[Any, Any], label_values: Sequence[int], num_classes: int
+) -> dict[int, int]:
     strays = {
         _whole_number(key, "stray_values"): _whole_number(value, "stray_values") for key, value in stray_values.items()
     }
@@ -251,11 +253,11 @@ def _listing(values: Sequence[float], most: int = 5) -> str:
     return ", ".join(f"{value:g}" for value in values[:most]) + (", ..." if len(values) > most else "")
 
 
-def _files(data: Mapping[Hashable, Any], key: Hashable) -> list[str | os.PathLike]:
+def _files(data: Mapping[Hashable, Any], key: Hashable) -> list[str | os.PathLike[str]]:
     return list(data[key]) if isinstance(data[key], (list, tuple)) else [data[key]]
 
 
-def _where(data: Mapping[Hashable, Any], key: Hashable, file: str | os.PathLike | None = None) -> str:
+def _where(data: Mapping[Hashable, Any], key: Hashable, file: str | os.PathLike[str] | None = None) -> str:
     first = next(iter(_files(data, key)), "")
     case = data.get("case") or Path(first).name.removesuffix(".gz").removesuffix(".nii")
     return f"case {case}: {key} file {file or first}"

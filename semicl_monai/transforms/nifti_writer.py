@@ -43,7 +43,7 @@ class NiftiWriter(NibabelWriter):
         if squeeze_end_dims and data.ndim == 4 and data.shape[-1] == 1:
             self.data_obj = data[..., 0]
 
-    def set_metadata(self, meta_dict: Mapping | None, resample: bool = True, **options: Any) -> None:
+    def set_metadata(self, meta_dict: Mapping[str, Any] | None, resample: bool = True, **options: Any) -> None:
         """Take the metadata of the image, as :class:`~semicl_monai.transforms.NiftiReader` has read them."""
         super().set_metadata(meta_dict, resample, **options)
         self.header = None
@@ -51,7 +51,7 @@ class NiftiWriter(NibabelWriter):
             kind = nib.Nifti2Header if _is_long(self.data_obj) else nib.Nifti1Header
             self.header = nifti_header(_fields(meta_dict or {}), kind)
 
-    def _in_grid_of(self, meta: Mapping) -> bool:
+    def _in_grid_of(self, meta: Mapping[str, Any]) -> bool:
         if meta.get("original_affine") is None or meta.get("spatial_shape") is None:
             return False
         affine, wanted = (convert_to_numpy(each) for each in (self.affine, meta["original_affine"]))
@@ -94,9 +94,9 @@ class NiftiWriter(NibabelWriter):
 
 
 def _is_long(data: Any) -> bool:
-    return max(data.shape) > LONGEST
+    return bool(max(data.shape) > LONGEST)
 
 
-def _fields(meta: Mapping) -> dict[str, Any]:
+def _fields(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the header, of which MONAI's transforms may have changed ``pixdim``."""
     return {**meta, "pixdim": meta["original_pixdim"]} if "original_pixdim" in meta else dict(meta)

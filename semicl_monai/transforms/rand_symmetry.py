@@ -56,7 +56,8 @@ class RandSymmetry:
         plain = maps.as_subclass(Tensor)
         exact = torch.promote_types(plain.dtype, torch.float32)  # positions are no matter of half precision
         with torch.autocast(plain.device.type, enabled=False):
-            return self.resample(plain.to(exact), self.theta.to(exact), plain.shape[2:]).to(plain.dtype)
+            moved: Tensor = self.resample(plain.to(exact), self.theta.to(exact), plain.shape[2:])
+        return moved.to(plain.dtype)
 
     def _rand(self, *size: int) -> Tensor:
         return torch.rand(size, generator=self.generator)

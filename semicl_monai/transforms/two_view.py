@@ -44,8 +44,8 @@ class TwoViewd(Randomizable, Transform):
 
     def __init__(
         self,
-        spatial: Callable | list[Callable],
-        intensity: Callable | list[Callable],
+        spatial: Callable[..., Any] | list[Callable[..., Any]],
+        intensity: Callable[..., Any] | list[Callable[..., Any]],
         image_key: str = "image",
         label_key: str = "label",
     ) -> None:
@@ -68,7 +68,7 @@ class TwoViewd(Randomizable, Transform):
         return views
 
     def _view(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        view = self.spatial({key: data[key] for _, key in self._kinds() if key in data})
+        view: dict[Hashable, Any] = self.spatial({key: data[key] for _, key in self._kinds() if key in data})
         if self.label_key in view:
             self._check_label(data[self.label_key], view[self.label_key])
         view[self.image_key] = self.intensity({self.image_key: view[self.image_key]})[self.image_key]

@@ -47,12 +47,12 @@ def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[s
     return list(words)
 
 
-def paths_of(command: Callable) -> list[str]:
+def paths_of(command: Callable[..., Any]) -> list[str]:
     """Return the arguments of a command that are paths or names of folders."""
     return [name for name in inspect.signature(command).parameters if name in PATHS]
 
 
-def _check_call(command: Callable, words: Sequence[str], name: str) -> None:
+def _check_call(command: Callable[..., Any], words: Sequence[str], name: str) -> None:
     parameters = inspect.signature(command).parameters
     known = [key for key, each in parameters.items() if each.kind is not each.VAR_KEYWORD]
     positional, named = _sorted_out(words)

@@ -18,7 +18,7 @@ import torch
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.nifti import open_nifti, read_voxels
 
-Files = str | os.PathLike | Sequence[str | os.PathLike]
+Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Stamp = tuple[str, int, int, int, int]
 
 CHUNK = 1 << 20
@@ -26,7 +26,7 @@ CHUNK = 1 << 20
 _images: dict[tuple[Stamp, ...], str] = {}
 
 
-def file_stamp(file: str | os.PathLike) -> Stamp:
+def file_stamp(file: str | os.PathLike[str]) -> Stamp:
     """Return what changes when a file is another one or is written to: real path, size, both times and inode.
 
     Raises:
@@ -36,7 +36,7 @@ def file_stamp(file: str | os.PathLike) -> Stamp:
     return os.path.realpath(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
-def file_digest(file: str | os.PathLike | None) -> str | None:
+def file_digest(file: str | os.PathLike[str] | None) -> str | None:
     """Return the SHA-256 of a file; ``None`` where there is none."""
     if file is None or not Path(file).is_file():
         return None

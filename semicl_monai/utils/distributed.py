@@ -129,7 +129,10 @@ def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
         >>> all_gather_with_gradient(torch.tensor([1.0, 2.0]))
         tensor([1., 2.])
     """
-    return torch.cat(_AllGather.apply(tensor).unbind(), dim=dim) if in_several_processes() else tensor
+    if not in_several_processes():
+        return tensor
+    gathered: Tensor = _AllGather.apply(tensor)  # type: ignore[no-untyped-call]  # torch's own
+    return torch.cat(gathered.unbind(), dim=dim)
 
 
 def all_gather_rows(tensor: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class Space:
     shape: tuple[int, ...]
     affine: np.ndarray
     header: Mapping[str, Any] = field(default_factory=dict)
-    file: str | os.PathLike = ""
+    file: str | os.PathLike[str] = ""
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def naming(where: str) -> Iterator[None]:
         raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
 
 
-def open_nifti(file: str | os.PathLike) -> Any:
+def open_nifti(file: str | os.PathLike[str]) -> Any:
     """Open a NIfTI file and check its header.
 
     Args:
@@ -136,7 +136,7 @@ def read_voxels(image: Any) -> np.ndarray:
     if not file.endswith(".gz"):
         return np.asanyarray(image.dataobj)
     with gzip.open(file) as stream:
-        voxels = np.asanyarray(type(image).from_stream(stream).dataobj)
+        voxels: np.ndarray = np.asanyarray(type(image).from_stream(stream).dataobj)
         while stream.read(CHUNK):
             pass
     return voxels
