@@ -17,10 +17,10 @@ from monai.engines.utils import IterationEvents
 from torch import nn
 
 from semicl_monai.apps.demo import BUNDLE
-from semicl_monai.data import make_synthetic_hippocampus
 from semicl_monai.methods import METHODS, find_method, stages_of
 from semicl_monai.methods.registry import name_of
 from semicl_monai.networks import ContrastiveNetwork, MeanTeacher
+from semicl_monai.synthetic import make_synthetic_hippocampus
 
 # Each part of a step ends with an event; the part is named by what happened since the event before.
 PARTS = {

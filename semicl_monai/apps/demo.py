@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from semicl_monai.data import make_synthetic_hippocampus, make_synthetic_whole_heart
 from semicl_monai.study import read_summary
+from semicl_monai.synthetic import make_synthetic_hippocampus, make_synthetic_whole_heart
 from semicl_monai.utils import InputError
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"

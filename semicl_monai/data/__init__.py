@@ -16,8 +16,6 @@ from .seeded_sampler import SeededRandomSampler
 from .split import make_split
 from .studies import labelled_studies, list_studies, name_cases
 from .study_list import StudyDataset, StudyList
-from .synthetic import make_synthetic_hippocampus
-from .synthetic_heart import make_synthetic_whole_heart
 from .usable_images import UsableImages
 from .volume_dataset import VolumeDataset
 
@@ -43,8 +41,6 @@ __all__ = [
     "list_images",
     "list_studies",
     "make_split",
-    "make_synthetic_hippocampus",
-    "make_synthetic_whole_heart",
     "mask_subject",
     "mmwhs_sections",
     "name_cases",

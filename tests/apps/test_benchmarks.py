@@ -9,7 +9,7 @@ from semicl_monai.apps import benchmark_training as benchmark
 from semicl_monai.apps.benchmark_inference import benchmark_inference
 from semicl_monai.apps.benchmark_loss import benchmark_loss
 from semicl_monai.apps.benchmark_training import benchmark_training
-from semicl_monai.data import make_synthetic_hippocampus
+from semicl_monai.synthetic import make_synthetic_hippocampus
 
 TINY = {
     "network_def::features": [4, 4, 8, 8, 8, 4],

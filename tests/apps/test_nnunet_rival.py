@@ -21,13 +21,8 @@ import pytest
 from semicl_monai.__main__ import COMMANDS
 from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.apps.nnunet_rival import nnunet
-from semicl_monai.data import (
-    MMWHS_VALUES,
-    SegmentationDatalist,
-    make_synthetic_hippocampus,
-    make_synthetic_whole_heart,
-    mmwhs_sections,
-)
+from semicl_monai.data import MMWHS_VALUES, SegmentationDatalist, mmwhs_sections
+from semicl_monai.synthetic import make_synthetic_hippocampus, make_synthetic_whole_heart
 from semicl_monai.utils import InputError
 
 BUNDLES = Path(__file__).parents[2] / "bundles"

@@ -11,8 +11,9 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from semicl_monai.data import make_synthetic_hippocampus, make_synthetic_whole_heart, mmwhs_sections
+from semicl_monai.data import mmwhs_sections
 from semicl_monai.networks import layout_of
+from semicl_monai.synthetic import make_synthetic_hippocampus, make_synthetic_whole_heart
 from semicl_monai.utils import Provenance, save_tensors, with_provenance
 
 BUNDLES = Path(__file__).parents[2] / "bundles"

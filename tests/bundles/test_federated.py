@@ -16,7 +16,7 @@ from monai.fl.utils.constants import ExtraItems, ModelType
 from monai.fl.utils.exchange_object import ExchangeObject
 from monai.networks.utils import get_state_dict
 
-from semicl_monai.data import make_synthetic_hippocampus
+from semicl_monai.synthetic import make_synthetic_hippocampus
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"
 TINY = {

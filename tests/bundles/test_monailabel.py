@@ -15,7 +15,7 @@ import pytest
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
 from semicl_monai.apps.monailabel_app import monailabel_app
-from semicl_monai.data import make_synthetic_hippocampus
+from semicl_monai.synthetic import make_synthetic_hippocampus
 
 NUM_STUDIES, NUM_LABELLED = 8, 3
 NAME = "hippocampus_mri_segmentation"

@@ -13,7 +13,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from semicl_monai.apps.new_bundle import new_bundle
-from semicl_monai.data import make_synthetic_hippocampus
+from semicl_monai.synthetic import make_synthetic_hippocampus
 
 SMALL = {"network_def::features": [4, 4, 8, 8, 8, 4], "device": "cpu"}
 SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from semicl_monai.data import make_synthetic_hippocampus
 from semicl_monai.handlers import RunOptions
+from semicl_monai.synthetic import make_synthetic_hippocampus
 from semicl_monai.utils import InputError
 
 CONFIG = {

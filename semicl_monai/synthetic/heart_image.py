@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from semicl_monai.data.heart_anatomy import TISSUES, directions
+from semicl_monai.synthetic.heart_anatomy import TISSUES, directions
 
 LEFT = ("Left ventricle", "Left atrium", "Ascending aorta", "left vessel")
 RIGHT = ("Right ventricle", "Right atrium", "Pulmonary artery", "right vessel")

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from semicl_monai.data.heart_anatomy import CENTRE, TISSUES, VOLUME, HeartAnatomy, draw_anatomy
-from semicl_monai.data.heart_image import HeartContrast, draw_contrast
 from semicl_monai.data.mmwhs import MMWHS_CLASSES, MMWHS_VALUES
+from semicl_monai.synthetic.heart_anatomy import CENTRE, TISSUES, VOLUME, HeartAnatomy, draw_anatomy
+from semicl_monai.synthetic.heart_image import HeartContrast, draw_contrast
 
 # how the voxels are stored: the directions of the three axes, of which the third goes from slice to slice
 ORIENTATIONS = {

@@ -12,9 +12,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from semicl_monai.data.heart_case import ORIENTATIONS, add_stray_values, draw_case
 from semicl_monai.data.mmwhs import MMWHS_CLASSES, MMWHS_VALUES, MODALITIES
-from semicl_monai.data.synthetic_parts import checked_counts, checked_size
+from semicl_monai.synthetic.heart_case import ORIENTATIONS, add_stray_values, draw_case
+from semicl_monai.synthetic.parts import checked_counts, checked_size
 from semicl_monai.utils import InputError, is_true, one_of, read_json, save_json
 
 GENERATOR = 1  # to be raised when the same settings give other volumes

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, label
 
-from semicl_monai.data import SegmentationDatalist, make_synthetic_hippocampus, synthetic
+from semicl_monai.data import SegmentationDatalist
+from semicl_monai.synthetic import hippocampus, make_synthetic_hippocampus
 from semicl_monai.utils import InputError
 
 
@@ -104,7 +105,7 @@ def test_a_larger_data_set_begins_with_the_cases_of_the_smaller(root, tmp_path):
 
 
 def test_a_complete_data_set_of_the_same_settings_is_used_again(root, monkeypatch):
-    monkeypatch.setattr(synthetic, "_write", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(hippocampus, "_write", lambda *_: pytest.fail("written again"))
     assert make_synthetic_hippocampus(str(root), num_cases=6, num_test=1) == root
 
 
@@ -112,7 +113,7 @@ def test_an_interrupted_generation_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthetic, "_save", interrupt)
+    monkeypatch.setattr(hippocampus, "_save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make_synthetic_hippocampus(tmp_path / "data")
     assert os.listdir(tmp_path) == []
