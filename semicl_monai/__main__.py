@@ -16,7 +16,7 @@ from semicl_monai.apps.export_bundle import export_bundle
 from semicl_monai.apps.methods import methods
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.apps.new_bundle import new_bundle
-from semicl_monai.apps.nnunet_rival import nnunet
+from semicl_monai.apps.nnunet_baseline import nnunet
 from semicl_monai.apps.options import options
 from semicl_monai.apps.report import report
 from semicl_monai.apps.study import study

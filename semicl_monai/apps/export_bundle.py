@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ NAMES = (*FILES, *MULTI_GPU)
 LABEL_PRETRAIN = "monailabel_pretrain"  # pre-training in MONAI Label, which may have options of its own
 GENERATED_FROM = {"generated_from": "task.json, by python -m semicl_monai export_bundle"}
 LINE_LENGTH = 120
+# Entries of a task that had another name before 0.1, which is still taken until 0.2.
+OLD_NAMES = {"layout": "dataset_format", "least_size": "min_size", "sampler": "pixel_sampler"}
 RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "steps", "finalize")
 
 
@@ -128,13 +131,28 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
     task = Path(bundle) / "task.json"
     if not task.is_file():
         raise InputError(f"{bundle} is not the source of a bundle: wanted a file task.json in it.")
-    content = read_json(task, "task")
-    _refuse_wrong_types(content, task)
-    _refuse_typos(content, task)
+    content: dict[str, Any] = _renamed(read_json(task, "task"), task)
+    _check_types(content, task)
+    _check_typos(content, task)
     return content
 
 
-def _refuse_typos(content: dict[str, Any], file: Path) -> None:
+def _renamed(content: Any, file: Path) -> Any:
+    """Return a task, or a stage of it, by the names of today."""
+    if not isinstance(content, dict):
+        return content
+    for old in content.keys() & OLD_NAMES.keys():
+        warnings.warn(
+            f"task {file}: {old} is now called {OLD_NAMES[old]}; the old name goes in 0.2.", FutureWarning, stacklevel=2
+        )
+    stages = content.get("stages")
+    renamed = {OLD_NAMES.get(name, name): value for name, value in content.items()}
+    if isinstance(stages, dict):
+        renamed["stages"] = {name: _renamed(own, file) for name, own in stages.items()}
+    return renamed
+
+
+def _check_typos(content: dict[str, Any], file: Path) -> None:
     """Refuse an entry that would do nothing, where its name is almost that of one that does something."""
     known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)} | {"stages"}
     text = json.dumps(content)
@@ -145,7 +163,7 @@ def _refuse_typos(content: dict[str, Any], file: Path) -> None:
             raise InputError(f"task {file}: {where}unknown entry {name}, did you mean {guess[0]}?")
 
 
-def _refuse_wrong_types(content: dict[str, Any], file: Path) -> None:
+def _check_types(content: dict[str, Any], file: Path) -> None:
     """Refuse what cannot be put together; what a config computes (``"$..."``) is for its own stage to check."""
     names, size, stages = content.get("class_names", []), content.get("roi_size", "$"), content.get("stages", {})
     count = content.get("in_channels", 1)

@@ -15,11 +15,11 @@ from semicl_monai.study import (
     Cell,
     Progress,
     Runner,
+    check_own_options,
+    check_same_study,
+    check_unknown_options,
     make_cells,
     read_variants,
-    refuse_other_studies,
-    refuse_own,
-    refuse_unknown_options,
     write_results,
 )
 from semicl_monai.utils import InputError, is_true, one_of
@@ -69,17 +69,17 @@ def study(
             cell has failed or was stopped.
     """
     configs, output = _find_bundle(bundle), Path(str(output_dir)).expanduser().absolute()
-    refuse_own(options, "a study")
+    check_own_options(options, "a study")
     every = {"dataset_dir": str(Path(str(dataset_dir)).expanduser().resolve()), **options}
     chosen_by = {"validation": one_of(validation, ("none", "best"), "validation")}
     variants, stages = read_variants([str(name) for name in _listed(methods)], settings)
     common = {"pretrain": every | chosen_by, "train": every | chosen_by, "evaluate": every}
     common = {stage: {**given, **stages.get(stage, {})} for stage, given in common.items()}
     cells = make_cells(variants, _listed(fractions), _listed(split_seeds), common)
-    refuse_unknown_options(cells, configs)
+    check_unknown_options(cells, configs)
     devices, again = _devices(options.get("device")), is_true(retry_failed, "retry_failed")
     with locked(output):
-        refuse_other_studies(output, configs, common, variants)
+        check_same_study(output, configs, common, variants)
         at_a_time = _positive(max(1, len(devices)) if workers is None else workers)
         runner = Runner(configs, output, at_a_time, devices, again)
         runner.run([cell.last for cell in cells], Progress(output, cells, runner))

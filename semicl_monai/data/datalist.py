@@ -14,14 +14,14 @@ from ignite.distributed.utils import one_rank_first
 from semicl_monai.data.description import check_class_values
 from semicl_monai.data.download import download_decathlon
 from semicl_monai.data.images import image_files
-from semicl_monai.data.leaks import HELD_OUT, refuse_repeated_images, refuse_seen_cases
+from semicl_monai.data.leaks import HELD_OUT, check_repeated_images, check_seen_cases
 from semicl_monai.data.listing import listing
 from semicl_monai.data.new_labels import add_new_cases, case_names, hidden_labels, tell_unused
 from semicl_monai.data.patients import (
+    check_shared_labels,
+    check_shared_patients,
     name_patients,
     patients_of,
-    refuse_shared_labels,
-    refuse_shared_patients,
     without_held_out,
 )
 from semicl_monai.data.sections import Record, read_sections, wants_no_validation
@@ -67,8 +67,8 @@ class SegmentationDatalist:
         lazy: read the files when one of the lists below is first asked for, and not before: a client that brings its
             own lists needs no data set.
         ratio: sizes of training, validation and test to each other.
-        layout: what lists the cases of a data set that has no such file, see :func:`mmwhs_sections`; it is given the
-            folder, and ``datalist`` and ``download`` are of no use then.
+        dataset_format: what lists the cases of a data set that has no such file, see :func:`mmwhs_sections`. It is
+            given the folder; ``datalist`` and ``download`` are of no use then.
         validation: ``"best"`` for volumes that choose the network; with ``"none"`` all labelled volumes but those of
             the test part train. A ``validation`` list of the data set's own, or of ``split_file``, stays held out all
             the same.
@@ -120,7 +120,7 @@ class SegmentationDatalist:
         provenance: Provenance | None = None,
         lazy: bool = False,
         ratio: Sequence[int] = (3, 1, 1),
-        layout: Callable[[Path], dict[str, list[Record]]] | None = None,
+        dataset_format: Callable[[Path], dict[str, list[Record]]] | None = None,
         validation: str = "best",
         group_pattern: str | None = None,
         add_new_labels: bool | str = False,
@@ -134,7 +134,7 @@ class SegmentationDatalist:
         self.dataset_dir, self.datalist, self.split_file = dataset_dir, datalist, split_file
         self.download, self.save_to = download, save_to
         self.provenance = provenance
-        self.ratio, self.layout = tuple(ratio), layout
+        self.ratio, self.dataset_format = tuple(ratio), dataset_format
         self.cut_validation = one_of(validation, ("best", "none"), "validation") == "best"
         self.group_pattern, self.evaluated = group_pattern, evaluated
         self.compare_images = compare_images
@@ -186,8 +186,8 @@ class SegmentationDatalist:
             for part in ("labelled", "validation", "test")
         }
         lists["unlabelled"] = [_image_record(records[case]) for case in split["unlabelled"]]
-        _refuse_missing_files(record for part in lists.values() for record in part)
-        self._refuse_leaks(lists)
+        _check_files_exist(record for part in lists.values() for record in part)
+        self._check_leaks(lists)
         lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
         lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
         unused = [case for case in split["unlabelled"] if "label" in records[case]]
@@ -196,26 +196,26 @@ class SegmentationDatalist:
         if self.save_to and rank_and_size()[0] == 0:
             self.save(self.save_to)
 
-    def _refuse_leaks(self, lists: dict[str, list[Record]]) -> None:
+    def _check_leaks(self, lists: dict[str, list[Record]]) -> None:
         """Refuse what is held out and was seen; where nothing is trained, the part that is evaluated alone counts."""
         if self.evaluated is None and self.compare_images:
-            refuse_repeated_images(lists)
+            check_repeated_images(lists)
         if self.evaluated is not None:
             lists = {part: lists[part] if part == self.evaluated else [] for part in PARTS}
         if self.provenance is not None:
-            refuse_seen_cases(lists, self.provenance)
+            check_seen_cases(lists, self.provenance)
 
     def _read_sections(self) -> tuple[Path, dict[str, list[Record]]]:
-        if self.layout:
+        if self.dataset_format:
             file = Path(os.path.abspath(Path(self.dataset_dir).expanduser()))
-            sections = self.layout(file)
+            sections = self.dataset_format(file)
         else:
             file = _find_datalist(self.dataset_dir, self.datalist, self.download)
             sections = read_sections(file)
             check_class_values(file, self.class_names or (), self.label_values)
         self.group_pattern = self._pattern()
         sections = name_patients(sections, self.group_pattern)
-        refuse_shared_labels(sections)
+        check_shared_labels(sections)
         return file, sections
 
     def _pattern(self) -> Any:
@@ -244,7 +244,7 @@ class SegmentationDatalist:
     def _make_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
         patient = patients_of(_by_case(sections).values())
         own = {"labelled": _cases(sections["training"]), **{part: _cases(sections[part]) for part in PARTS[1:]}}
-        refuse_shared_patients(own, patient, str(file))
+        check_shared_patients(own, patient, str(file))
         given = {part: own[part] for part in HELD_OUT if own[part]}
         split = self._cut(file, sections, given, patient)
         bare = _cases(record for record in sections["training"] if "label" not in record)
@@ -263,7 +263,8 @@ class SegmentationDatalist:
         ratio = [0 if part in given else share for part, share in zip(("training", *HELD_OUT), self.ratio, strict=True)]
         how: dict[str, Any] = {
             "patients": patient,
-            "cut_validation": self.cut_validation and (self.layout is not None or not wants_no_validation(file)),
+            "cut_validation": self.cut_validation
+            and (self.dataset_format is not None or not wants_no_validation(file)),
             "strict": self.evaluated is None,
         }
         labelled = _cases(record for record in sections["training"] if "label" in record)
@@ -275,9 +276,9 @@ class SegmentationDatalist:
     def _read_split(self, file: Path, sections: Mapping[str, list[Record]]) -> dict[str, list[str]]:
         content, records = read_json(file, "split_file"), _by_case(sections)
         split = {part: case_names(content, part, file) for part in PARTS}
-        self._refuse_empty_parts(split, file)
-        _refuse_wrong_cases(split, records, file)
-        refuse_shared_patients(split, patients_of(records.values()), f"split_file {file}")
+        self._check_parts_not_empty(split, file)
+        _check_cases(split, records, file)
+        check_shared_patients(split, patients_of(records.values()), f"split_file {file}")
         self.labelled_fraction = content.get("labelled_fraction", self.labelled_fraction)
         self.split_seed = content.get("split_seed", self.split_seed)
         if self.add_new_labels:
@@ -286,7 +287,7 @@ class SegmentationDatalist:
             tell_unused(split, sections, file)
         return split
 
-    def _refuse_empty_parts(self, split: Mapping[str, list[str]], file: Path) -> None:
+    def _check_parts_not_empty(self, split: Mapping[str, list[str]], file: Path) -> None:
         # a split without validation may have no test part either, see make_split
         with_test = split["validation"] and self.cut_validation and self.evaluated is None
         needed = ("labelled", "test") if with_test else ("labelled",)
@@ -311,7 +312,7 @@ def _find_datalist(dataset_dir: str | os.PathLike[str], datalist: str | os.PathL
     return file
 
 
-def _refuse_wrong_cases(split: Mapping[str, list[str]], records: Mapping[str, Record], file: Path) -> None:
+def _check_cases(split: Mapping[str, list[str]], records: Mapping[str, Record], file: Path) -> None:
     counts = Counter(case for names in split.values() for case in names)
     unknown = [case for case in counts if case not in records]
     if unknown:
@@ -324,7 +325,7 @@ def _refuse_wrong_cases(split: Mapping[str, list[str]], records: Mapping[str, Re
         raise InputError(f"split_file {file} wants labels of cases that have none: {listing(bare)}.")
 
 
-def _refuse_missing_files(records: Iterable[Record]) -> None:
+def _check_files_exist(records: Iterable[Record]) -> None:
     for record in records:
         files = [("image", file) for file in image_files(record["image"])]
         files += [("label", record["label"])] if "label" in record else []

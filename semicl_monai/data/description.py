@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.utils import InputError, read_json, refuse_number_signs
+from semicl_monai.utils import InputError, check_number_signs, read_json
 
 
 def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
@@ -35,9 +35,9 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
             raise InputError(f"{file}: 'labels' must differ, got {value} for {labels[value]} and {name}.")
         labels[value] = name
     labels.pop(0, None)
-    _refuse_no_class(labels, file)
-    _refuse_one_name(list(labels.values()), file)
-    _refuse_code([*names, *labels.values()], file)
+    _check_has_class(labels, file)
+    _check_names_differ(list(labels.values()), file)
+    _check_no_code([*names, *labels.values()], file)
     return names, labels
 
 
@@ -95,13 +95,13 @@ def _value_and_name(key: str, entry: Any, file: str | Path) -> tuple[int, str]:
     return int(value), str(name)
 
 
-def _refuse_one_name(names: Sequence[str], file: str | Path) -> None:
+def _check_names_differ(names: Sequence[str], file: str | Path) -> None:
     for name in names:
         if name == "mean" or names.count(name) > 1:
             raise InputError(f"{file}: 'labels' must have names that differ, none of them 'mean', got '{name}'.")
 
 
-def _refuse_no_class(labels: Mapping[int, str], file: str | Path) -> None:
+def _check_has_class(labels: Mapping[int, str], file: str | Path) -> None:
     for value, name in labels.items():
         if name.strip().casefold() in ("", "background"):
             raise InputError(f"{file}: 'labels' must name a class for {value}, got '{name}'; background is 0.")
@@ -109,8 +109,8 @@ def _refuse_no_class(labels: Mapping[int, str], file: str | Path) -> None:
             raise InputError(f"{file}: 'labels' must have names of one line, got {name!r} for {value}.")
 
 
-def _refuse_code(names: Sequence[Any], file: str | Path) -> None:
+def _check_no_code(names: Sequence[Any], file: str | Path) -> None:
     for name in names:
         if str(name).startswith(("$", "@", "%")):
             raise InputError(f"{file}: a name must not begin with $, @ or %, which configs run, got {name!r}.")
-    refuse_number_signs({f"{file}: a name": [str(name) for name in names]})
+    check_number_signs({f"{file}: a name": [str(name) for name in names]})

@@ -42,7 +42,7 @@ def case_of(record: Mapping[str, Any]) -> str:
     return record.get("case") or case_name(record["image"])
 
 
-def refuse_repeated_cases(records: Iterable[Mapping[str, Any]]) -> None:
+def check_repeated_cases(records: Iterable[Mapping[str, Any]]) -> None:
     """Raise :class:`~semicl_monai.utils.InputError` when two records have the same ``case``."""
     seen: dict[str, str] = {}
     for record in records:
@@ -85,7 +85,7 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
     taken = {file for files in found.values() for file in files.values()}
     records += [{"image": str(image), "case": case_name(image)} for image in images if str(image) not in taken]
     records.sort(key=lambda record: image_files(record["image"])[0])
-    refuse_repeated_cases(records)
+    check_repeated_cases(records)
     return records
 
 

@@ -15,7 +15,7 @@ HELD_OUT = ("validation", "test")
 THREADS = 4  # unpacking and hashing leave the interpreter to others
 
 
-def refuse_seen_cases(parts: Mapping[str, Sequence[Record]], provenance: Provenance) -> None:
+def check_seen_cases(parts: Mapping[str, Sequence[Record]], provenance: Provenance) -> None:
     """Refuse a split that holds out what the weights it goes on from have seen.
 
     No image they were trained with may be a validation or test image now, none they were chosen with a test image, and
@@ -47,7 +47,7 @@ def refuse_seen_cases(parts: Mapping[str, Sequence[Record]], provenance: Provena
         )
 
 
-def refuse_repeated_images(parts: Mapping[str, Sequence[Record]]) -> None:
+def check_repeated_images(parts: Mapping[str, Sequence[Record]]) -> None:
     """Refuse a split whose held-out images train too, or are in both held-out parts, under other names.
 
     Only images of one size are read.
@@ -65,10 +65,10 @@ def refuse_repeated_images(parts: Mapping[str, Sequence[Record]]) -> None:
     of_size.pop(None, None)  # no NIfTI: it is refused when it is loaded
     for found in of_size.values():
         if len({part for part, _ in found}) > 1:
-            _refuse_equal(found)
+            _check_differ(found)
 
 
-def _refuse_equal(found: Sequence[tuple[Any, Record]]) -> None:
+def _check_differ(found: Sequence[tuple[Any, Record]]) -> None:
     first: dict[str, tuple[Any, Record]] = {}
     for (part, record), digest in zip(found, _digests(record for _, record in found), strict=True):
         other_part, other = first.setdefault(digest, (part, record))

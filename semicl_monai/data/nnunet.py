@@ -54,7 +54,7 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
         raise InputError(f"{folder / 'imagesTr'} must hold images like case_0000{ending}, got none.")
     odd = [file for part in lists for kind in ("images", "labels") for file in _others(folder / f"{kind}{part}")]
     _warn_of([*odd, *_of_other_parts(folder)])
-    _refuse_fewer_labels(folder / "dataset.json", content.get("numTraining"), lists["Tr"], odd)
+    _check_number_of_labels(folder / "dataset.json", content.get("numTraining"), lists["Tr"], odd)
     return {"training": lists["Tr"], "unlabelled": [], "validation": [], "test": lists["Ts"]}
 
 
@@ -138,7 +138,7 @@ def _warn_of(files: Iterable[Path]) -> None:
         warnings.warn(f"Files of the data set that are not used: {listing(names)}.", UserWarning, stacklevel=2)
 
 
-def _refuse_fewer_labels(file: Path, wanted: Any, training: list[dict[str, Any]], odd: list[Path]) -> None:
+def _check_number_of_labels(file: Path, wanted: Any, training: list[dict[str, Any]], odd: list[Path]) -> None:
     if wanted is None:
         return
     if isinstance(wanted, bool) or not isinstance(wanted, int):

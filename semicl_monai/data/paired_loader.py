@@ -30,7 +30,7 @@ def paired_batches(
     """
     if not wanted:
         return labelled
-    _refuse_empty(dataset)
+    _check_not_empty(dataset)
     other = AugmentingDataLoader(
         dataset,
         num_samples=labelled.sampler.num_samples,  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ class PairedDataLoader:
     """
 
     def __init__(self, labelled: DataLoader[Any], unlabelled: DataLoader[Any], warm_up_epochs: int = 0) -> None:
-        _refuse_empty(unlabelled.dataset)
+        _check_not_empty(unlabelled.dataset)
         self.loaders, self.warm_up_epochs, self.epoch = (labelled, unlabelled), warm_up_epochs, 1
 
     def set_epoch(self, epoch: int) -> None:
@@ -88,7 +88,7 @@ class PairedDataLoader:
             yield {**labelled, **{f"unlabelled_{key}": part for key, part in kept.items()}}
 
 
-def _refuse_empty(dataset: Any) -> None:
+def _check_not_empty(dataset: Any) -> None:
     if len(dataset) == 0:
         raise InputError(
             "semi-supervised training needs unlabelled training volumes, got none: lower labelled_fraction, add "

@@ -75,7 +75,7 @@ def patients_of(records: Iterable[Record]) -> dict[str, str]:
     return {record["case"]: str(record.get("patient", record["case"])) for record in records}
 
 
-def refuse_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[str, str], where: str) -> None:
+def check_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[str, str], where: str) -> None:
     """Refuse a split that has a patient in two of training, validation and test.
 
     Args:
@@ -97,7 +97,7 @@ def refuse_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[
             )
 
 
-def refuse_shared_labels(sections: Mapping[str, Iterable[Record]]) -> None:
+def check_shared_labels(sections: Mapping[str, Iterable[Record]]) -> None:
     """Refuse one label file for images of several patients.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from semicl_monai.data.images import case_name, image_files, refuse_repeated_cases
+from semicl_monai.data.images import case_name, check_repeated_cases, image_files
 from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import find_file, find_image, is_nnunet, nnunet_sections, warn_of_unused
 from semicl_monai.utils import InputError, read_json
@@ -47,7 +47,7 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
     bare = [record["case"] for record in sections["validation"] if "label" not in record]
     if bare:
         raise InputError(f"datalist {file}: every 'validation' entry must have a label, got none for {listing(bare)}.")
-    refuse_repeated_cases(_all(sections))
+    check_repeated_cases(_all(sections))
     return sections
 
 
@@ -59,14 +59,14 @@ def wants_no_validation(file: str | os.PathLike[str]) -> bool:
 def _listed_sections(file: Path, content: Mapping[str, Any]) -> dict[str, list[Record]]:
     if "training" not in content:
         raise InputError(f"datalist {file} must have a list 'training', got {', '.join(content) or 'nothing'}.")
-    _refuse_other_lists(file, content)
+    _check_same_lists(file, content)
     lists = {key: _records(content.get(key) or [], key, file) for key in (*SECTIONS, *SPELLINGS)}
     for spelling, key in SPELLINGS.items():
         lists[key] += lists.pop(spelling)
     return lists
 
 
-def _refuse_other_lists(file: Path, content: Mapping[str, Any]) -> None:
+def _check_same_lists(file: Path, content: Mapping[str, Any]) -> None:
     """Refuse a list of images under another name, such as ``"val"``, of which nobody would miss the images."""
     for key, entries in content.items():
         if key in (*SECTIONS, *SPELLINGS) or not isinstance(entries, list):
@@ -92,7 +92,7 @@ def _records(entries: Any, key: str, file: Path) -> list[Record]:
             raise InputError(f"datalist {file}: entry {number} of '{key}' must be {wanted}, got {str(entry)[:80]}.")
         record = {k: _absolute(file.parent, paths[k]) for k in ("image", "label") if paths.get(k)}
         patient = _patient(paths, f"datalist {file}: entry {number} of '{key}'")
-        _refuse_wrong_label(record, paths, f"datalist {file}: entry {number} of '{key}'")
+        _check_label_values(record, paths, f"datalist {file}: entry {number} of '{key}'")
         records.append({**record, "case": case_name(record["image"]), **patient})
     return records
 
@@ -110,7 +110,7 @@ def _patient(paths: Mapping[str, Any], where: str) -> dict[str, str]:
     return {"patient": str(given).strip()}
 
 
-def _refuse_wrong_label(record: Record, paths: Mapping[str, Any], where: str) -> None:
+def _check_label_values(record: Record, paths: Mapping[str, Any], where: str) -> None:
     """Refuse a label that is its image, and one under another name, such as ``"mask"``, which would not be used."""
     if record.get("label") in image_files(record["image"]):
         raise InputError(f"{where}: 'label' must be another file than 'image', got {record['label']} for both.")

@@ -131,11 +131,11 @@ def _part_sizes(num_patients: int, ratio: Sequence[int], cut_validation: bool, s
     validation = min(validation, num_patients - test) if cut_validation else 0
     sizes = [num_patients - validation - test, validation, test]
     if strict:
-        _refuse_empty(sizes, ratio if cut_validation else (1, 0, 0), ratio, unit)
+        _check_not_empty(sizes, ratio if cut_validation else (1, 0, 0), ratio, unit)
     return sizes
 
 
-def _refuse_empty(sizes: Sequence[int], wanted: Sequence[int], ratio: Sequence[int], unit: str) -> None:
+def _check_not_empty(sizes: Sequence[int], wanted: Sequence[int], ratio: Sequence[int], unit: str) -> None:
     for name, part, size in zip(("training", "validation", "test"), wanted, sizes, strict=True):
         if part > 0 and size <= 0:
             parts, number = ":".join(str(part) for part in ratio), sum(sizes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from nibabel.nifti1 import Nifti1Image
 
-from semicl_monai.data.images import case_name, refuse_repeated_cases
+from semicl_monai.data.images import case_name, check_repeated_cases
 from semicl_monai.data.label_names import check_label_names
 from semicl_monai.data.listing import listing
 from semicl_monai.data.study_folder import StudyFolder, find_study_folder
@@ -56,7 +56,7 @@ def list_studies(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     masks = [file for file in studies if str(file) not in labelled and _is_mask(file)]
     _warn_of_left_out(folder, files, studies, masks)
     found = [{"image": str(file), "case": case_name(file)} for file in studies if file not in masks]
-    refuse_repeated_cases(found)
+    check_repeated_cases(found)
     return found
 
 

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class UsableImages(IterableDataset):
     """A :class:`monai.data.IterableDataset` that leaves out an image that cannot be prepared, and goes on.
 
-    What is left out is logged at once, and told together by :meth:`refuse_left_out`. There is a progress bar.
+    What is left out is logged at once, and told together by :meth:`check_none_left_out`. There is a progress bar.
 
     Args:
         data: records, ``{"image": path, "case": name}``.
@@ -63,7 +63,7 @@ class UsableImages(IterableDataset):
             logger.warning("left out: %s", reason, exc_info=None if found else error)
         self.left_out.append(reason.removesuffix("."))
 
-    def refuse_left_out(self) -> None:
+    def check_none_left_out(self) -> None:
         """Tell what has been left out.
 
         Raises:

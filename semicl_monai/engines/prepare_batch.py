@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from monai.engines import PrepareBatch
 
+from semicl_monai.losses import Places
+
 
 class TwoViewPrepareBatch(PrepareBatch):
     """Stack the two views of a batch: first all first views, then all second ones.
 
     Args:
         target: what tells the target of each image of a batch, such as
-            :func:`semicl_monai.engines.place_in_volume`; the label maps by default.
+            :func:`semicl_monai.engines.place_in_volume`, as a tensor or :class:`semicl_monai.losses.Places`; the label
+            maps by default.
 
     Returns:
         Images ``(2B, C, H, W[, D])``, and the targets of both views ``(2B, ...)``: label maps ``(2B, 1, H, W[, D])``,
@@ -23,7 +26,7 @@ class TwoViewPrepareBatch(PrepareBatch):
         network's second argument.
     """
 
-    def __init__(self, target: Callable[[dict[str, Any]], torch.Tensor] | None = None) -> None:
+    def __init__(self, target: Callable[[dict[str, Any]], torch.Tensor | Places] | None = None) -> None:
         self.target = target
 
     def __call__(
@@ -39,9 +42,12 @@ class TwoViewPrepareBatch(PrepareBatch):
             views = torch.cat([batchdata[f"{of}view1_{kind}"], batchdata[f"{of}view2_{kind}"]])
             return views.to(device=device, non_blocking=non_blocking, **kwargs)
 
+        def of_both(target: torch.Tensor) -> torch.Tensor:
+            return torch.cat([target, target]).to(device=device, non_blocking=non_blocking)
+
         if self.target is not None:
             target = self.target(batchdata)
-            return stack("image"), torch.cat([target, target]).to(device=device, non_blocking=non_blocking)
+            return stack("image"), target.map(of_both) if isinstance(target, Places) else of_both(target)
         images, labels = stack("image"), stack("label") if "view1_label" in batchdata else None
         if "unlabelled_view1_image" not in batchdata:
             return images, labels

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semicl_monai.engines.sampled_loss import labels_at
-from semicl_monai.losses import PairContrastLoss
+from semicl_monai.losses import PairContrastLoss, Places
 
 Scores = tuple[Tensor, Tensor]
 
@@ -97,10 +97,10 @@ class PlaceNeighbours:
     def __init__(self, loss: PairContrastLoss) -> None:
         self.loss = loss
 
-    def __call__(self, pred: Tensor, target: Tensor) -> Scores:
-        """Score embeddings ``(N, C)`` of the slices or patches ``target``, as the loss takes them."""
+    def __call__(self, pred: Tensor, target: Places) -> Scores:
+        """Score embeddings ``(N, C)`` of the slices or patches from the places ``target``."""
         positive, _ = self.loss.pairs(target)
-        return nearest_is_hit(pred, pred, positive, target[:, :1] != target[:, 0])
+        return nearest_is_hit(pred, pred, positive, target.volume[:, None] != target.volume)
 
 
 class RegionRetrieval:

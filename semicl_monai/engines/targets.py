@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 
+from semicl_monai.losses import Places
 
-def place_in_volume(batchdata: dict[str, Any]) -> torch.Tensor:
-    """Return the volume of each image of a batch, its place along each axis, and of how many places: ``(B, 1 + 2A)``.
+
+def place_in_volume(batchdata: dict[str, Any]) -> Places:
+    """Return where each image of a batch is from.
 
     A volume's number is made of its case name and therefore the same on every rank and in every run.
 
@@ -19,8 +21,8 @@ def place_in_volume(batchdata: dict[str, Any]) -> torch.Tensor:
             :class:`semicl_monai.transforms.RandPatchesd`, of three.
     """
     volume = torch.tensor([_number(case) for case in batchdata["case"]])
-    places = (batchdata[key].reshape(len(volume), -1) for key in ("place", "num_places"))
-    return torch.cat([volume[:, None], *places], dim=1)
+    place, num_places = (batchdata[key].reshape(len(volume), -1) for key in ("place", "num_places"))
+    return Places(volume, place, num_places)
 
 
 def image_number(batchdata: dict[str, Any]) -> torch.Tensor:

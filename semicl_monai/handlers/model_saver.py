@@ -9,7 +9,7 @@ from monai.engines import Evaluator
 from torch import nn
 
 from semicl_monai.handlers.run_provenance import RunProvenance, plain_state
-from semicl_monai.networks import refuse_not_finite
+from semicl_monai.networks import check_finite
 from semicl_monai.utils import is_not_rank0, save_json, save_tensors, with_provenance
 from semicl_monai.utils.provenance import provenance_in
 
@@ -70,7 +70,7 @@ class ModelSaver:
                 file cannot be written. The old file stays.
         """
         state = plain_state(self.network)
-        refuse_not_finite(state, f"the network that was to be saved to {self.path}")
+        check_finite(state, f"the network that was to be saved to {self.path}")
         content = with_provenance(state, self.provenance.current())
         save_tensors(content, self.path)
         save_json(provenance_in(content), self.path.with_suffix(".json"))

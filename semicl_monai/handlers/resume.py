@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, global_step_from_engine
 from torch import nn
 
-from semicl_monai.networks import refuse_not_finite
+from semicl_monai.networks import check_finite
 from semicl_monai.utils import InputError, is_true, save_tensors
 from semicl_monai.utils.distributed import rank_and_size
 
@@ -90,17 +90,17 @@ class ResumeCheckpoint:
         due = engine.state.epoch % self.interval == 0 or engine.state.epoch == engine.state.max_epochs
         if rank_and_size()[0] > 0 or not due:
             return
-        self._refuse_not_finite(engine.state.epoch)
+        self._check_finite(engine.state.epoch)
         step = global_step_from_engine(engine)
         Checkpoint(self.objects, self._write, n_saved=None, global_step_transform=step)(engine)
         for old in self.checkpoints()[:-2]:
             old.unlink()
 
-    def _refuse_not_finite(self, epoch: int) -> None:
+    def _check_finite(self, epoch: int) -> None:
         for name, part in self.objects.items():
             if isinstance(part, nn.Module):
                 tensors = {**dict(part.named_parameters()), **dict(part.named_buffers())}
-                refuse_not_finite(tensors, f"the {name} after epoch {epoch}, not saved,")
+                check_finite(tensors, f"the {name} after epoch {epoch}, not saved,")
 
     # not ignite's DiskSaver: it fails with a traceback on a full disk, and does not flush to it
     def _write(self, content: Mapping[str, Any], filename: str, _: Any = None) -> None:

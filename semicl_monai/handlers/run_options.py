@@ -111,14 +111,14 @@ class RunOptions:
         """
         if not {"written", "meant", "split", "data"} <= state_dict.keys():
             raise InputError("an earlier version of semicl_monai has written it; start anew, without --resume")
-        self._refuse_another_config(state_dict["written"], state_dict["meant"])
+        self._check_same_config(state_dict["written"], state_dict["meant"])
         if state_dict["split"] != self._split() or state_dict["data"].keys() != self._data.keys():
             raise InputError("the run was started on another split")
         for name, digest in self._data.items():
             if state_dict["data"][name] != digest:
                 raise InputError(f"the run was started with another {name}; the file has changed")
 
-    def _refuse_another_config(self, written: Mapping[str, str], meant: Mapping[str, str]) -> None:
+    def _check_same_config(self, written: Mapping[str, str], meant: Mapping[str, str]) -> None:
         for id in dict.fromkeys([*self.written, *written]):
             had, has = written.get(id), self.written.get(id)
             before, now = meant.get(id, had), self.meant.get(id, has)

@@ -12,6 +12,7 @@ from .nt_xent import NTXentLoss
 from .pair_contrast import PairContrastLoss
 from .partition_contrast import PartitionContrastLoss
 from .pirl import PIRLLoss
+from .places import Places
 from .position_contrast import PositionContrastLoss
 from .pseudo_label import PseudoLabelLoss
 from .supcon import SupConLoss
@@ -36,6 +37,7 @@ __all__ = [
     "PIRLLoss",
     "PairContrastLoss",
     "PartitionContrastLoss",
+    "Places",
     "PositionContrastLoss",
     "PseudoLabelLoss",
     "StackedDeepSupervisionLoss",

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
+from semicl_monai.losses.places import Places
 from semicl_monai.utils import InputError, at_least_float32
 from semicl_monai.utils.distributed import all_gather_rows
 
@@ -36,44 +37,41 @@ class PairContrastLoss(_Loss):
         self.temperature, self.across_ranks = temperature, across_ranks
 
     @abstractmethod
-    def pairs(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks ``(N, N)`` of positive and of negative pairs for ``target`` as below; their diagonals are false."""
+    def pairs(self, target: Places) -> tuple[Tensor, Tensor]:
+        """Masks ``(N, N)`` of positive and of negative pairs of the places ``target``; their diagonals are false."""
 
     @abstractmethod
     def contrast(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Return the loss for similarities ``(N, N)`` that are divided by the temperature."""
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Places) -> Tensor:
         """Contrast a batch of images.
 
         Args:
             input: embeddings of shape ``(N, C)``; they need not be of unit length.
-            target: integers of shape ``(N, 3)``: which volume an image is a slice of, which slice of it, and of how
-                many; or ``(N, 7)``: which volume it is a patch of, its place along each of the three axes, and of how
-                many places along each. Volumes have the same number on every rank.
+            target: where each image is from, see :class:`Places`.
 
         Returns:
             A scalar; zero with a zero gradient when there is no positive pair.
 
         Raises:
-            ValueError: When ``input`` or ``target`` is not of that shape.
+            ValueError: When ``input`` or a part of ``target`` is not of that shape.
         """
-        if input.ndim != 2 or target.shape not in ((len(input), 3), (len(input), 7)):
-            got = f"{tuple(input.shape)} and {tuple(target.shape)}"
-            raise ValueError(f"input and target must be of shape (N, C) and (N, 3) or (N, 7), got {got}.")
+        _check_shapes(input, target)
         # a MetaTensor would carry its metadata through every operation below
-        input, target = input.as_subclass(Tensor), target.as_subclass(Tensor)
+        input, target = input.as_subclass(Tensor), target.map(lambda part: part.as_subclass(Tensor))
         if self.across_ranks:
-            input, target = all_gather_rows(input), all_gather_rows(target)
+            input, target = all_gather_rows(input), target.map(all_gather_rows)
         with torch.autocast(input.device.type, enabled=False):
             embeddings = F.normalize(at_least_float32(input), dim=1)
             return self.contrast(embeddings @ embeddings.T / self.temperature, *self.pairs(target))
 
 
-def volume_and_place(target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The volume ``(N, 1)`` of each image, its place along each axis ``(N, A)``, and of how many places ``(N, A)``."""
-    axes = target.shape[1] // 2
-    return target[:, :1], target[:, 1 : 1 + axes], target[:, 1 + axes :]
+def _check_shapes(input: Tensor, target: Places) -> None:
+    got = [tuple(part.shape) for part in (input, *target)]
+    count, axes = len(input), target.place.shape[-1]
+    if input.ndim != 2 or got[1:] != [(count,), (count, axes), (count, axes)]:
+        raise ValueError(f"input and places must be of shape (N, C) and (N,), (N, A), (N, A), got {got}.")
 
 
 def masked_logsumexp(similarity: Tensor, mask: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from monai.utils import ensure_tuple, ensure_tuple_rep
 from torch import Tensor
 
-from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp, volume_and_place
+from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp
+from semicl_monai.losses.places import Places
 from semicl_monai.utils import InputError
 
 
@@ -40,7 +41,7 @@ class PartitionContrastLoss(PairContrastLoss):
         annotations, NeurIPS 2020, eq. 1 and 2 (the strategy G^D). https://arxiv.org/abs/2006.10511
 
     Example:
-        >>> slices = torch.tensor([[0, 1, 10], [1, 10, 100], [0, 7, 10], [1, 70, 100]])
+        >>> slices = Places.from_rows(torch.tensor([[0, 1, 10], [1, 10, 100], [0, 7, 10], [1, 70, 100]]))
         >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
         >>> PartitionContrastLoss(num_partitions=4, temperature=0.5)(embeddings, slices)
         tensor(0.2395)
@@ -54,14 +55,14 @@ class PartitionContrastLoss(PairContrastLoss):
         super().__init__(temperature, across_ranks)
         self.num_partitions = num_partitions
 
-    def pairs(self, target: Tensor) -> tuple[Tensor, Tensor]:
+    def pairs(self, target: Places) -> tuple[Tensor, Tensor]:
         """Positive: one slice, or one partition of two volumes. Negative: two partitions."""
-        volume, place, num_places = volume_and_place(target)
+        volume, place, num_places = target
         partition = place * place.new_tensor(ensure_tuple_rep(self.num_partitions, place.shape[1])) // num_places
         same_volume, same_partition, same_place = (
-            (values[:, None] == values[None]).all(dim=2) for values in (volume, partition, place)
+            (values[:, None] == values[None]).all(dim=2) for values in (volume[:, None], partition, place)
         )
-        others = ~torch.eye(len(target), dtype=torch.bool, device=target.device)
+        others = ~torch.eye(len(volume), dtype=torch.bool, device=volume.device)
         same_slice = same_volume & same_place
         return same_partition & (~same_volume | same_slice) & others, ~same_partition
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp, volume_and_place
+from semicl_monai.losses.pair_contrast import PairContrastLoss, masked_logsumexp
+from semicl_monai.losses.places import Places
 from semicl_monai.utils import InputError
 
 
@@ -36,7 +37,7 @@ class PositionContrastLoss(PairContrastLoss):
         https://arxiv.org/abs/2106.09157
 
     Example:
-        >>> slices = torch.tensor([[0, 1, 10], [1, 10, 100], [0, 7, 10], [1, 70, 100]])
+        >>> slices = Places.from_rows(torch.tensor([[0, 1, 10], [1, 10, 100], [0, 7, 10], [1, 70, 100]]))
         >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
         >>> PositionContrastLoss(threshold=0.1, temperature=0.5)(embeddings, slices)
         tensor(0.2395)
@@ -48,12 +49,11 @@ class PositionContrastLoss(PairContrastLoss):
         super().__init__(temperature, across_ranks)
         self.threshold = threshold
 
-    def pairs(self, target: Tensor) -> tuple[Tensor, Tensor]:
+    def pairs(self, target: Places) -> tuple[Tensor, Tensor]:
         """Positive: closer than the threshold. Negative: all other pairs."""
-        _, place, num_places = volume_and_place(target)
-        position = place.double() / num_places
+        position = target.place.double() / target.num_places
         close = torch.linalg.vector_norm(position[:, None] - position[None], dim=2) < self.threshold
-        others = ~torch.eye(len(target), dtype=torch.bool, device=target.device)
+        others = ~torch.eye(len(position), dtype=torch.bool, device=position.device)
         return close & others, ~close & others
 
     def contrast(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:

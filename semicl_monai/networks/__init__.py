@@ -2,7 +2,7 @@ from semicl_monai.utils import Registry
 
 from .contrastive import ContrastiveNetwork
 from .heads import DenseHead, GlobalHead, JigsawHead, LinearHead
-from .layout import NetworkLayout, layout_of
+from .layout import NetworkLayout, layout_of, set_layout
 from .local_pseudo import LocalPseudo
 from .mean_teacher import MeanTeacher
 from .memory_format import ChannelsLastInstanceNorm, channels_last
@@ -15,7 +15,7 @@ from .pretrained import (
 )
 from .provenance import made_by, read_provenance, require_provenance
 from .self_training import SelfTraining
-from .weights_file import StateDict, find_state_dict, read_state_dict, refuse_not_finite, without_deep_supervision
+from .weights_file import StateDict, check_finite, find_state_dict, read_state_dict, without_deep_supervision
 
 HEADS = Registry("head", "Projection heads for contrastive pre-training.")
 HEADS.add("global_pool", "Global average pooling and a two-layer perceptron: one embedding an image.", GlobalHead)
@@ -37,6 +37,7 @@ __all__ = [
     "SelfTraining",
     "StateDict",
     "channels_last",
+    "check_finite",
     "find_pretrained",
     "find_state_dict",
     "from_scratch",
@@ -47,7 +48,7 @@ __all__ = [
     "made_by",
     "read_provenance",
     "read_state_dict",
-    "refuse_not_finite",
     "require_provenance",
+    "set_layout",
     "without_deep_supervision",
 ]

@@ -10,10 +10,12 @@ from torch import nn
 
 from semicl_monai.utils import InputError
 
+_GIVEN = "network_layout"  # the attribute of a network that holds its own layout
+
 
 @dataclass(frozen=True)
 class NetworkLayout:
-    """Module names of the parts of an encoder-decoder network.
+    """Module names of the parts of an encoder-decoder network, as ``network.named_modules()`` has them.
 
     Args:
         encoder: prefixes of the encoder's parameters, the bottleneck included.
@@ -29,6 +31,10 @@ class NetworkLayout:
     decoder_blocks: tuple[str, ...]
     classifier: tuple[str, ...]
     upsamplers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in ("encoder", "decoder_blocks", "classifier", "upsamplers"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))  # a config has lists
 
     @property
     def decoder(self) -> str:
@@ -49,16 +55,42 @@ class NetworkLayout:
 
 
 def layout_of(network: nn.Module) -> NetworkLayout:
-    """Return the layout of a ``BasicUNet``, ``DynUNet``, ``SegResNet`` or ``UNet``.
+    """Return the layout of a network: the one that :func:`set_layout` has given it, or that of its class.
+
+    Known are ``BasicUNet``, ``DynUNet``, ``SegResNet`` and ``UNet``.
 
     Raises:
-        InputError: When the network is of another class; give ``layout`` explicitly then.
+        InputError: When the network is of another class and has been given none.
     """
+    given: NetworkLayout | None = getattr(network, _GIVEN, None)
+    if given is not None:
+        return given
     for cls, layout in _LAYOUTS.items():
         if isinstance(network, cls):
             return layout(network)
     known = ", ".join(cls.__name__ for cls in _LAYOUTS)
-    raise InputError(f"network {type(network).__name__} has no known layout; known: {known}, or pass a NetworkLayout.")
+    raise InputError(
+        f"network {type(network).__name__} has no known layout; known: {known}; give network_layout for others."
+    )
+
+
+def set_layout(network: nn.Module, layout: NetworkLayout) -> None:
+    """Tell where a network keeps its parts; copies of it know it too.
+
+    Args:
+        network: any encoder-decoder network.
+        layout: its layout.
+
+    Raises:
+        InputError: When the network has no module of a name in the layout.
+    """
+    modules = {name for name, _ in network.named_modules()}
+    for field, value in vars(layout).items():
+        for name in [value] if isinstance(value, str) else value:
+            if name not in modules:
+                wanted = f"modules of {type(network).__name__}"
+                raise InputError(f"network_layout: {field} must be {wanted}, got '{name}'.")
+    setattr(network, _GIVEN, layout)
 
 
 def _has_prefix(key: str, prefixes: tuple[str, ...]) -> bool:

@@ -10,7 +10,7 @@ import torch
 from monai.networks.utils import copy_model_state
 from torch import nn
 
-from semicl_monai.networks.layout import NetworkLayout, layout_of
+from semicl_monai.networks.layout import NetworkLayout, layout_of, set_layout
 from semicl_monai.networks.memory_format import channels_last
 from semicl_monai.networks.provenance import read_provenance
 from semicl_monai.networks.weights_file import find_state_dict, without_deep_supervision
@@ -58,7 +58,10 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
 
 
 def initial_network(
-    network: nn.Module, pretrained: str | Path | None, device: torch.device | str | None = None
+    network: nn.Module,
+    pretrained: str | Path | None,
+    device: torch.device | str | None = None,
+    layout: NetworkLayout | None = None,
 ) -> nn.Module:
     """Return ``network`` with pre-trained weights, or as it is when ``pretrained`` is ``None`` or ``"none"``.
 
@@ -68,10 +71,13 @@ def initial_network(
         network: the network; changed in place.
         pretrained: file of the weights.
         device: where the network is moved to first; by default it stays where it is.
+        layout: where the network keeps its parts, for :func:`layout_of`; that of its class by default.
 
     Raises:
-        InputError: As :func:`load_pretrained`.
+        InputError: As :func:`load_pretrained` and :func:`set_layout`.
     """
+    if layout is not None:
+        set_layout(network, layout)
     network = channels_last(network if device is None else network.to(device))
     if from_scratch(pretrained):
         logger.info("Training starts without pre-trained weights.")
@@ -113,7 +119,7 @@ def load_network(network: nn.Module, weights: str | Path, class_names: Sequence[
     """
     found = find_state_dict(weights, network.state_dict())
     if class_names is not None:
-        _refuse_other_classes(weights, class_names)
+        _check_same_classes(weights, class_names)
     # heads of deep supervision predict in training alone, and are not saved
     heads = network.state_dict().keys() - without_deep_supervision(network.state_dict()).keys()
     state = without_deep_supervision(found.tensors)
@@ -128,7 +134,7 @@ def load_network(network: nn.Module, weights: str | Path, class_names: Sequence[
     return network
 
 
-def _refuse_other_classes(weights: str | Path, class_names: Sequence[str]) -> None:
+def _check_same_classes(weights: str | Path, class_names: Sequence[str]) -> None:
     known = read_provenance(weights)
     if known is not None and not known.classes:
         raise InputError(f"{weights} is of pre-training, where no classifier is trained: wanted weights of train.")

@@ -102,8 +102,8 @@ def find_state_dict(path: str | Path, names: Collection[str] = ()) -> StateDict:
     """
     found = state_dicts_in(read_content(path), path)
     state = next((state for state in found if not state.tensors.keys().isdisjoint(names)), found[-1])
-    _refuse_other_numbers(state.tensors, path)
-    refuse_not_finite(state.tensors, path)
+    _check_same_numbers(state.tensors, path)
+    check_finite(state.tensors, path)
     return state
 
 
@@ -116,7 +116,7 @@ def without_deep_supervision(state: Mapping[str, torch.Tensor]) -> dict[str, tor
     return {key: value for key, value in state.items() if not DEEP_SUPERVISION.search(key)}
 
 
-def refuse_not_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None:
+def check_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None:
     """Raise :class:`~semicl_monai.utils.InputError` when a tensor holds NaN or infinity.
 
     Args:
@@ -133,7 +133,7 @@ def refuse_not_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None
         )
 
 
-def _refuse_other_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
+def _check_same_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Refuse what torch would copy into a network with a loss, quantised or complex, and sparse, which it cannot."""
     for name, tensor in tensors.items():
         is_weight = name.endswith((".weight", ".bias", ".running_mean", ".running_var"))

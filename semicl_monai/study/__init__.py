@@ -1,9 +1,9 @@
 """Many runs of a bundle: a grid of methods, amounts of labels and splits, and what comes out of it."""
 
-from semicl_monai.study.checks import refuse_other_studies, refuse_unknown_options
+from semicl_monai.study.checks import check_same_study, check_unknown_options
 from semicl_monai.study.entries import Entry, read_entries
 from semicl_monai.study.figures import save_label_efficiency
-from semicl_monai.study.grid import STAGES, Cell, Step, Variant, make_cells, read_variants, refuse_own
+from semicl_monai.study.grid import STAGES, Cell, Step, Variant, check_own_options, make_cells, read_variants
 from semicl_monai.study.progress import Progress
 from semicl_monai.study.report import Table, page, saving_table, score_rows, score_tables
 from semicl_monai.study.results import read_cases, read_cells, read_summary, read_table, write_results, write_table
@@ -20,6 +20,9 @@ __all__ = [
     "Step",
     "Table",
     "Variant",
+    "check_own_options",
+    "check_same_study",
+    "check_unknown_options",
     "holm",
     "interval_of",
     "labels_needed",
@@ -33,9 +36,6 @@ __all__ = [
     "read_summary",
     "read_table",
     "read_variants",
-    "refuse_other_studies",
-    "refuse_own",
-    "refuse_unknown_options",
     "save_label_efficiency",
     "saving_table",
     "score_rows",

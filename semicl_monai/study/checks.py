@@ -14,7 +14,7 @@ from semicl_monai.study.results import TABLES, read_cells
 from semicl_monai.utils import InputError, method_options, read_json, save_json
 
 
-def refuse_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
+def check_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
     """Refuse options that a stage does not have, before hours of training end in a stage that says so.
 
     Raises:
@@ -31,7 +31,7 @@ def refuse_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
                     )
 
 
-def refuse_other_studies(
+def check_same_study(
     output_dir: Path, configs: Path, options: Mapping[str, Mapping[str, Any]], variants: Iterable[Variant]
 ) -> None:
     """Note in ``study.json`` what a study is made with; refuse to go on with anything else.
@@ -45,7 +45,7 @@ def refuse_other_studies(
     """
     file = output_dir / "study.json"
     if not file.is_file():
-        _refuse_tables(output_dir)
+        _check_no_tables(output_dir)
     before = _read_study(file) if file.is_file() else {}
     methods = {variant.name: asdict(variant) for variant in variants}
     about = {
@@ -56,12 +56,12 @@ def refuse_other_studies(
     }
     about = json.loads(json.dumps(about, default=str))
     if before:
-        _refuse_other_configs(before, about, output_dir)
+        _check_same_configs(before, about, output_dir)
     cells = read_cells(output_dir) if (output_dir / "cells.csv").is_file() else []
     done = sorted({cell["method"] for cell in cells if cell["state"] == "done"})
     if done:
-        _refuse_other_options(before, about, output_dir)
-        _refuse_other_settings(before, about, done, output_dir)
+        _check_same_options(before, about, output_dir)
+        _check_same_settings(before, about, done, output_dir)
     save_json(about, file)
 
 
@@ -76,13 +76,13 @@ def _read_study(file: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_tables(output_dir: Path) -> None:
+def _check_no_tables(output_dir: Path) -> None:
     for table in (output_dir / name for name in TABLES):
         if table.exists():
             raise InputError(f"{table} was not written by a study in this folder: give another output_dir.")
 
 
-def _refuse_other_configs(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
+def _check_same_configs(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
     if any(before.get(name) != about[name] for name in ("bundle", "sha256")):
         raise InputError(
             f"{output_dir} holds runs of bundle {before.get('bundle')} by other configs than those of "
@@ -90,7 +90,7 @@ def _refuse_other_configs(before: Mapping[str, Any], about: Mapping[str, Any], o
         )
 
 
-def _refuse_other_options(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
+def _check_same_options(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
     for stage in STAGES:
         had, has = before.get("options", {}).get(stage, {}), about["options"][stage]
         for name in sorted({*had, *has}):
@@ -101,7 +101,7 @@ def _refuse_other_options(before: Mapping[str, Any], about: Mapping[str, Any], o
                 )
 
 
-def _refuse_other_settings(
+def _check_same_settings(
     before: Mapping[str, Any], about: Mapping[str, Any], done: Iterable[str], output_dir: Path
 ) -> None:
     for name in done:

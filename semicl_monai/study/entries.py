@@ -87,8 +87,8 @@ def read_entries(folder: str | Path) -> list[Entry]:
 
 
 def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[Entry]:
-    _refuse_twice(cells, OF_A_CELL)
-    _refuse_twice(cases, (*OF_A_CELL, "case", "class"))
+    _check_once(cells, OF_A_CELL)
+    _check_once(cases, (*OF_A_CELL, "case", "class"))
     rows: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     for row in cases:
         rows[_about(row)].append(row)
@@ -97,13 +97,13 @@ def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[E
         if _about(cell) not in rows:
             raise InputError(f"a table of the study has no cases of a cell that is done: {_in_words(OF_A_CELL, cell)}.")
         done[cell["method"], cell["labelled_fraction"]].append(cell)
-    _refuse_other_cases(cells, rows)
+    _check_same_cases(cells, rows)
     entries = [_entry(*about, own, [row for cell in own for row in rows[_about(cell)]]) for about, own in done.items()]
     names = list(dict.fromkeys(entry.method for entry in entries))
     return sorted(entries, key=lambda entry: (entry.volumes, names.index(entry.method)))
 
 
-def _refuse_twice(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
+def _check_once(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
     """Refuse rows about the same, as where the tables of two studies were joined."""
     for about, count in Counter(tuple(row[name] for name in columns) for row in rows).items():
         if count > 1:
@@ -111,9 +111,7 @@ def _refuse_twice(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> 
             raise InputError(f"a table of the study has {count} rows of {what}: wanted one.")
 
 
-def _refuse_other_cases(
-    cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list[dict[str, str]]]
-) -> None:
+def _check_same_cases(cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list[dict[str, str]]]) -> None:
     """Refuse cells of one split that have been evaluated on other cases, whose means do not compare."""
     first: dict[str, Mapping[str, str]] = {}
     for cell in cells:

@@ -108,17 +108,17 @@ def read_variants(names: Sequence[str], settings: str | Path | None = None) -> t
             samples nothing, or ``settings`` holds anything else, or an option that the study gives itself.
     """
     content = read_json(Path(settings), "settings") if settings else {}
-    _refuse_others(content, ("stages", "methods"), f"{settings}")
+    _check_known_names(content, ("stages", "methods"), f"{settings}")
     stages, own = content.get("stages", {}), content.get("methods", {})
-    _refuse_others(stages, STAGES, f"{settings}: stages")
-    _refuse_no_table(own, f"{settings}: methods")
+    _check_known_names(stages, STAGES, f"{settings}: stages")
+    _check_is_table(own, f"{settings}: methods")
     for stage, options in stages.items():
-        _refuse_no_table(options, f"{settings}: {stage}")
-        refuse_own(options, f"{settings}: {stage}")
+        _check_is_table(options, f"{settings}: {stage}")
+        check_own_options(options, f"{settings}: {stage}")
     return [_variant(name, own.get(name, {}), settings) for name in dict.fromkeys(names)], stages
 
 
-def refuse_own(options: Mapping[str, Any], where: str, stage: str | None = None) -> None:
+def check_own_options(options: Mapping[str, Any], where: str, stage: str | None = None) -> None:
     """Refuse options that a study gives to each step itself.
 
     Raises:
@@ -129,14 +129,14 @@ def refuse_own(options: Mapping[str, Any], where: str, stage: str | None = None)
             raise InputError(f"{where} may not have {name}, which the study gives to each run itself.")
 
 
-def _refuse_others(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    _refuse_no_table(content, where)
+def _check_known_names(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    _check_is_table(content, where)
     for name in content:
         if name not in known:
             raise InputError(f"{where} may have {', '.join(known)}, got '{name}'.")
 
 
-def _refuse_no_table(content: Any, where: str) -> None:
+def _check_is_table(content: Any, where: str) -> None:
     if not isinstance(content, Mapping):
         raise InputError(f"{where} must be a JSON object, got {content!r}.")
 
@@ -146,7 +146,7 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
         raise InputError(
             f"the name of a method begins with a letter or digit, and has those, spaces and any of _+-./, got '{name}'."
         )
-    _refuse_others(settings, OF_A_METHOD, f"{file}: method {name}")
+    _check_known_names(settings, OF_A_METHOD, f"{file}: method {name}")
     by_name, _, sampler_by_name = name.partition("/")
     method = str(settings.get("method", by_name))
     find_method(method)
@@ -157,14 +157,14 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
     sampler = settings.get("pixel_sampler", settings.get("sampler", named))  # sampler is its old name, until 0.2
     options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}
     for stage, own in options.items():
-        _refuse_no_table(own, f"{file}: method {name}: {stage}")
-        refuse_own(own, f"{file}: method {name}: {stage}", stage)
+        _check_is_table(own, f"{file}: method {name}: {stage}")
+        check_own_options(own, f"{file}: method {name}: {stage}", stage)
     variant = Variant(name, method, sampler, options)
-    _refuse_without_effect(variant)
+    _check_effect(variant)
     return variant
 
 
-def _refuse_without_effect(variant: Variant) -> None:
+def _check_effect(variant: Variant) -> None:
     """Refuse what would make one method look like two."""
     for stage in ("pretrain", "last_pretrain"):
         if variant.options.get(stage) and not stages_of(find_method(variant.method)):
@@ -201,11 +201,11 @@ def make_cells(
         Cell(variant.name, amount, seed, _steps(variant, amount, seed, common))
         for seed, amount, variant in product(dict.fromkeys(map(checked_seed, split_seeds)), amounts, variants)
     ]
-    _refuse_shared_folders(cells)
+    _check_folders_differ(cells)
     return cells
 
 
-def _refuse_shared_folders(cells: Sequence[Cell]) -> None:
+def _check_folders_differ(cells: Sequence[Cell]) -> None:
     owners: dict[str, str] = {}
     for cell in cells:
         other = owners.setdefault(cell.folder.casefold(), cell.variant)

@@ -121,22 +121,22 @@ def read_table(
         raise InputError(f"{file} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} must be a CSV file in UTF-8, got {error}.") from error
-    _refuse_other_columns(file, reader.fieldnames or [], columns)
+    _check_same_columns(file, reader.fieldnames or [], columns)
     if not text.endswith("\n"):
         raise InputError(f"{file} is cut off: its last line does not end, {text.splitlines()[-1][-80:]!r}.")
     for line, row in enumerate(rows, start=2):
-        _refuse_other_row(f"{file}, row {line}", row, numbers)
+        _check_same_row(f"{file}, row {line}", row, numbers)
     return rows
 
 
-def _refuse_other_columns(file: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
+def _check_same_columns(file: Path, found: Sequence[str], wanted: Sequence[str]) -> None:
     if not found:
         raise InputError(f"{file} must be a CSV file with a line of columns, got an empty file.")
     if any(name not in found for name in wanted):
         raise InputError(f"{file} must have the columns {', '.join(wanted)}, got {', '.join(found)[:200]}.")
 
 
-def _refuse_other_row(where: str, row: Mapping[Any, Any], numbers: Mapping[str, tuple[float, float]]) -> None:
+def _check_same_row(where: str, row: Mapping[Any, Any], numbers: Mapping[str, tuple[float, float]]) -> None:
     if None in row or None in row.values():
         raise InputError(f"{where}: wanted a value for each column, got {[*row.values()]}.")
     for name, (least, most) in numbers.items():

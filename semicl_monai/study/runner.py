@@ -96,7 +96,7 @@ class Runner:
         for step in (step for end in last for step in end.chain()):
             steps.setdefault(step.key, step)
         waiting = [step for key, step in steps.items() if key not in self.records]
-        self._refuse_other_runs(waiting)
+        self._check_same_runs(waiting)
         running: dict[Future[Record], Step] = {}
         with ThreadPoolExecutor(self.workers) as pool, self._no_orphans():
             while waiting or running:
@@ -127,7 +127,7 @@ class Runner:
         """Return the folder a step has written, or will write, to."""
         return self.places.get(step.key, self.output_dir / step.folder)
 
-    def _refuse_other_runs(self, steps: Iterable[Step]) -> None:
+    def _check_same_runs(self, steps: Iterable[Step]) -> None:
         for step in steps:
             file = self._record_file(step)
             record = _read_record(file) if file.is_file() else None

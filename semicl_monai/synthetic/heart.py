@@ -70,7 +70,7 @@ def make_synthetic_whole_heart(
     if _is_complete(root, settings):
         return root
     try:
-        _refuse_other_content(root, settings["modality"])
+        _check_same_content(root, settings["modality"])
         _write_whole(root, settings)
     except OSError as error:
         raise InputError(f"the synthetic data set cannot be written to {root}: {error.strerror}.") from error
@@ -111,7 +111,7 @@ def _files(settings: dict[str, Any]) -> list[str]:
     return files + [f"{test}/{test}_{number}_image.nii.gz" for number in tests]
 
 
-def _refuse_other_content(root: Path, modality: str) -> None:
+def _check_same_content(root: Path, modality: str) -> None:
     if root.exists() and not root.is_dir():
         raise InputError(f"root {root} must be a folder, got a file.")
     others = [_parts(other) for other in MODALITIES if other != modality]

@@ -64,7 +64,7 @@ class InvertArgmaxd(MapTransform):
             scores = convert_to_tensor(data[key], track_meta=False)
             if len(scores) > MOST_CLASSES:
                 raise InputError(f"'{key}' must have at most {MOST_CLASSES} classes, got {len(scores)}.")
-            _refuse_not_finite(scores, f"case {data['case']}: '{key}'" if "case" in data else f"'{key}'")
+            _check_finite(scores, f"case {data['case']}: '{key}'" if "case" in data else f"'{key}'")
             scores = scores.float().softmax(0) if self.softmax else scores.clone()  # the first map is changed below
             sample[key] = self._labels(scores, data, orig_key)
         return sample
@@ -82,7 +82,7 @@ class InvertArgmaxd(MapTransform):
         return inverted
 
 
-def _refuse_not_finite(scores: torch.Tensor, where: str) -> None:
+def _check_finite(scores: torch.Tensor, where: str) -> None:
     if not all(bound.isfinite() for bound in torch.aminmax(scores)):  # NaN passes both; no map of the scores' size
         number = sum(int((~of_class.isfinite()).sum()) for of_class in scores)
         raise InputError(f"{where} must hold finite class scores, got NaN or infinity in {number} of {scores.numel()}.")

@@ -5,7 +5,7 @@ from .distributed import data_parallel, is_not_rank0, local_device, share_of_ran
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import new_folder, read_json, save_json, save_tensors, write_whole
 from .lock import lock_folders, unlock_folders
-from .option_checks import check_network, check_options, help_text, refuse_number_signs
+from .option_checks import check_network, check_number_signs, check_options, help_text
 from .option_table import OPTIONS, Option, method_options, options_of
 from .options import check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, default_amp, multiplies_bfloat16
@@ -22,6 +22,7 @@ __all__ = [
     "at_least_float32",
     "check_arguments",
     "check_network",
+    "check_number_signs",
     "check_options",
     "check_overrides",
     "check_writable",
@@ -47,7 +48,6 @@ __all__ = [
     "paths_of",
     "read_json",
     "reason_of",
-    "refuse_number_signs",
     "runner_arguments",
     "running_call",
     "running_config",

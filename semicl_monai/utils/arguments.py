@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from semicl_monai.utils.errors import InputError
-from semicl_monai.utils.option_checks import refuse_number_signs
+from semicl_monai.utils.option_checks import check_number_signs
 
 HELP = ("-h", "--help")
 # Of all commands; fire would take a folder called 2024 for a number.
@@ -68,7 +68,7 @@ def _check_call(command: Callable[..., Any], words: Sequence[str], name: str) ->
     for key in known:
         if key not in given and parameters[key].default is inspect.Parameter.empty:
             raise InputError(f"{name} needs --{key}.")
-    refuse_number_signs({key: value for key, value in given.items() if key in PATHS})
+    check_number_signs({key: value for key, value in given.items() if key in PATHS})
 
 
 def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:

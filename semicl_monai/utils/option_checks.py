@@ -93,7 +93,7 @@ def check_value(option: Option, value: Any) -> None:
         raise InputError(f"{option.name} must not begin with '~', which a shell expands: write it out, got '{value}'.")
 
 
-def refuse_number_signs(values: Mapping[str, Any]) -> None:
+def check_number_signs(values: Mapping[str, Any]) -> None:
     """Refuse text with ``#`` or ``::``, which MONAI's configs take for a separator: ``run#1`` becomes ``run::1``.
 
     Args:
@@ -268,7 +268,7 @@ def _check_typed_expression(option: Option, value: Any) -> None:
 
 def _check_text(name: str, value: Any) -> None:
     typed = runner_arguments().get(name)
-    refuse_number_signs({name: typed if isinstance(typed, str) else value})
+    check_number_signs({name: typed if isinstance(typed, str) else value})
 
 
 def _shown(value: Any, kind: Kind) -> str:

@@ -117,6 +117,7 @@ PATH = Kind(
 # configs append to it
 FOLDER = Kind(f"a folder as text {NUMBERED}", lambda value: isinstance(value, str) and value.strip() != "")
 DEVICE = Kind("a device that is there, such as cpu or cuda:0", _is_device)
+COMPONENT = Kind("a component of a config file", lambda value: not isinstance(value, str | int | float | list))
 SEED = whole(0, 2**32 - 1)
 SHARE = number(0, 1)
 AXIS = Kind("one of 0, 1, 2", lambda value: _is_whole(value) and 0 <= value <= 2)

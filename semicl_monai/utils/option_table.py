@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from semicl_monai.utils.option_kinds import (
     AXIS,
+    COMPONENT,
     DEVICE,
     FOLDER,
     FRACTION,
@@ -187,6 +188,12 @@ OPTIONS = (
     Option("in_channels", whole(1), STAGES, "Channels of an image."),
     Option("class_names", NAMES, STAGES, "Names of the classes 1, 2, ..."),
     Option("replace_nan", number().or_none(), STAGES, "Number to put in place of NaN, as outside of the body."),
+    Option(
+        "network_layout",
+        COMPONENT.or_none(),
+        _TRAINING,
+        "Names of the parts of a network that is none of the known ones, see CONTRIBUTING.md.",
+    ),
     Option("spacing", POSITIVE.listed(3).or_none(), STAGES, "Voxel size to bring images to, in mm."),
     Option("slice_axis", AXIS, STAGES, "Axis across which slices are taken, of an image in RAS."),
     Option("roi_size", whole(1).listed(), STAGES, "Size of a slice or patch, in voxels."),

@@ -367,13 +367,13 @@ def test_a_layout_lists_the_cases_and_no_file_is_looked_for(root, monkeypatch):
 
     (root / "dataset.json").unlink()
     monkeypatch.chdir(root.parent)
-    datalist = SegmentationDatalist("task", layout=layout, labelled_fraction=1, download=True)
+    datalist = SegmentationDatalist("task", dataset_format=layout, labelled_fraction=1, download=True)
     assert asked == [root]
     assert [len(found) for found in datalist.split.values()] == [1, 3, 1, 1]
     assert datalist.split["unlabelled"][-1] == "bare"
     assert datalist.labelled[0]["image"].startswith(str(root / "imagesTr"))
     with pytest.raises(InputError, match=rf"{root}: the training part is empty"):
-        SegmentationDatalist(root, layout=lambda folder: {**layout(folder), "training": []})
+        SegmentationDatalist(root, dataset_format=lambda folder: {**layout(folder), "training": []})
 
 
 def test_a_missing_file_of_several_is_refused_by_case_and_path(tmp_path):

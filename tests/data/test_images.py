@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from semicl_monai.data import case_name, list_images
-from semicl_monai.data.images import case_of, refuse_repeated_cases
+from semicl_monai.data.images import case_of, check_repeated_cases
 from semicl_monai.transforms import LoadCased
 from semicl_monai.utils import InputError
 
@@ -114,7 +114,7 @@ def test_a_channel_that_is_there_twice_is_refused(tmp_path):
 def test_two_images_in_files_a_channel_of_one_case_are_refused(tmp_path):
     records = [{"image": [f"{folder}/a_0000.nii", f"{folder}/a_0001.nii"], "case": "a"} for folder in "xy"]
     with pytest.raises(InputError, match=r"got 'a' for x/a_0000\.nii and y/a_0000\.nii"):
-        refuse_repeated_cases(records)
+        check_repeated_cases(records)
 
 
 def cases_of(folder, **options):

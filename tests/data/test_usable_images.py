@@ -35,7 +35,7 @@ def test_what_cannot_be_prepared_is_left_out_logged_and_told_together_at_the_end
     logged = [record.getMessage().removesuffix(".") for record in caplog.records if "left out" in record.getMessage()]
     assert logged == [f"left out: {reason}" for reason in reasons]
     with pytest.raises(InputError) as raised:
-        dataset.refuse_left_out()
+        dataset.check_none_left_out()
     assert str(raised.value) == f"2 of 5 images were left out: {'; '.join(reasons)}."
 
 
@@ -46,7 +46,7 @@ def test_a_second_pass_counts_anew_and_nothing_is_refused_where_nothing_was_left
         assert len(dataset.left_out) == 2
     dataset.data = RECORDS[:1]
     assert cases(dataset) == ["a"]
-    dataset.refuse_left_out()
+    dataset.check_none_left_out()
 
 
 def evaluate(records):

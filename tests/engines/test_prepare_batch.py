@@ -66,8 +66,10 @@ def test_slices_of_volumes_are_targets_from_a_config(batch):
     del batch["view1_label"], batch["view2_label"]
     batch |= {"case": ["a", "b", "a"], "place": torch.tensor([2, 3, 4]), "num_places": torch.tensor([40, 41, 40])}
     _, target = ConfigParser(config).get_parsed_content("prepare_batch")(batch)
-    assert target[:, 1:].tolist() == [[2, 40], [3, 41], [4, 40]] * 2
-    assert target[0, 0] == target[2, 0] == target[3, 0] != target[1, 0]
+    assert target.place.tolist() == [[2], [3], [4]] * 2
+    assert target.num_places.tolist() == [[40], [41], [40]] * 2
+    volume = target.volume.tolist()
+    assert volume[0] == volume[2] == volume[3] != volume[1]
 
 
 def test_a_trainer_takes_a_step_on_two_unlabelled_views():

@@ -19,7 +19,7 @@ from semicl_monai.engines import (
     rotation_accuracy,
     view_retrieval,
 )
-from semicl_monai.losses import PartitionContrastLoss, PositionContrastLoss
+from semicl_monai.losses import PartitionContrastLoss, Places, PositionContrastLoss
 from semicl_monai.samplers import RegionSampler, StrideSampler
 
 LOSSES = [PartitionContrastLoss(num_partitions=4), PositionContrastLoss(threshold=0.15)]
@@ -101,7 +101,7 @@ def test_a_positive_slice_is_sought_in_other_volumes(loss):
         pred, pred, lambda i, j: are_positive(loss, rows[i], rows[j]), lambda i, j: rows[i][0] != rows[j][0]
     )
     assert 0 < sum(wanted[0]) < len(wanted[0])
-    assert as_lists(PlaceNeighbours(loss)(pred, target)) == wanted
+    assert as_lists(PlaceNeighbours(loss)(pred, Places.from_rows(target))) == wanted
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_positive_patch_is_sought_in_other_volumes(loss):
 
     wanted = by_hand(pred, pred, hit, lambda i, j: rows[i][0] != rows[j][0])
     assert 0 < sum(wanted[0]) < len(wanted[0])
-    assert as_lists(PlaceNeighbours(loss)(pred, target)) == wanted
+    assert as_lists(PlaceNeighbours(loss)(pred, Places.from_rows(target))) == wanted
 
 
 def test_a_region_is_sought_in_both_views_of_its_image_alone():
@@ -221,9 +221,8 @@ def neighbours(loss):
     def score(seed, perfect):
         target = slices(200, seed)
         angle = torch.floor(4 * target[:, 1] / target[:, 2]) if loss is LOSSES[0] else target[:, 1] / target[:, 2]
-        return PlaceNeighbours(loss)(
-            torch.stack([angle.cos(), angle.sin()], dim=1) if perfect else random(200, 4, seed=seed), target
-        )
+        pred = torch.stack([angle.cos(), angle.sin()], dim=1) if perfect else random(200, 4, seed=seed)
+        return PlaceNeighbours(loss)(pred, Places.from_rows(target))
 
     return score
 
@@ -274,7 +273,7 @@ def test_random_embeddings_score_about_chance(score):
 def test_a_slice_without_a_positive_in_another_volume_drops_out(loss):
     target = torch.tensor([[1, 0, 20], [2, 1, 20], [2, 19, 20], [2, 18, 20]])
     pred = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.0, 1.0]])
-    scores, chance = PlaceNeighbours(loss)(pred, target)
+    scores, chance = PlaceNeighbours(loss)(pred, Places.from_rows(target))
     assert scores.tolist() == [1, 1]
     assert chance.tolist() == pytest.approx([1 / 3, 1])
 
@@ -291,7 +290,7 @@ def test_one_volume_or_one_image_has_no_anchor():
     one_image = PixelNeighbours(StrideSampler(stride=1))(random(2, 3, 4, 4), torch.ones(2, 1, 4, 4))
     only_background = PixelNeighbours(StrideSampler(stride=1))(random(4, 3, 4, 4), torch.zeros(4, 1, 4, 4))
     for scores, chance in (
-        *(PlaceNeighbours(loss)(random(2, 3), target) for loss in LOSSES),
+        *(PlaceNeighbours(loss)(random(2, 3), Places.from_rows(target)) for loss in LOSSES),
         one_image,
         only_background,
     ):

@@ -54,22 +54,25 @@ def test_numbers_follow_from_the_names_and_not_from_the_process():
 
 def test_a_slice_of_a_volume_is_the_volume_the_slice_and_how_many_there_are():
     target = place_in_volume(batch("a 3", "bb 3", "a 5"))
-    assert target[:, 1:].tolist() == [[3, 41], [3, 42], [5, 41]]
-    assert target[0, 0] == target[2, 0] != target[1, 0]
-    assert place_in_volume(batch("ccc 1", "a 7"))[1, 0] == target[0, 0]
+    assert target.place.tolist() == [[3], [3], [5]]
+    assert target.num_places.tolist() == [[41], [42], [41]]
+    assert target.volume[0] == target.volume[2] != target.volume[1]
+    assert place_in_volume(batch("ccc 1", "a 7")).volume[1] == target.volume[0]
 
 
 def test_a_patch_of_a_volume_is_the_volume_its_places_and_how_many_there_are_along_each_axis(patches):
     target = place_in_volume(patches)
-    assert target.shape == (5, 7)
-    assert target.dtype == torch.int64
-    a, b = place_in_volume(batch("a 3", "b 3"))[:, 0].tolist()
-    assert target[:3].tolist() == [[a, 3, 1, 2, 5, 6, 8], [a, 3, 2, 1, 5, 6, 8], [b, 3, 1, 2, 9, 8, 7]]
+    assert [(part.shape, part.dtype) for part in target] == [((5, *axes), torch.int64) for axes in ((), (3,), (3,))]
+    a, b = place_in_volume(batch("a 3", "b 3")).volume.tolist()
+    assert target.volume.tolist() == [a, a, b, a, a]
+    assert torch.equal(target.place, patches["place"])
+    assert torch.equal(target.num_places, patches["num_places"])
 
 
 def test_a_batch_of_one_patch_is_a_row(patches):
     one = {key: values[2:3] for key, values in patches.items()}
-    assert place_in_volume(one).tolist() == place_in_volume(patches)[2:3].tolist()
+    wanted = place_in_volume(patches).map(lambda part: part[2:3])
+    assert all(map(torch.equal, place_in_volume(one), wanted))
     assert image_number(one).tolist() == image_number(patches)[2:3].tolist()
 
 
@@ -83,7 +86,7 @@ def test_the_same_patch_has_the_same_number_and_others_have_others(patches):
     assert not set(image_number(moved).tolist()) & set(numbers.tolist())
 
 
-@pytest.mark.parametrize("name", ["image_number", "place_in_volume"])
-def test_they_come_from_a_config(name):
+@pytest.mark.parametrize(("name", "length"), [("image_number", 2), ("place_in_volume", 3)])
+def test_they_come_from_a_config(name, length):
     config = {"target": {"_target_": f"semicl_monai.engines.{name}", "_mode_": "callable"}}
-    assert len(ConfigParser(config).get_parsed_content("target")(batch("a 3", "b 1"))) == 2
+    assert len(ConfigParser(config).get_parsed_content("target")(batch("a 3", "b 1"))) == length

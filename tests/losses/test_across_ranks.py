@@ -16,6 +16,7 @@ from semicl_monai.losses import (
     NTXentLoss,
     PartitionContrastLoss,
     PIRLLoss,
+    Places,
     PositionContrastLoss,
     SupConLoss,
 )
@@ -63,13 +64,17 @@ def nt_xent_case(split: tuple[int, int]) -> tuple[list, tuple]:
 
 
 def slices_case(split: tuple[int, int]) -> tuple[list, tuple]:
-    input, target = random(sum(split), 4), SLICES[-sum(split) :]
-    return list(zip(input.split(split), target.split(split), strict=True)), (input, target)
+    return places_case(split, SLICES)
 
 
 def patches_case(split: tuple[int, int]) -> tuple[list, tuple]:
-    input, target = random(sum(split), 4), PATCHES[-sum(split) :]
-    return list(zip(input.split(split), target.split(split), strict=True)), (input, target)
+    return places_case(split, PATCHES)
+
+
+def places_case(split: tuple[int, int], rows: torch.Tensor) -> tuple[list, tuple]:
+    input, rows = random(sum(split), 4), rows[-sum(split) :]
+    places = [Places.from_rows(part) for part in rows.split(split)]
+    return list(zip(input.split(split), places, strict=True)), (input, Places.from_rows(rows))
 
 
 def batch_case(split: tuple[int, int]) -> tuple[list, tuple]:

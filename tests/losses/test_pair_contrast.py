@@ -6,17 +6,18 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from semicl_monai.losses import PairContrastLoss, PartitionContrastLoss, PositionContrastLoss
+from semicl_monai.losses import PairContrastLoss, PartitionContrastLoss, Places, PositionContrastLoss
 
 # volume, slice and number of slices
-SLICES = torch.tensor([[0, 0, 8], [0, 1, 8], [1, 9, 20], [2, 4, 10], [2, 9, 10], [0, 7, 8], [1, 1, 20], [0, 0, 8]])
+ROWS = torch.tensor([[0, 0, 8], [0, 1, 8], [1, 9, 20], [2, 4, 10], [2, 9, 10], [0, 7, 8], [1, 1, 20], [0, 0, 8]])
+SLICES = Places.from_rows(ROWS)
 
 pytestmark = pytest.mark.parametrize("kind", [PartitionContrastLoss, PositionContrastLoss])
 
 
 def images(dtype: torch.dtype = torch.float64) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(len(SLICES), 5, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    return torch.randn(len(ROWS), 5, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -40,6 +41,6 @@ def test_autocast_changes_nothing(kind: type[PairContrastLoss]):
 
 
 def test_inputs_may_carry_metadata(kind: type[PairContrastLoss]):
-    result = kind()(MetaTensor(images()), MetaTensor(SLICES))
+    result = kind()(MetaTensor(images()), SLICES.map(MetaTensor))
     assert type(result) is torch.Tensor
     torch.testing.assert_close(result, kind()(images(), SLICES))

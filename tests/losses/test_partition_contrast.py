@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 
 import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from semicl_monai.losses import LOSSES, PartitionContrastLoss
+from semicl_monai.losses import LOSSES, PartitionContrastLoss, Places
 
 # volume, slice and number of slices. Two views of a slice, another slice of that partition and volume, one and the
 # same partition in another volume; then further partitions, the last of one slice.
@@ -64,7 +65,9 @@ def images(number: int = 9, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 @pytest.mark.parametrize("num_partitions", [2, 4, 8])
 def test_it_is_the_equation(num_partitions: int, temperature: float):
     wanted = equation(images().tolist(), SLICES.tolist(), [num_partitions], temperature)
-    assert PartitionContrastLoss(num_partitions, temperature)(images(), SLICES).item() == pytest.approx(wanted)
+    assert PartitionContrastLoss(num_partitions, temperature)(
+        images(), Places.from_rows(SLICES)
+    ).item() == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
@@ -73,7 +76,9 @@ def test_of_patches_it_is_the_equation_with_partitions_along_each_axis(
     num_partitions: tuple[int, int, int], temperature: float
 ):
     wanted = equation(images().tolist(), PATCHES.tolist(), num_partitions, temperature)
-    assert PartitionContrastLoss(num_partitions, temperature)(images(), PATCHES).item() == pytest.approx(wanted)
+    assert PartitionContrastLoss(num_partitions, temperature)(
+        images(), Places.from_rows(PATCHES)
+    ).item() == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -81,15 +86,15 @@ def test_of_patches_it_is_the_equation_with_partitions_along_each_axis(
 def test_patches_along_one_axis_are_as_slices(axis: int, num_partitions: int):
     patches = torch.tensor([0, 2, 2, 2, 5, 5, 5]).repeat(9, 1)
     patches[:, [0, 1 + axis, 4 + axis]] = SLICES
-    wanted = PartitionContrastLoss(num_partitions)(images(), SLICES)
+    wanted = PartitionContrastLoss(num_partitions)(images(), Places.from_rows(SLICES))
     along_it = [num_partitions if other == axis else 1 for other in range(3)]
     for numbers in (along_it, [num_partitions] * 3, num_partitions):
-        torch.testing.assert_close(PartitionContrastLoss(numbers)(images(), patches), wanted)
+        torch.testing.assert_close(PartitionContrastLoss(numbers)(images(), Places.from_rows(patches)), wanted)
 
 
 def test_two_patches_of_a_volume_that_are_apart_along_one_axis_only_are_two_patches():
     patches = torch.tensor([[5, 0, 1, 0, 8, 8, 8], [5, 0, 1, 0, 8, 8, 8], [5, 0, 0, 0, 8, 8, 8], [5, 0, 1, 7, 8, 8, 8]])
-    positive, negative = PartitionContrastLoss((1, 1, 4)).pairs(patches)
+    positive, negative = PartitionContrastLoss((1, 1, 4)).pairs(Places.from_rows(patches))
     assert positive.nonzero().tolist() == [[0, 1], [1, 0]]
     assert negative[:3, 3].all()
     assert not negative[:3, :3].any()
@@ -97,12 +102,16 @@ def test_two_patches_of_a_volume_that_are_apart_along_one_axis_only_are_two_patc
 
 @pytest.mark.parametrize("num_partitions", [2, 4])
 def test_its_gradient_is_right(num_partitions: int):
-    assert torch.autograd.gradcheck(PartitionContrastLoss(num_partitions), (images(), SLICES))
-    assert torch.autograd.gradcheck(PartitionContrastLoss(num_partitions), (images(), PATCHES))
+    assert torch.autograd.gradcheck(
+        partial(PartitionContrastLoss(num_partitions), target=Places.from_rows(SLICES)), images()
+    )
+    assert torch.autograd.gradcheck(
+        partial(PartitionContrastLoss(num_partitions), target=Places.from_rows(PATCHES)), images()
+    )
 
 
 def test_two_slices_of_one_partition_and_volume_are_neither_positive_nor_negative():
-    positive, negative = PartitionContrastLoss().pairs(SLICES)
+    positive, negative = PartitionContrastLoss().pairs(Places.from_rows(SLICES))
     assert positive[0].nonzero().flatten().tolist() == [1, 3]
     assert negative[0].nonzero().flatten().tolist() == [4, 5, 6, 7, 8]
     assert positive[2].nonzero().flatten().tolist() == [3]
@@ -114,9 +123,8 @@ def test_order_names_of_volumes_and_lengths_of_embeddings_change_nothing():
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     renamed = SLICES[order]
     renamed[:, 0] += 2**62  # no floating type tells these from one another
-    torch.testing.assert_close(
-        PartitionContrastLoss()(7 * images()[order], renamed), PartitionContrastLoss()(images(), SLICES)
-    )
+    found = PartitionContrastLoss()(7 * images()[order], Places.from_rows(renamed))
+    torch.testing.assert_close(found, PartitionContrastLoss()(images(), Places.from_rows(SLICES)))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ def test_order_names_of_volumes_and_lengths_of_embeddings_change_nothing():
 )
 def test_without_a_positive_or_a_negative_it_is_zero_and_backward_works(slices: list):
     input = images(len(slices))
-    result = PartitionContrastLoss()(input, torch.tensor(slices, dtype=torch.long).reshape(-1, 3))
+    result = PartitionContrastLoss()(input, Places.from_rows(torch.tensor(slices, dtype=torch.long).reshape(-1, 3)))
     result.backward()
     assert result == 0
     assert input.grad.count_nonzero() == 0
@@ -150,17 +158,16 @@ def test_wrong_options_are_refused(options: dict, message: str):
         PartitionContrastLoss(**options)
 
 
-@pytest.mark.parametrize("target", [SLICES[:, :2], PATCHES[:, :5], PATCHES[:8]])
-def test_a_target_that_is_no_slice_or_patch_of_a_volume_is_refused(target: torch.Tensor):
-    got = rf"got \(9, 4\) and \({len(target)}, {target.shape[1]}\)\."
-    with pytest.raises(ValueError, match=rf"must be of shape \(N, C\) and \(N, 3\) or \(N, 7\), {got}"):
-        PartitionContrastLoss()(images(), target)
+def test_places_of_fewer_images_are_refused():
+    wanted = r"must be of shape \(N, C\) and \(N,\), \(N, A\), \(N, A\), got \[\(9, 4\), \(8,\), \(8, 3\), \(8, 3\)\]\."
+    with pytest.raises(ValueError, match=wanted):
+        PartitionContrastLoss()(images(), Places.from_rows(PATCHES[:8]))
 
 
 def test_numbers_of_partitions_for_other_axes_than_the_places_have_are_refused():
     for target, axes, num_partitions in ((SLICES, 1, (4, 1, 1)), (PATCHES, 3, (4, 1))):
         with pytest.raises(ValueError, match=rf"Sequence must have length {axes}, got {len(num_partitions)}"):
-            PartitionContrastLoss(num_partitions)(images(), target)
+            PartitionContrastLoss(num_partitions)(images(), Places.from_rows(target))
 
 
 def test_it_builds_from_a_config_and_by_name():

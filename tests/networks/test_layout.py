@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from monai.networks.nets import AttentionUnet
+from torch import nn
 
-from semicl_monai.networks import NetworkLayout, layout_of
+from semicl_monai.networks import NetworkLayout, layout_of, set_layout
 from semicl_monai.utils import InputError
 
 # Words that mark encoder and classifier in the parameter names of each network, written down from MONAI's sources.
@@ -83,5 +86,25 @@ def test_a_prefix_is_a_whole_module_name():
 
 def test_an_unknown_network_is_refused_with_the_known_ones():
     network = AttentionUnet(spatial_dims=2, in_channels=1, out_channels=2, channels=(4, 8), strides=(2,))
-    with pytest.raises(InputError, match=r"AttentionUnet has no known layout; known: BasicUNet, .*NetworkLayout"):
+    with pytest.raises(
+        InputError, match=r"AttentionUnet has no known layout; known: BasicUNet, .*; give network_layout for others"
+    ):
         layout_of(network)
+
+
+def test_a_layout_that_is_given_is_that_of_the_network_and_of_its_copies():
+    """Lists, as a config has them."""
+    network = AttentionUnet(spatial_dims=2, in_channels=1, out_channels=2, channels=(4, 8), strides=(2,))
+    layout = NetworkLayout(["model.0"], "model.1.submodule", ["model.1"], ["model.2"])
+    set_layout(network, layout)
+    assert layout_of(network) == layout_of(deepcopy(network)) == layout
+    assert layout.decoder_blocks + layout.upsamplers == ("model.1",)
+
+
+@pytest.mark.parametrize("field", ["encoder", "bottleneck", "decoder_blocks", "classifier", "upsamplers"])
+def test_a_layout_of_another_network_is_refused(field):
+    right = {"encoder": ["0"], "bottleneck": "0", "decoder_blocks": ["1"], "classifier": ["2"]}
+    layout = NetworkLayout(**{**right, field: "conv" if field == "bottleneck" else ["conv"]})
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))
+    with pytest.raises(InputError, match=rf"^network_layout: {field} must be modules of Sequential, got 'conv'\."):
+        set_layout(network, layout)

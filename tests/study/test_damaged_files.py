@@ -11,12 +11,12 @@ from semicl_monai.study import (
     STAGES,
     Progress,
     Step,
+    check_same_study,
+    check_unknown_options,
     make_cells,
     read_entries,
     read_summary,
     read_variants,
-    refuse_other_studies,
-    refuse_unknown_options,
 )
 from semicl_monai.utils import InputError
 
@@ -94,7 +94,7 @@ def test_what_a_study_was_made_with(tmp_path, content, reason):
         tmp_path / "study/study.json",
         content,
         reason,
-        lambda: refuse_other_studies(tmp_path / "study", configs, COMMON, []),
+        lambda: check_same_study(tmp_path / "study", configs, COMMON, []),
         "study",
     )
 
@@ -104,7 +104,7 @@ def test_a_config_of_the_bundle(tmp_path, content, reason):
     for stage in STAGES:
         (tmp_path / f"{stage}.json").write_text("{}")
     cells = make_cells(read_variants(["random"])[0], [6], [0], COMMON)
-    refused(tmp_path / "train.json", content, reason, lambda: refuse_unknown_options(cells, tmp_path), "config")
+    refused(tmp_path / "train.json", content, reason, lambda: check_unknown_options(cells, tmp_path), "config")
 
 
 @damages()

@@ -9,7 +9,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from semicl_monai.utils import OPTIONS, InputError, find_input_error, options_of
-from semicl_monai.utils.option_checks import check_value, refuse_number_signs
+from semicl_monai.utils.option_checks import check_number_signs, check_value
 
 BY_NAME = {option.name: option for option in OPTIONS}
 NAN, INFINITY = float("nan"), float("inf")
@@ -83,7 +83,7 @@ def test_a_value_that_an_option_takes_passes(name, value):
 def test_what_monai_would_split_into_names_is_refused(values):
     ((name, _),) = values.items()
     with pytest.raises(InputError, match=f"^{name} must not hold '#' or '::', which separate names in MONAI's configs"):
-        refuse_number_signs(values)
+        check_number_signs(values)
 
 
 def test_every_stage_has_options_and_every_option_a_stage():

@@ -20,7 +20,7 @@ import pytest
 
 from semicl_monai.__main__ import COMMANDS
 from semicl_monai.apps.new_bundle import new_bundle
-from semicl_monai.apps.nnunet_rival import nnunet
+from semicl_monai.apps.nnunet_baseline import nnunet
 from semicl_monai.data import MMWHS_VALUES, SegmentationDatalist, mmwhs_sections
 from semicl_monai.synthetic import make_synthetic_hippocampus, make_synthetic_whole_heart
 from semicl_monai.utils import InputError
@@ -88,7 +88,7 @@ def hippocampus(tmp_path_factory):
 
 
 @pytest.fixture
-def rival(environment, hippocampus, tmp_path):
+def baseline(environment, hippocampus, tmp_path):
     """Run the command on the hippocampus with the stand-ins."""
 
     def run(**options):
@@ -131,8 +131,8 @@ def test_it_is_a_command():
     assert COMMANDS["nnunet"] is nnunet
 
 
-def test_only_the_labelled_volumes_are_trained_with_and_only_test_images_are_segmented(rival, masks, hippocampus):
-    folder, lists = raw(rival()), hippocampus.lists
+def test_only_the_labelled_volumes_are_trained_with_and_only_test_images_are_segmented(baseline, masks, hippocampus):
+    folder, lists = raw(baseline()), hippocampus.lists
     assert folder.name == "Dataset501_hippocampus_mri_3d_segmentation"
     assert names(folder) == ["dataset.json", "imagesTr", "imagesTs", "labelsTr"]
     assert len(lists.split["labelled"]) == 2
@@ -151,18 +151,18 @@ def test_only_the_labelled_volumes_are_trained_with_and_only_test_images_are_seg
 
 
 def test_the_labels_of_test_volumes_are_opened_when_the_masks_are_there_and_not_before(
-    rival, masks, hippocampus, calls, tmp_path
+    baseline, masks, hippocampus, calls, tmp_path
 ):
     data = shutil.copytree(hippocampus.data, tmp_path / "data")
     broken = data / "labelsTr" / Path(hippocampus.lists.test[0]["label"]).name
     broken.write_bytes(b"no label")
     with pytest.raises(InputError, match=rf"label file {broken} cannot be read"):
-        rival(dataset_dir=str(data))
+        baseline(dataset_dir=str(data))
     assert [step for step, *_ in calls()] == ["nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict"]
 
 
-def test_nnunet_is_called_as_its_users_call_it(rival, masks, calls, capsys):
-    output = rival(epochs=250, device="cpu")
+def test_nnunet_is_called_as_its_users_call_it(baseline, masks, calls, capsys):
+    output = baseline(epochs=250, device="cpu")
     common = ["-tr", "nnUNetTrainer_250epochs", "-device", "cpu"]
     images, answers = str(raw(output) / "imagesTs"), str(output / "eval/predictions")
     folders = [str(output / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")]
@@ -177,13 +177,13 @@ def test_nnunet_is_called_as_its_users_call_it(rival, masks, calls, capsys):
 
 
 @pytest.mark.parametrize(("epochs", "trainer"), [(1, "nnUNetTrainer_1epoch"), (1000, "nnUNetTrainer")])
-def test_the_lengths_whose_classes_are_named_otherwise(rival, masks, calls, epochs, trainer):
-    rival(epochs=epochs)
+def test_the_lengths_whose_classes_are_named_otherwise(baseline, masks, calls, epochs, trainer):
+    baseline(epochs=epochs)
     assert all(arguments[arguments.index("-tr") + 1] == trainer for _, arguments, _ in calls()[1:])
 
 
-def test_dice_is_that_of_the_masks_counted_by_hand(rival, masks, hippocampus, capsys):
-    output = rival()
+def test_dice_is_that_of_the_masks_counted_by_hand(baseline, masks, hippocampus, capsys):
+    output = baseline()
     expected = {}
     for record in hippocampus.lists.test:
         pred, truth = masks[record["case"]], voxels(record["label"])
@@ -208,7 +208,7 @@ def test_dice_is_that_of_the_masks_counted_by_hand(rival, masks, hippocampus, ca
 
 
 @pytest.mark.filterwarnings("ignore:.* holds 421")
-def test_the_numbers_of_classes_stand_for_the_values_of_labels_and_ct_is_named(rival, environment, calls, tmp_path):
+def test_the_numbers_of_classes_stand_for_the_values_of_labels_and_ct_is_named(baseline, environment, calls, tmp_path):
     data = make_synthetic_whole_heart(tmp_path / "heart", "ct", num_train=4, num_test=1, spatial_size=(24, 24, 16))
     cases = [f"ct_train_100{number}" for number in (1, 2, 3, 4)]
     split = {"labelled": cases[:1], "unlabelled": [], "validation": cases[1:2], "test": cases[2:]}
@@ -219,7 +219,7 @@ def test_the_numbers_of_classes_stand_for_the_values_of_labels_and_ct_is_named(r
         numbers = sum((np.asarray(truth.dataobj) == value) * number for number, value in enumerate(MMWHS_VALUES, 1))
         nib.save(nib.Nifti1Image(numbers.astype(np.uint8), truth.affine), mask)
     bundle = str(BUNDLES / "whole_heart_ct_segmentation")
-    output = rival(dataset_dir=str(data), split_file=str(tmp_path / "split.json"), bundle=bundle)
+    output = baseline(dataset_dir=str(data), split_file=str(tmp_path / "split.json"), bundle=bundle)
     given, written = (
         nib.load(file) for file in (records[cases[0]]["label"], raw(output) / f"labelsTr/{cases[0]}.nii.gz")
     )
@@ -237,7 +237,7 @@ def test_the_numbers_of_classes_stand_for_the_values_of_labels_and_ct_is_named(r
 
 
 @pytest.mark.parametrize("one_file", [True, False])
-def test_every_channel_is_a_file(rival, environment, tmp_path, one_file):
+def test_every_channel_is_a_file(baseline, environment, tmp_path, one_file):
     rng, data, training = np.random.default_rng(0), tmp_path / "data", []
     data.mkdir()
     for number in range(5):
@@ -254,7 +254,9 @@ def test_every_channel_is_a_file(rival, environment, tmp_path, one_file):
     (data / "dataset.json").write_text(json.dumps(content))
     new_bundle("own_pet_segmentation", str(data), folder=str(tmp_path))
     split = SegmentationDatalist(data, save_to=tmp_path / "split.json").split
-    output = rival(bundle=str(tmp_path / "own_pet_segmentation"), dataset_dir=None, split_file=tmp_path / "split.json")
+    output = baseline(
+        bundle=str(tmp_path / "own_pet_segmentation"), dataset_dir=None, split_file=tmp_path / "split.json"
+    )
     folder, (case, *_) = raw(output), split["test"]
     assert names(folder / "imagesTs") == [f"{case}_0000.nii.gz", f"{case}_0001.nii.gz"]
     for channel in range(2):
@@ -266,92 +268,92 @@ def test_every_channel_is_a_file(rival, environment, tmp_path, one_file):
     assert summary["classes"]["Tumour"]["dice"]["mean"] == 1
 
 
-def test_what_the_weights_of_the_bundle_have_seen_is_no_matter(rival, masks, hippocampus, tmp_path):
+def test_what_the_weights_of_the_bundle_have_seen_is_no_matter(baseline, masks, hippocampus, tmp_path):
     bundle = shutil.copytree(BUNDLES / "hippocampus_mri_3d_segmentation", tmp_path / "bundle")
     (bundle / "models").mkdir(exist_ok=True)
     (bundle / "models/model.json").write_text(json.dumps({"labelled": hippocampus.lists.split["test"]}))
-    assert (rival(bundle=str(bundle)) / "eval/evaluate/summary.json").is_file()
+    assert (baseline(bundle=str(bundle)) / "eval/evaluate/summary.json").is_file()
 
 
-def test_a_trained_network_is_not_trained_again(rival, masks, calls):
-    rival()
-    written = {file: file.stat().st_mtime_ns for file in raw(rival()).rglob("*")}
+def test_a_trained_network_is_not_trained_again(baseline, masks, calls):
+    baseline()
+    written = {file: file.stat().st_mtime_ns for file in raw(baseline()).rglob("*")}
     assert [step for step, *_ in calls()][3:] == ["nnUNetv2_predict"]
-    assert {file: file.stat().st_mtime_ns for file in raw(rival()).rglob("*")} == written
+    assert {file: file.stat().st_mtime_ns for file in raw(baseline()).rglob("*")} == written
 
 
 @pytest.mark.parametrize("checkpoint", ["latest", "best"])
-def test_a_training_that_was_stopped_goes_on_from_its_checkpoint(rival, environment, masks, calls, checkpoint):
+def test_a_training_that_was_stopped_goes_on_from_its_checkpoint(baseline, environment, masks, calls, checkpoint):
     (environment / "failing").write_text("nnUNetv2_train")
     with pytest.raises(InputError, match="nnUNetv2_train failed with exit code 3"):
-        rival(epochs=5)
+        baseline(epochs=5)
     (environment / "failing").unlink()
     output = environment.parents[1] / "out"
     fold = f"{raw(output).name}/nnUNetTrainer_5epochs__nnUNetPlans__3d_fullres/fold_all"
     (output / "nnUNet_results" / fold).mkdir(parents=True)
     (output / "nnUNet_results" / fold / f"checkpoint_{checkpoint}.pth").touch()
-    rival(epochs=5)
+    baseline(epochs=5)
     steps = [(step, "--c" in arguments) for step, arguments, _ in calls()][2:]
     assert steps == [("nnUNetv2_train", True), ("nnUNetv2_predict", False)]
 
 
-def test_a_training_that_was_stopped_before_its_first_checkpoint_starts_anew(rival, environment, masks, calls):
+def test_a_training_that_was_stopped_before_its_first_checkpoint_starts_anew(baseline, environment, masks, calls):
     (environment / "failing").write_text("nnUNetv2_train")
     with pytest.raises(InputError, match="nnUNetv2_train failed with exit code 3"):
-        rival()
+        baseline()
     (environment / "failing").unlink()
-    rival()
+    baseline()
     steps = [(step, "--c" in arguments) for step, arguments, _ in calls()][2:]
     assert steps == [(f"nnUNetv2_{step}", False) for step in ("plan_and_preprocess", "train", "predict")]
 
 
 @pytest.mark.parametrize("step", ["plan_and_preprocess", "train", "predict"])
-def test_a_step_that_fails_is_named_and_the_last_one(rival, environment, masks, calls, step):
+def test_a_step_that_fails_is_named_and_the_last_one(baseline, environment, masks, calls, step):
     (environment / "failing").write_text(f"nnUNetv2_{step}")
     with pytest.raises(InputError, match=f"^nnUNetv2_{step} failed with exit code 3"):
-        rival()
+        baseline()
     assert calls()[-1][0] == f"nnUNetv2_{step}"
     assert not (environment.parents[1] / "out/eval/evaluate").exists()
 
 
-def test_the_folder_of_another_run_is_refused_and_left_as_it_is(rival, masks, hippocampus, calls, tmp_path):
-    output = rival(epochs=5)
+def test_the_folder_of_another_run_is_refused_and_left_as_it_is(baseline, masks, hippocampus, calls, tmp_path):
+    output = baseline(epochs=5)
     before, count = {file: file.stat().st_mtime_ns for file in output.rglob("*")}, len(calls())
     with pytest.raises(InputError, match=rf"output_dir {output} must be new, empty or of the same split"):
-        rival(epochs=10)
+        baseline(epochs=10)
     split = json.loads(hippocampus.split_file.read_text())
     split["labelled"] += split["unlabelled"][:1]
     split["unlabelled"] = split["unlabelled"][1:]
     (tmp_path / "other.json").write_text(json.dumps(split))
     with pytest.raises(InputError, match="must be new, empty or of the same split"):
-        rival(epochs=5, split_file=str(tmp_path / "other.json"))
+        baseline(epochs=5, split_file=str(tmp_path / "other.json"))
     assert {file: file.stat().st_mtime_ns for file in output.rglob("*")} == before
     assert len(calls()) == count
 
 
-def test_a_folder_of_something_else_is_refused_and_left_as_it_is(rival, masks, calls, tmp_path):
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(baseline, masks, calls, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").touch()
     with pytest.raises(InputError, match=r"output_dir .* must be new, empty"):
-        rival()
+        baseline()
     assert names(tmp_path / "out") == ["mine"]
     assert calls() == []
 
 
-def test_nothing_is_left_of_data_that_cannot_be_used(rival, masks, hippocampus, tmp_path):
+def test_nothing_is_left_of_data_that_cannot_be_used(baseline, masks, hippocampus, tmp_path):
     data = shutil.copytree(hippocampus.data, tmp_path / "data")
     image = data / "imagesTr" / Path(hippocampus.lists.labelled[1]["image"]).name
     nib.save(nib.Nifti1Image(np.zeros(nib.load(image).shape), np.eye(4)), image)
     with pytest.raises(InputError, match="must not be constant"):
-        rival(dataset_dir=str(data))
+        baseline(dataset_dir=str(data))
     assert names(tmp_path) == ["data", "nnunet"]
 
 
-def test_a_missing_mask_is_refused(rival, environment, masks, hippocampus, tmp_path):
+def test_a_missing_mask_is_refused(baseline, environment, masks, hippocampus, tmp_path):
     case = hippocampus.lists.split["test"][-1]
     (environment / "masks" / f"{case}.nii.gz").unlink()
     with pytest.raises(InputError, match=f"case {case}: nnU-Net has left no mask"):
-        rival()
+        baseline()
     assert not (tmp_path / "out/eval/evaluate").exists()
 
 
@@ -362,12 +364,12 @@ def test_a_missing_mask_is_refused(rival, environment, masks, hippocampus, tmp_p
         (lambda values: values + 1, "must hold whole numbers from 0 to 2, got 3"),
     ],
 )
-def test_a_mask_that_is_not_one_of_the_image_is_refused(rival, environment, masks, change, message):
+def test_a_mask_that_is_not_one_of_the_image_is_refused(baseline, environment, masks, change, message):
     case, values = next(iter(masks.items()))
     file = environment / "masks" / f"{case}.nii.gz"
     nib.save(nib.Nifti1Image(change(values), nib.load(file).affine), file)
     with pytest.raises(Exception, match=message) as caught:
-        rival()
+        baseline()
     assert case in str(caught.value)
 
 
@@ -381,31 +383,31 @@ def test_a_mask_that_is_not_one_of_the_image_is_refused(rival, environment, mask
         ({"split_file": "nowhere.json"}, r"split_file .*nowhere\.json cannot be read"),
     ],
 )
-def test_what_cannot_be_used_is_refused_before_anything_is_done(rival, calls, tmp_path, options, message):
+def test_what_cannot_be_used_is_refused_before_anything_is_done(baseline, calls, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        rival(**options)
+        baseline(**options)
     assert calls() == []
     assert not (tmp_path / "out").exists()
 
 
-def test_an_interpreter_without_nnunet_is_refused(rival, environment, tmp_path):
+def test_an_interpreter_without_nnunet_is_refused(baseline, environment, tmp_path):
     write_command(environment / "python", "#!/bin/sh\nexit 1\n")
     with pytest.raises(InputError, match=r"bin/python has no nnunetv2: python -m venv nnunet"):
-        rival()
+        baseline()
     write_command(environment / "python", VERSION)
     (environment / "nnUNetv2_predict").unlink()
     with pytest.raises(InputError, match=r"bin has no command nnUNetv2_predict: python -m venv nnunet"):
-        rival()
+        baseline()
     assert not (tmp_path / "out").exists()
 
 
 def test_the_commands_lie_beside_the_interpreter_of_an_environment_and_not_where_its_link_leads(
-    rival, environment, masks, calls, tmp_path
+    baseline, environment, masks, calls, tmp_path
 ):
     (tmp_path / "system").mkdir()
     shutil.move(environment / "python", tmp_path / "system/python")
     os.symlink(tmp_path / "system/python", environment / "python")
-    rival()
+    baseline()
     assert len(calls()) == 3
 
 

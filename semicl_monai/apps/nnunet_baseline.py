@@ -1,4 +1,4 @@
-"""nnU-Net v2 on the volumes of one of our runs: the rival that a user would take."""
+"""nnU-Net v2 on the volumes of one of our runs: the baseline that a user would take."""
 
 from __future__ import annotations
 
