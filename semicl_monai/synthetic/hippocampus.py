@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from semicl_monai.synthetic.parts import checked_counts, checked_size
+from semicl_monai.synthetic.checks import checked_counts, checked_size
 from semicl_monai.utils import InputError, new_folder, read_json, save_json
 
 GENERATOR = 1  # to be raised when the same settings give other volumes

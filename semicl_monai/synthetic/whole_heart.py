@@ -6,20 +6,18 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
 from semicl_monai.data.mmwhs import MMWHS_CLASSES, MMWHS_VALUES, MODALITIES
+from semicl_monai.synthetic.checks import checked_counts, checked_size
 from semicl_monai.synthetic.heart_case import ORIENTATIONS, add_stray_values, draw_case
-from semicl_monai.synthetic.parts import checked_counts, checked_size
-from semicl_monai.utils import InputError, is_true, one_of, read_json, save_json
+from semicl_monai.utils import InputError, draft_of, is_true, one_of, read_json, save_json
 
 GENERATOR = 1  # to be raised when the same settings give other volumes
 SMALLEST_SIZE = 16  # voxels; below, the aorta is but a few voxels
-DRAFT = ".synthetic-"  # what is being written
 FIRST_CASE = {"train": 1001, "test": 2001}
 
 
@@ -117,7 +115,8 @@ def _check_same_content(root: Path, modality: str) -> None:
     others = [_parts(other) for other in MODALITIES if other != modality]
     allowed = {name for parts in others if (root / parts[-1]).is_file() for name in parts}
     names = sorted(file.name for file in root.iterdir()) if root.exists() else []
-    found = [name for name in names if name not in allowed and not name.startswith(DRAFT)]
+    drafts = tuple(f".{part}-" for other in MODALITIES for part in _parts(other))  # of other processes
+    found = [name for name in names if name not in allowed and not name.startswith(drafts)]
     if found:
         raise InputError(
             f"root {root} must be new, empty or hold synthetic volumes alone, those of {modality} made with the same "
@@ -126,15 +125,14 @@ def _check_same_content(root: Path, modality: str) -> None:
 
 
 def _write_whole(root: Path, settings: dict[str, Any]) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=root, prefix=DRAFT) as draft:
-        _write(Path(draft), settings)
-        try:
-            for part in _parts(settings["modality"]):
-                os.replace(Path(draft, part), root / part)
-        except OSError:
-            if not _becomes_complete(root, settings):  # otherwise another process has just made the same
-                raise
+    train, test, about = (root / part for part in _parts(settings["modality"]))
+    try:
+        # they get their names in the opposite order
+        with draft_of(about) as about_draft, draft_of(test) as test_draft, draft_of(train) as train_draft:
+            _write((train_draft, test_draft, about_draft), settings)
+    except OSError:
+        if not _becomes_complete(root, settings):  # otherwise another process has just made the same
+            raise
 
 
 def _becomes_complete(root: Path, settings: dict[str, Any], tries: int = 20) -> bool:
@@ -145,20 +143,19 @@ def _becomes_complete(root: Path, settings: dict[str, Any], tries: int = 20) -> 
     return False
 
 
-def _write(root: Path, settings: dict[str, Any]) -> None:
-    modality = settings["modality"]
-    for part in _parts(modality)[:-1]:
-        (root / part).mkdir(parents=True)
-    for part, number in (("train", settings["num_train"]), ("test", settings["num_test"])):
-        for index in range(number):
-            _write_case(root / f"{modality}_{part}", part, index, settings)
+def _write(parts: tuple[Path, Path, Path], settings: dict[str, Any]) -> None:
+    train, test, about = parts
+    for folder, part in ((train, "train"), (test, "test")):
+        folder.mkdir()
+        for index in range(settings[f"num_{part}"]):
+            _write_case(folder, part, index, settings)
     description = {
-        "name": f"SYNTHETIC whole heart, {modality.upper()}",
+        "name": f"SYNTHETIC whole heart, {settings['modality'].upper()}",
         "description": "Generated volumes, not of any person: for tests and demonstrations only",
         "labels": {str(value): name for name, value in zip(MMWHS_CLASSES, MMWHS_VALUES, strict=True)},
         "synthetic": settings,
     }
-    save_json(description, root / _parts(modality)[-1])
+    save_json(description, about)
 
 
 def _write_case(folder: Path, part: str, index: int, settings: dict[str, Any]) -> None:

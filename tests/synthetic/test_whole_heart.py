@@ -11,7 +11,7 @@ import pytest
 from scipy.ndimage import binary_dilation, label
 
 from semicl_monai.data import MMWHS_CLASSES, MMWHS_VALUES, mmwhs_sections
-from semicl_monai.synthetic import heart, make_synthetic_whole_heart
+from semicl_monai.synthetic import make_synthetic_whole_heart, whole_heart
 from semicl_monai.utils import InputError
 
 VALUES = dict(zip(MMWHS_CLASSES, MMWHS_VALUES, strict=True))
@@ -253,7 +253,7 @@ def test_the_number_of_slices_worked_on_at_once_changes_nothing(tmp_path, monkey
 
 
 def test_a_complete_modality_of_the_same_settings_is_used_again(root, monkeypatch):
-    monkeypatch.setattr(heart, "_write", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(whole_heart, "_write", lambda *_: pytest.fail("written again"))
     assert make_synthetic_whole_heart(str(root), "MR", num_train=4, num_test=1) == root
 
 
@@ -261,21 +261,21 @@ def test_an_interrupted_generation_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(heart, "_save", interrupt)
+    monkeypatch.setattr(whole_heart, "_save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make_synthetic_whole_heart(tmp_path, **SMALL)
     assert os.listdir(tmp_path) == []
 
 
 def test_what_another_process_has_made_meanwhile_is_used(tmp_path, monkeypatch):
-    write = heart._write
+    write = whole_heart._write
 
     def write_later(draft, settings):
-        monkeypatch.setattr(heart, "_write", write)
+        monkeypatch.setattr(whole_heart, "_write", write)
         make_synthetic_whole_heart(tmp_path, **SMALL)
         write(draft, settings)
 
-    monkeypatch.setattr(heart, "_write", write_later)
+    monkeypatch.setattr(whole_heart, "_write", write_later)
     make_synthetic_whole_heart(tmp_path, **SMALL)
     assert len(digest(tmp_path)) == 3
     assert sorted(os.listdir(tmp_path)) == ["ct_synthetic.json", "ct_test", "ct_train"]
