@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import tarfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from monai.apps import DecathlonDataset, download_url, extractall
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, draft_of
 
 
 def download_decathlon(dataset_dir: str | os.PathLike[str]) -> None:
@@ -45,10 +44,9 @@ def _fetch(task: str, folder: Path) -> None:
     archive, md5 = f"{folder}.tar", DecathlonDataset.md5[task]
     # in two steps, because monai.apps.download_and_extract needs the package requests to guess a file name
     download_url(DecathlonDataset.resource[task], archive, hash_val=md5, hash_type="md5")
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{task}-") as draft:
-        extractall(archive, draft)
-        try:
-            os.replace(Path(draft, task), folder)
-        except OSError:
-            if not (folder / "dataset.json").is_file():  # else another process has been faster
-                raise
+    try:
+        with draft_of(folder) as draft:
+            extractall(archive, draft.parent)  # it holds a folder of the same name
+    except OSError:
+        if not (folder / "dataset.json").is_file():  # else another process has been faster
+            raise

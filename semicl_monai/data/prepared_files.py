@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from pickle import PicklingError
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import monai
@@ -19,7 +17,7 @@ from monai.transforms import Compose, RandomizableTrait, Transform
 from monai.utils import convert_to_tensor
 
 from semicl_monai import __version__
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, save_tensors
 
 ORIGIN = "made_from"  # key of the hash in a file
 
@@ -132,16 +130,4 @@ def _write(prepared: Mapping[str, Any], file: Path, origin: str) -> None:
     plain = convert_to_tensor(dict(prepared), convert_numeric=False, track_meta=False)
     # cloned, as all that a tensor is a view of would be saved
     own = {key: value.clone() if torch.is_tensor(value) else value for key, value in plain.items()}
-    content = io.BytesIO()  # torch does not tell why it cannot write a file
-    torch.save({**own, ORIGIN: origin}, content)
-    try:  # not utils.write_whole, whose draft is that of all threads of a process
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=file.parent, prefix=".") as folder:
-            draft = Path(folder) / file.name
-            with open(draft, "wb") as opened:
-                opened.write(content.getbuffer())
-                opened.flush()
-                os.fsync(opened.fileno())  # a power cut would leave a whole file of zeros
-            os.replace(draft, file)
-    except OSError as error:
-        raise InputError(f"cannot write to cache_dir {file.parent}: {error.strerror}.") from error
+    save_tensors({**own, ORIGIN: origin}, file, "give a writable --cache_dir")

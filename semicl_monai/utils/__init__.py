@@ -3,7 +3,7 @@ from .command_line import check_overrides, find_bundle_root, runner_arguments, s
 from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_count
 from .distributed import data_parallel, is_not_rank0, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
-from .files import new_folder, read_json, save_json, save_tensors, write_whole
+from .files import draft_of, new_folder, read_json, save_json, save_tensors, write_whole
 from .lock import lock_folders, unlock_folders
 from .option_checks import check_network, check_number_signs, check_options, help_text
 from .option_table import OPTIONS, Option, method_options, options_of
@@ -29,6 +29,7 @@ __all__ = [
     "data_parallel",
     "default_amp",
     "dividing_interval",
+    "draft_of",
     "error_line",
     "file_digest",
     "file_stamp",

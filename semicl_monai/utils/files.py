@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +14,27 @@ from typing import Any
 import torch
 
 from semicl_monai.utils.errors import InputError, reason_of
+
+
+@contextmanager
+def draft_of(target: Path, name: str = "") -> Iterator[Path]:
+    """Give a path for a draft of a file or a folder, which is renamed to ``target`` at the end.
+
+    It lies in a hidden folder beside ``target``, whose own folder is made. That hidden folder is of this one call, so
+    that other threads, processes and machines write theirs at the same time. After an error or Ctrl-C nothing is left.
+
+    Args:
+        target: the file or folder.
+        name: of the draft, by default that of ``target``.
+
+    Raises:
+        OSError: When it cannot be written, or ``target`` is a folder that holds something.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-", ignore_cleanup_errors=True) as folder:
+        draft = Path(folder, name or target.name)
+        yield draft
+        os.replace(draft, target)
 
 
 def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str = "") -> None:
@@ -33,26 +54,13 @@ def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str
     data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     try:
         target = Path(os.path.realpath(path))  # a link stays a link
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        with _no_draft_left(draft):
-            with open(draft, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, target)
+        # a draft that a killed process leaves must not be found by the name of the file
+        with draft_of(target, "draft") as draft, open(draft, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}{f'; {advice}' if advice else ''}.") from error
-
-
-@contextmanager
-def _no_draft_left(draft: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:  # Ctrl-C too
-        with suppress(OSError):
-            draft.unlink()
-        raise
 
 
 @contextmanager
@@ -66,17 +74,14 @@ def new_folder(path: str | Path, content: str) -> Iterator[Path]:
     Raises:
         InputError: When it cannot be written. No draft is left behind.
     """
-    path, folder = Path(path), ""
+    path = draft = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-            draft = Path(folder) / path.name
+        with draft_of(path) as draft:
             draft.mkdir()
             yield draft
-            os.replace(draft, path)
     except (OSError, InputError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
-        if not isinstance(cause, OSError) or (cause is not error and folder not in str(error)):
+        if not isinstance(cause, OSError) or (cause is not error and str(draft) not in str(error)):
             raise  # of anything but the draft
         raise InputError(f"{content} cannot be written to {path}: {reason_of(cause)}.") from error
 
@@ -92,7 +97,7 @@ def save_json(content: Any, path: str | Path, advice: str = "give a writable --o
     write_whole(path, json.dumps(content, indent=4, default=str) + "\n", advice)
 
 
-def save_tensors(content: Any, path: str | Path) -> None:
+def save_tensors(content: Any, path: str | Path, advice: str = "give a writable --output_dir") -> None:
     """Write ``content`` by :func:`torch.save` to ``path``, whole or not at all.
 
     Raises:
@@ -100,7 +105,7 @@ def save_tensors(content: Any, path: str | Path) -> None:
     """
     buffer = io.BytesIO()  # torch does not tell why it cannot write a file
     torch.save(content, buffer)
-    write_whole(path, buffer.getbuffer(), "give a writable --output_dir")
+    write_whole(path, buffer.getbuffer(), advice)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from semicl_monai.utils import InputError, new_folder, read_json, save_json, write_whole
+from semicl_monai.utils import InputError, draft_of, new_folder, read_json, save_json, write_whole
 
 
 def names(folder):
@@ -51,6 +51,15 @@ def test_it_is_on_the_disk_before_it_takes_the_place_of_the_old_one(tmp_path, mo
     monkeypatch.setattr(os, "replace", lambda *names: (replace(*names), happened.append(("new", file.read_text()))))
     write_whole(file, "content")
     assert happened == [("fsync", "old"), ("new", "content")]
+
+
+def test_two_drafts_of_one_file_do_not_meet(tmp_path):
+    with draft_of(tmp_path / "a.pt", "draft") as first, draft_of(tmp_path / "a.pt", "draft") as second:
+        first.write_text("first")
+        second.write_text("second")
+        assert list(tmp_path.rglob("a.pt")) == []  # by its name
+    assert (tmp_path / "a.pt").read_text() == "first"
+    assert names(tmp_path) == ["a.pt"]
 
 
 def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path):
