@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from semicl_monai.methods import METHODS, Method, PretrainingMethod, stages_of
+from semicl_monai.utils import markdown_table
 
 HEADER = ("`--method`", "what it does", "sees", "trains in pre-training", "from")
 
@@ -14,10 +15,7 @@ def methods() -> None:
 
 def table() -> str:
     """Return the methods as a Markdown table."""
-    rows = [HEADER, *(_row(name) for name in METHODS.names)]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows)
+    return markdown_table(HEADER, [_row(name) for name in METHODS.names], aligned=True)
 
 
 def _row(name: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semicl_monai.utils import OPTIONS
+from semicl_monai.utils import OPTIONS, markdown_table
 from semicl_monai.utils.option_table import STAGES, Option
 
 HEADER = ("option", "stages", "value", "meaning")
@@ -15,8 +15,7 @@ def options() -> None:
 
 def table() -> str:
     """Return the options as a Markdown table."""
-    rows = [HEADER, ("---",) * len(HEADER), *(_row(option) for option in OPTIONS)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(HEADER, [_row(option) for option in OPTIONS])
 
 
 def _row(option: Option) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from semicl_monai.handlers.metrics import METRICS
 from semicl_monai.study.entries import ALL_CLASSES, Entry, shared_splits
 from semicl_monai.study.statistics import interval_of, labels_needed, mean_of, p_values
+from semicl_monai.utils import markdown_table
 
 MEAN_DICE = "Dice mean (95 % interval)"
 STYLE = "body{font-family:sans-serif;max-width:70em;margin:auto}td,th{padding:.2em .6em}img{max-width:100%}"
@@ -27,9 +28,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return it as Markdown."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        texts = ([cell.replace("|", r"\|") for cell in line] for line in lines)
-        return f"## {self.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in texts) + "\n"
+        return f"## {self.title}\n\n{markdown_table(self.columns, self.rows)}\n"
 
     def html(self) -> str:
         """Return it as HTML."""
