@@ -11,7 +11,7 @@ from typing import Any
 from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import CHANNEL, cases_by_channels, image_of
 from semicl_monai.utils import InputError
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES
+from semicl_monai.utils.nifti import NIFTI_SUFFIXES, without_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def case_name(image: str | os.PathLike[str] | Sequence[str]) -> str:
     """
     if not isinstance(image, str | os.PathLike):
         return case_name(image[0]).removesuffix("_0000")
-    return Path(image).name.removesuffix(".gz").removesuffix(".nii")
+    return without_suffix(Path(image).name)
 
 
 def image_files(image: str | Sequence[str]) -> list[str]:

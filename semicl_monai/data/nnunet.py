@@ -11,8 +11,8 @@ from typing import Any
 
 from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
+from semicl_monai.utils.nifti import NIFTI_SUFFIXES, without_suffix
 
-ENDINGS = (".nii.gz", ".nii")
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")  # of a file name without its ending
 
 
@@ -44,7 +44,7 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
     if not channels or not isinstance(channels, Mapping):
         raise InputError(f"{folder / 'dataset.json'}: 'channel_names' must name each channel, got {channels!r}.")
     ending = content.get("file_ending", ".nii.gz")
-    if ending not in ENDINGS:
+    if ending not in NIFTI_SUFFIXES:
         raise InputError(f"{folder / 'dataset.json'}: 'file_ending' must be .nii or .nii.gz, got {ending!r}.")
     if "dataset" in content:
         raise InputError(f"{folder / 'dataset.json'}: nnU-Net's list 'dataset' is not read: write a list 'training'.")
@@ -66,7 +66,7 @@ def cases_by_channels(files: Iterable[Path]) -> dict[str, dict[int, str]]:
     """
     cases: dict[str, dict[int, str]] = defaultdict(dict)
     for file in sorted(files):
-        found = CHANNEL.fullmatch(file.name.removesuffix(".gz").removesuffix(".nii"))
+        found = CHANNEL.fullmatch(without_suffix(file.name))
         if found:
             channels, number = cases[found["case"]], int(found["channel"])
             if number in channels:
@@ -104,7 +104,7 @@ def find_image(listed: str, case: str, num_channels: int) -> str | list[str]:
     file = find_file(listed)
     if Path(file).is_file():
         return file
-    names = {number: f"{case}_{number:04d}{ENDINGS[0]}" for number in range(num_channels + 1)}  # and one too many
+    names = {number: f"{case}_{number:04d}.nii.gz" for number in range(num_channels + 1)}  # and one too many
     files = {number: find_file(str(Path(listed).with_name(name))) for number, name in names.items()}
     channels = {number: channel for number, channel in files.items() if Path(channel).is_file()}
     return image_of(case, channels, num_channels) if channels else listed
@@ -116,11 +116,7 @@ def warn_of_unused(folders: Iterable[Path], used: Collection[str]) -> None:
 
 
 def _spellings(file: str) -> list[str]:
-    return [f"{_stem(file)}{ending}" for ending in ENDINGS]
-
-
-def _stem(file: str) -> str:
-    return file.removesuffix(".gz").removesuffix(".nii")
+    return [f"{without_suffix(file)}{ending}" for ending in NIFTI_SUFFIXES]
 
 
 def _of_other_parts(folder: Path) -> list[Path]:
@@ -157,7 +153,7 @@ def _check_number_of_labels(file: Path, wanted: Any, training: list[dict[str, An
 def _records(folder: Path, part: str, ending: str, num_channels: int) -> list[dict[str, Any]]:
     images, labels = (_files(folder / f"{kind}{part}") for kind in ("images", "labels"))
     cases, label_of = cases_by_channels(images), _by_case(labels, "label")
-    numberless = _by_case([file for file in images if not CHANNEL.fullmatch(_stem(file.name))], "image")
+    numberless = _by_case([file for file in images if not CHANNEL.fullmatch(without_suffix(file.name))], "image")
     if part == "Ts":  # images without a label are no part of the test, whatever their names
         numberless = {case: file for case, file in numberless.items() if case in label_of}
     _add_single_channels(cases, numberless, num_channels, ending)
@@ -183,7 +179,7 @@ def _add_single_channels(
 def _by_case(files: Iterable[Path], kind: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in sorted(files):
-        case = _stem(file.name)
+        case = without_suffix(file.name)
         if case in found:
             raise InputError(f"case {case}: wanted one {kind} file, got {found[case]} and {file}.")
         found[case] = str(file)
@@ -204,4 +200,4 @@ def _others(folder: Path) -> list[Path]:
 
 def _is_listed(file: Path) -> bool:
     """Whether a file is named like an image or a label; also a link to nothing, which is refused and not lost."""
-    return file.name.endswith(ENDINGS) and (file.is_file() or not file.exists())
+    return file.name.endswith(NIFTI_SUFFIXES) and (file.is_file() or not file.exists())

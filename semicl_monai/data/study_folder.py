@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.utils import read_json
+from semicl_monai.utils.nifti import NIFTI_SUFFIXES
 
 DATASTORE = "datastore_v2.json"
-SUFFIXES = (".nii.gz", ".nii", ".nrrd")
+SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd")
 
 
 class StudyFolder:

@@ -26,6 +26,7 @@ from semicl_monai.utils.nifti import (
     naming,
     whole_numbers,
     without_nan,
+    without_suffix,
 )
 
 
@@ -259,7 +260,7 @@ def _files(data: Mapping[Hashable, Any], key: Hashable) -> list[str | os.PathLik
 
 def _where(data: Mapping[Hashable, Any], key: Hashable, file: str | os.PathLike[str] | None = None) -> str:
     first = next(iter(_files(data, key)), "")
-    case = data.get("case") or Path(first).name.removesuffix(".gz").removesuffix(".nii")
+    case = data.get("case") or without_suffix(Path(first).name)
     return f"case {case}: {key} file {file or first}"
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from semicl_monai.utils.errors import InputError
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SPACE_FIELDS = (
     *("sform_code", "srow_x", "srow_y", "srow_z", "qform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "pixdim", "xyzt_units"),
@@ -99,6 +99,16 @@ def open_nifti(file: str | os.PathLike[str]) -> Any:
         raise InputError(f"must have voxels, got the shape {image.shape}.")
     _check_affine(affine_in_mm(image))
     return image
+
+
+def without_suffix(name: str) -> str:
+    """Return the name or path of a file without ``.nii`` or ``.nii.gz``.
+
+    Example:
+        >>> without_suffix("imagesTr/hippocampus_003.nii.gz")
+        'imagesTr/hippocampus_003'
+    """
+    return name.removesuffix(".gz").removesuffix(".nii")
 
 
 def affine_in_mm(image: Any) -> np.ndarray:
