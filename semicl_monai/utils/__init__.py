@@ -6,7 +6,7 @@ from .errors import InputError, error_line, find_input_error, reason_of, show_in
 from .files import draft_of, new_folder, read_json, save_json, save_tensors, write_whole
 from .lock import lock_folders, unlock_folders
 from .markdown import markdown_table
-from .option_checks import check_network, check_number_signs, check_options, help_text, refuse_number_signs
+from .option_checks import check_network, check_number_signs, check_options, help_text
 from .option_table import OPTIONS, Option, method_options, options_of
 from .options import check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, default_amp, multiplies_bfloat16
