@@ -12,7 +12,10 @@ from semicl_monai.utils import InputError, read_json
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 CORE = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
-PACKAGES = ("nibabel", "pytorch-ignite", "fire", "scipy", "scikit-learn", "joblib", "matplotlib", "tensorboard", "tqdm")
+PACKAGES = (
+    *("semicl-monai", "nibabel", "pytorch-ignite", "fire", "scipy", "scikit-learn", "joblib", "matplotlib"),
+    *("tensorboard", "tqdm"),
+)
 
 
 def bundle_metadata(name: str, task: dict[str, Any], channels: Sequence[str]) -> dict[str, Any]:

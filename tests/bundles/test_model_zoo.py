@@ -17,7 +17,10 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+import semicl_monai
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -116,6 +119,7 @@ def test_every_package_with_its_version_is_a_pip_requirement_and_one_of_our_depe
     versions = {name: metadata[key] for name, key in keys.items()} | metadata["required_packages_version"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     ours = {canonicalize_name(given.name): given.specifier for given in map(Requirement, project["dependencies"])}
+    ours[project["name"]] = SpecifierSet(f"=={semicl_monai.__version__}")
     for name, version in versions.items():
         asked = Requirement(f"{name}=={version}")
         assert canonicalize_name(asked.name) in ours, f"{name} is no dependency in pyproject.toml."
