@@ -70,6 +70,7 @@ def test_a_disk_that_takes_no_more_ends_with_one_line_and_no_traceback(command, 
     assert "Traceback" not in result.stderr + result.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(command, run_command, tmp_path):
     options = {"labelled_fraction": 2, "method": "global_local", "epochs": 6, "iterations_per_epoch": 4}
     assert run_command("pretrain", **options, output_dir=tmp_path / "whole").returncode == 0
@@ -86,6 +87,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(command, ru
     _assert_same_weights(tmp_path, "model_pretrained.pt")
 
 
+@pytest.mark.slow
 def test_a_killed_fine_tuning_resumes_to_the_same_best_network(command, run_command, tmp_path):
     options = {"labelled_fraction": 2, "pretrained": "none", "val_interval": 1, "epochs": 5}
     assert run_command("train", **options, output_dir=tmp_path / "whole").returncode == 0

@@ -135,6 +135,7 @@ def kind(request):
     return request.param
 
 
+@pytest.mark.slow
 def test_the_command_exports_a_network_that_gives_the_same_mask(
     train, options, assert_the_same_mask, dataset_dir, tmp_path, kind
 ):

@@ -17,6 +17,8 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.synthetic import make_synthetic_hippocampus
 
+pytestmark = pytest.mark.slow
+
 NUM_STUDIES, NUM_LABELLED = 8, 3
 NAME = "hippocampus_mri_segmentation"
 SMALL = {"features": [8, 16, 32, 64, 64, 8], "iterations_per_epoch": 20, "batch_size": 2, "learning_rate": 0.005}

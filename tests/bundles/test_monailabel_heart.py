@@ -13,6 +13,8 @@ import torch
 
 from semicl_monai.apps.monailabel_app import monailabel_app
 
+pytestmark = pytest.mark.slow
+
 NAME = "whole_heart_ct_segmentation"
 TINY = {
     "features": [4, 4, 8, 8, 8, 4],

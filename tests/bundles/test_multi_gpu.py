@@ -18,6 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from semicl_monai.apps.monailabel_app import monailabel_app
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation" / "configs"
 # Where an image was padded, rounding alone says on which side of a kink a pixel is: an activation that has none.
 SIZE = {

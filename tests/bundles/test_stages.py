@@ -21,6 +21,7 @@ def test_local_pretraining_runs_with_every_sampler(run_stage, tmp_path, sampler)
     assert json.loads((tmp_path / "eval/pretrain/options.json").read_text())["pixel_sampler"] == sampler
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "method"),
     [("pretrain", "global_local"), ("pretrain", "joint"), ("train", "mixup"), ("train", "local_pseudo")],
@@ -96,6 +97,7 @@ def test_fine_tuning_without_pretrained_weights_is_refused(run_command):
     assert "run the stage before this one first" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_program_that_brings_no_pretrained_weights_starts_without(run_stage, tmp_path):
     run_stage("train", validation="none")
     assert json.loads((tmp_path / "models/model.json").read_text())["pretrained"] is None

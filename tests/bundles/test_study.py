@@ -23,6 +23,7 @@ def settings(tmp_path):
     return str(file)
 
 
+@pytest.mark.slow
 def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset_dir, tmp_path, settings, capsys):
     folder = tmp_path / "study"
     options = {"bundle": str(bundle), "methods": ("global_local", "broken"), "fractions": 2, "split_seeds": 3}
