@@ -15,10 +15,8 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.transforms import LoadImage
 
-from semicl_monai.apps.demo import BUNDLE
+from semicl_monai.apps.find_bundle import VOLUMES, find_bundle
 from semicl_monai.study.runner import MAXRSS_PER_MIB
-
-VOLUMES = BUNDLE.with_name("hippocampus_mri_3d_segmentation")
 
 
 def benchmark_inference(
@@ -36,12 +34,12 @@ def benchmark_inference(
         spatial_size: size of the image in voxels.
         overrides: other options of the config, such as ``bfloat16``.
     """
+    config = str(find_bundle(bundle, "inference", default=VOLUMES) / "configs" / "inference.json")
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "images" / "noise.nii.gz"
         image.parent.mkdir()
         noise = np.random.default_rng(0).normal(size=spatial_size).astype(np.float32)
         nib.save(nib.Nifti1Image(noise, np.eye(4)), image)
-        config = str(Path(bundle or VOLUMES) / "configs" / "inference.json")
         given = (config, image, {"dataset_dir": str(image.parent), "output_dir": folder, **overrides})
         _write_weights(config, Path(folder) / "models" / "model.pt", overrides)
         found = {name: _in_own_process(run, given) for name, run in (("bare", _run_bare), ("bundle", _run_bundle))}

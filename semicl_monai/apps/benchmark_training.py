@@ -16,7 +16,7 @@ from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from torch import nn
 
-from semicl_monai.apps.demo import BUNDLE
+from semicl_monai.apps.find_bundle import find_bundle
 from semicl_monai.methods import METHODS, find_method, stages_of
 from semicl_monai.methods.registry import name_of
 from semicl_monai.networks import ContrastiveNetwork, MeanTeacher
@@ -78,12 +78,13 @@ def benchmark_training(
         overrides: other options of the configs, such as ``iterations_per_epoch``.
     """
     names = (methods,) if isinstance(methods, str) else methods
+    where = find_bundle(bundle, "pretrain", "train")
     with tempfile.TemporaryDirectory() as folder:
         data = dataset_dir or str(make_synthetic_hippocampus(Path(folder) / "synthetic_hippocampus"))
         options = {"dataset_dir": data, "epochs": epochs, "labelled_fraction": 4}
         options |= {"validation": "none", "val_interval": epochs + 1}
         for name in names:
-            _report_method(name, Path(bundle or BUNDLE), Path(folder), {**options, **overrides})
+            _report_method(name, where, Path(folder), {**options, **overrides})
 
 
 def _report_method(name: str, bundle: Path, folder: Path, options: dict[str, Any]) -> None:

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from semicl_monai.apps.find_bundle import find_bundle
 from semicl_monai.study import read_summary
 from semicl_monai.synthetic import make_synthetic_hippocampus, make_synthetic_whole_heart
 from semicl_monai.utils import InputError
 
-BUNDLE = Path(__file__).parents[2] / "bundles" / "hippocampus_mri_segmentation"
 # The size at which the whole demonstration takes a few minutes on two CPU cores.
 NETWORK = {"network_def::features": [8, 16, 32, 64, 64, 8]}
 PATCHES = {"network_def::filters": [8, 16, 32, 64]}
@@ -51,9 +51,7 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
         InputError: When the bundle is not where it should be, or there is no synthetic data for it.
         SystemExit: When a step fails, with its exit code.
     """
-    configs = Path(bundle or BUNDLE).expanduser().resolve() / "configs"
-    if not configs.is_dir():
-        raise InputError(f"no bundle at {configs.parent}: run from a clone of the repository, or give --bundle.")
+    configs = find_bundle(bundle, "pretrain", "train", "evaluate", "inference") / "configs"
     name = configs.parent.name
     if name not in DEMONSTRATIONS:
         raise InputError(f"bundle must be one of {', '.join(DEMONSTRATIONS)}, got '{name}'.")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser
 
-from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.apps.export_bundle import as_text, label_pretraining
+from semicl_monai.apps.find_bundle import find_bundle
 from semicl_monai.handlers import ModelSaver
 from semicl_monai.networks.weights_file import find_state_dict
 from semicl_monai.utils import InputError, new_folder, read_json, save_json, write_whole
@@ -32,7 +32,7 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
     Raises:
         InputError: When there is no such app or bundle, or the app has the bundle already.
     """
-    source, models = Path(bundle or BUNDLE).expanduser().resolve(), Path(app).expanduser().resolve() / "model"
+    source, models = find_bundle(bundle, "pretrain"), Path(app).expanduser().resolve() / "model"
     target, pretraining = models / source.name, models / f"{source.name}_pretraining"
     _check(source, models, (target, pretraining))
     has_weights = (source / "models" / "model.pt").is_file()
@@ -50,8 +50,6 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
 
 
 def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
-    if not (source / "configs" / "pretrain.json").is_file():
-        raise InputError(f"{source} is not a bundle of this project: wanted configs/pretrain.json in it.")
     if not (models.parent / "main.py").is_file():
         raise InputError(
             f"{models.parent} is not an app of MONAI Label: wanted main.py in it; get the app by "

@@ -18,8 +18,8 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from semicl_monai.apps.bundle_metadata import modality_of
-from semicl_monai.apps.demo import BUNDLE
 from semicl_monai.apps.export_bundle import as_text
+from semicl_monai.apps.find_bundle import VOLUMES, find_bundle
 from semicl_monai.data import SegmentationDatalist
 from semicl_monai.handlers import CaseMetrics, OverlayWriter
 from semicl_monai.transforms import LoadCased
@@ -81,7 +81,7 @@ def nnunet(
     trainer, device = _trainer(epochs), one_of(device, ("cuda", "cpu"), "device")
     interpreter, output = Path(python).expanduser().absolute(), Path(output_dir).expanduser().absolute()
     version, commands = _version(interpreter), _commands(interpreter)
-    task = _read_task(Path(bundle or BUNDLE.parent / "hippocampus_mri_3d_segmentation"), dataset_dir, split_file)
+    task = _read_task(find_bundle(bundle, "evaluate", default=VOLUMES), dataset_dir, split_file)
     _prepare(output, task, trainer)
     weights = _run_steps(commands, output, task, trainer, device)
     how = {"nnunetv2": version, "trainer": trainer, "configuration": CONFIGURATION, "fold": FOLD}
@@ -115,11 +115,7 @@ def _commands(python: Path) -> dict[str, str]:
 
 def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
     """Read what the bundle's evaluation knows; nothing is written, and no label is opened."""
-    bundle = bundle.expanduser().absolute()
-    config = bundle / "configs" / "evaluate.json"
-    if not config.is_file():
-        raise InputError(f"no bundle at {bundle}: run from a clone of the repository, or give --bundle.")
-    parser = ConfigParser(read_json(config, "config"))
+    parser = ConfigParser(read_json(bundle / "configs" / "evaluate.json", "config"))
     parser.update({"bundle_root": str(bundle), "split_file": str(Path(split_file).expanduser().absolute())})
     if dataset_dir is not None:
         parser["dataset_dir"] = str(Path(dataset_dir).expanduser().absolute())

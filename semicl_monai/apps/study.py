@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from semicl_monai.apps.demo import BUNDLE
+from semicl_monai.apps.find_bundle import find_bundle
 from semicl_monai.study import (
     STAGES,
     Cell,
@@ -68,7 +68,7 @@ def study(
             other configs or options or tables of something else, or another run is at work there; at the end, when a
             cell has failed or was stopped.
     """
-    configs, output = _find_bundle(bundle), Path(str(output_dir)).expanduser().absolute()
+    configs, output = find_bundle(bundle, *STAGES) / "configs", Path(str(output_dir)).expanduser().absolute()
     check_own_options(options, "a study")
     every = {"dataset_dir": str(Path(str(dataset_dir)).expanduser().resolve()), **options}
     chosen_by = {"validation": one_of(validation, ("none", "best"), "validation")}
@@ -99,17 +99,6 @@ def _positive(workers: Any) -> int:
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise InputError(f"workers must be a whole number from 1, got {workers!r}.")
     return workers
-
-
-def _find_bundle(bundle: str | None) -> Path:
-    configs = Path(bundle or BUNDLE).expanduser().resolve() / "configs"
-    for file in (configs / f"{stage}.json" for stage in STAGES):
-        if not file.is_file():
-            raise InputError(
-                f"no bundle at {configs.parent}, {file.name} is missing: run from a clone of the repository, or give "
-                f"--bundle."
-            )
-    return configs
 
 
 def _listed(values: Any) -> list[Any]:

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from monai.bundle import ConfigParser
 
-from semicl_monai.apps.demo import BUNDLE, DEMONSTRATIONS, comparison, demo
+from semicl_monai.apps.demo import DEMONSTRATIONS, comparison, demo
+from semicl_monai.apps.find_bundle import BUNDLES
 from semicl_monai.utils import InputError
 
 
@@ -48,7 +49,7 @@ def test_every_step_is_printed_as_the_command_that_runs(tmp_path, monkeypatch, c
 def test_the_options_of_each_bundle_are_options_it_has(tmp_path):
     for name, (_, _, options) in DEMONSTRATIONS.items():
         parser = ConfigParser()
-        parser.read_config(str(BUNDLE.with_name(name) / "configs" / "train.json"))
+        parser.read_config(str(BUNDLES / name / "configs" / "train.json"))
         assert all(option in parser for option in options), name
 
 
@@ -69,6 +70,8 @@ def test_the_heart_is_shown_on_a_heart(tmp_path, monkeypatch, capsys, summary, k
 
 def test_a_bundle_without_synthetic_data_is_refused(tmp_path):
     (tmp_path / "own/configs").mkdir(parents=True)
+    for stage in ("pretrain", "train", "evaluate", "inference"):
+        (tmp_path / f"own/configs/{stage}.json").touch()
     with pytest.raises(InputError, match=r"bundle must be one of hippocampus_mri_segmentation, .* got 'own'"):
         demo(str(tmp_path), bundle=str(tmp_path / "own"))
 

@@ -77,7 +77,7 @@ def test_a_folder_that_is_no_app_is_refused_with_the_way_to_one(tmp_path, bundle
 
 
 def test_another_bundle_is_refused(app, tmp_path):
-    with pytest.raises(InputError, match=r"wanted configs/pretrain\.json in it"):
+    with pytest.raises(InputError, match=r"no bundle at .*, pretrain\.json is missing"):
         monailabel_app(str(app), str(tmp_path))
 
 
