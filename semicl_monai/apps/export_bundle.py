@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from semicl_monai.apps.bundle_metadata import read_metadata, renewed_metadata
-from semicl_monai.utils import OPTIONS, InputError, read_json, write_whole
+from semicl_monai.utils import OPTIONS, InputError, did_you_mean, read_json, write_whole
 
 SOURCES = Path(__file__).parents[1] / "configs"
 
@@ -158,9 +156,9 @@ def _check_typos(content: dict[str, Any], file: Path) -> None:
     text = json.dumps(content)
     tables = {"": content, **{f"stages: {stage}: ": own for stage, own in content.get("stages", {}).items()}}
     for where, name in ((where, name.removeprefix("+")) for where, table in tables.items() for name in table):
-        guess = get_close_matches(name, known, n=1, cutoff=0.8)
-        if name not in known and guess and not re.search(rf"[@%]{re.escape(name)}\b", text):
-            raise InputError(f"task {file}: {where}unknown entry {name}, did you mean {guess[0]}?")
+        hint = did_you_mean(name, known, cutoff=0.8)
+        if name not in known and hint and not re.search(rf"[@%]{re.escape(name)}\b", text):
+            raise InputError(f"task {file}: {where}unknown entry {name}{hint}?")
 
 
 def _check_types(content: dict[str, Any], file: Path) -> None:

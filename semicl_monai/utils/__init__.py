@@ -1,5 +1,6 @@
 from .arguments import check_arguments, paths_of
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
+from .did_you_mean import did_you_mean
 from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_count
 from .distributed import data_parallel, is_not_rank0, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
@@ -29,6 +30,7 @@ __all__ = [
     "check_writable",
     "data_parallel",
     "default_amp",
+    "did_you_mean",
     "dividing_interval",
     "draft_of",
     "error_line",

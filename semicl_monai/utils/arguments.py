@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
+from semicl_monai.utils.did_you_mean import did_you_mean
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.option_checks import check_number_signs
 
@@ -93,6 +93,5 @@ def _is_option(word: str) -> bool:
 
 def _check_known(word: str, known: Sequence[str] | Mapping[str, Any], wrong: str, dashes: str = "") -> None:
     if word not in known:
-        guess = get_close_matches(word, list(known), n=1)
-        hint = f", did you mean {dashes}{guess[0]}" if guess else ""
+        hint = did_you_mean(word, known, dashes)
         raise InputError(f"{wrong}{hint}? Known: {', '.join(dashes + name for name in known)}.")

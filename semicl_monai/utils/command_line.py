@@ -8,12 +8,12 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser, run
 
+from semicl_monai.utils.did_you_mean import did_you_mean
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.running_config import config_folder, running_call
 
@@ -52,8 +52,7 @@ def check_overrides(others: Sequence[str] = ()) -> None:
     for name in arguments:
         top, *below = name.replace("#", "::").split("::")
         if top not in known:
-            guess = get_close_matches(top, known, n=1)
-            hint = f", did you mean --{guess[0]}" if guess else ""
+            hint = did_you_mean(top, known, "--")
             raise InputError(f"unknown option --{top}{hint}? No config file has an entry of that name.")
         _check_below(config.get(top), top, below)
     _check_files(files, config)
@@ -63,9 +62,9 @@ def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
     """Refuse an entry that only a further file has and nobody reads, where its name is almost that of one that is."""
     first, text = ConfigParser.load_config_files(files[:1]), json.dumps(config, default=str)
     for name in (name for name in config if name not in first):
-        guess = get_close_matches(name, list(first), n=1, cutoff=0.8)
-        if guess and not re.search(rf"[@%]{re.escape(name)}\b", text):
-            raise InputError(f"{', '.join(files[1:])}: unknown entry {name}, did you mean {guess[0]}?")
+        hint = did_you_mean(name, first, cutoff=0.8)
+        if hint and not re.search(rf"[@%]{re.escape(name)}\b", text):
+            raise InputError(f"{', '.join(files[1:])}: unknown entry {name}{hint}?")
 
 
 def _check_below(entry: Any, name: str, below: Sequence[str]) -> None:
@@ -77,8 +76,7 @@ def _check_below(entry: Any, name: str, below: Sequence[str]) -> None:
         if not isinstance(entry, Mapping) or "_target_" in entry:
             return
         if key not in entry:
-            guess = get_close_matches(key, list(entry), n=1)
-            hint = f", did you mean --{name}::{guess[0]}" if guess else ""
+            hint = did_you_mean(key, entry, f"--{name}::")
             raise InputError(f"unknown option --{name}::{key}{hint}? No config file has an entry of that name.")
         entry, name = entry[key], f"{name}::{key}"
 

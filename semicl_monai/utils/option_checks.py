@@ -7,7 +7,6 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pydoc import locate
 from typing import Any
 
@@ -22,6 +21,7 @@ from semicl_monai.utils.command_line import (
     started_by_user,
     wants_help,
 )
+from semicl_monai.utils.did_you_mean import did_you_mean
 from semicl_monai.utils.errors import InputError, note_unchecked
 from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
 from semicl_monai.utils.option_table import Option, method_options, options_of
@@ -215,8 +215,7 @@ def _check_arguments(path: str, part: Mapping[str, Any], names: Sequence[str]) -
         return
     for name in names:
         if name not in parameters and not name.startswith("_"):
-            guess = get_close_matches(name, parameters, n=1)
-            hint = f", did you mean {guess[0]}" if guess else ""
+            hint = did_you_mean(name, parameters)
             raise InputError(f"{path}: {wanted} has no argument '{name}'{hint}? Known: {', '.join(parameters)}.")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from monai.utils import ComponentStore
 
+from semicl_monai.utils.did_you_mean import did_you_mean
 from semicl_monai.utils.errors import InputError
 
 
@@ -37,8 +37,7 @@ class Registry(ComponentStore):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
-            guess = get_close_matches(str(name), self.names, n=1)
-            hint = f", did you mean '{guess[0]}'" if guess else ""
+            hint = did_you_mean(str(name), self.names, "'", "'")
             raise InputError(f"unknown {self.name} '{name}'{hint}; known: {', '.join(self.names)}.")
         return super().__getitem__(name)
 

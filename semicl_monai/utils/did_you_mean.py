@@ -1,0 +1,25 @@
+"""What was probably meant by an unknown name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+# monai.utils.look_up_option takes any three letters for each other, and its error has several lines
+def did_you_mean(name: str, known: Iterable[str], before: str = "", after: str = "", cutoff: float = 0.6) -> str:
+    """Return ``", did you mean ..."`` for an error, or nothing where no known name is close.
+
+    Args:
+        name: as given.
+        known: the names there are.
+        before: put before the one that was probably meant.
+        after: put after it.
+        cutoff: how close it must be, 1 for the same.
+
+    Example:
+        >>> did_you_mean("epochss", ["device", "epochs"], before="--")
+        ', did you mean --epochs'
+    """
+    guess = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f", did you mean {before}{guess[0]}{after}" if guess else ""
