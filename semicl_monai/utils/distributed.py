@@ -25,6 +25,8 @@ def in_several_processes() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
+# not those of ignite.distributed: when others have joined the processes, their first use waits for all ranks, and any
+# use after the processes have parted is an error
 def rank_and_size() -> tuple[int, int]:
     """Number of this process and how many there are; ``(0, 1)`` when ``torch.distributed`` is not initialised.
 
@@ -162,11 +164,9 @@ def all_gather_object(content: Any) -> list[Any]:
         >>> all_gather_object("a")
         ['a']
     """
-    size = rank_and_size()[1]
-    gathered = [content] * size
-    if size > 1:
-        dist.all_gather_object(gathered, content)
-    return gathered
+    # in a list: ignite gathers numbers and texts as tensors, and waits for ever where another rank gives anything else
+    gathered: Any = idist.all_gather([content])
+    return [own for [own] in gathered]
 
 
 def largest_over_ranks(number: int, device: torch.device) -> int:
