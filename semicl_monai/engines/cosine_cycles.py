@@ -7,6 +7,7 @@ import math
 from semicl_monai.utils import InputError
 
 
+# not SequentialLR of CosineAnnealingLR: a cycle may end between two epochs
 class CosineCycles:
     """Factor of the learning rate by epoch: a cosine from 1 to 0 over the warm-up, then anew, to the last epoch.
 
