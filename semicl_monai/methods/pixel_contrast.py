@@ -49,6 +49,12 @@ class PixelContrast:
     sampler: str | None = None
     pixel_generator: torch.Generator = field(default_factory=torch.Generator, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.sampler is not None:
+            warnings.warn("sampler is now called pixel_sampler; the old name goes in 0.2.", FutureWarning, stacklevel=3)
+            object.__setattr__(self, "pixel_sampler", self.sampler)
+            object.__setattr__(self, "sampler", None)
+
     def generators(self) -> list[torch.Generator]:
         """Return the random numbers that all processes share."""
         return [self.pixel_generator]
@@ -75,12 +81,10 @@ class PixelContrast:
         )
 
     def _build_sampler(self) -> Callable[..., Any]:
-        if self.sampler is not None:
-            warnings.warn("sampler is now called pixel_sampler; the old name goes in 0.2.", FutureWarning, stacklevel=2)
-        wanted = self.sampler or self.pixel_sampler
         options: dict[str, dict[str, Any]] = {
             "stride": {"stride": self.stride, "random_offset": True, "generator": self.pixel_generator},
             "block": {"block_size": self.block_size},
             "balanced": {"num_per_class": self.num_per_class},
         }
-        return wanted if callable(wanted) else SAMPLERS.build(wanted, options)
+        chosen = self.pixel_sampler
+        return chosen if callable(chosen) else SAMPLERS.build(chosen, options)

@@ -34,8 +34,10 @@ def test_an_unknown_sampler_is_refused():
 
 def test_the_old_name_of_the_option_works_and_warns():
     with pytest.warns(FutureWarning, match="^sampler is now called pixel_sampler; the old name goes in 0.2"):
-        loss = Local(sampler="block", block_size=8).loss()
-    assert isinstance(loss.sampler, BlockSampler)
+        method = Local(sampler="block", block_size=8)
+    assert isinstance(method.loss().sampler, BlockSampler)
+    assert method.options()["pixel_sampler"] == "block"
+    assert "sampler" not in method.options()
 
 
 def test_loss_and_head_have_the_numbers_of_the_method():
