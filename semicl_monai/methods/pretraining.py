@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
 from monai.engines import PrepareBatch
 from monai.transforms import Compose
 from torch import nn
@@ -107,10 +108,12 @@ class PretrainingMethod(Method, ABC):
         return {"labelled": cases, "unlabelled": images} if self.labels else {"unlabelled": cases}
 
     def model(self, network: nn.Module) -> nn.Module:
-        """Return the network with the head."""
-        return ContrastiveNetwork(
-            network, self.head(), self.tap, frozen_encoder=self.frozen_encoder, global_head=self.global_head()
-        )
+        """Return the network with the head, whose first weights follow from the seed alone."""
+        with torch.random.fork_rng(devices=[]):  # heads are made on the CPU
+            torch.random.default_generator.manual_seed(torch.initial_seed())
+            return ContrastiveNetwork(
+                network, self.head(), self.tap, frozen_encoder=self.frozen_encoder, global_head=self.global_head()
+            )
 
 
 def one_view(
