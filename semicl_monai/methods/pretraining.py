@@ -110,7 +110,7 @@ class PretrainingMethod(Method, ABC):
     def model(self, network: nn.Module) -> nn.Module:
         """Return the network with the head, whose first weights follow from the seed alone."""
         with torch.random.fork_rng(devices=[]):  # heads are made on the CPU
-            torch.random.default_generator.manual_seed(torch.initial_seed())
+            torch.set_rng_state(torch.Generator().manual_seed(torch.initial_seed()).get_state())
             return ContrastiveNetwork(
                 network, self.head(), self.tap, frozen_encoder=self.frozen_encoder, global_head=self.global_head()
             )
