@@ -164,6 +164,8 @@ def all_gather_object(content: Any) -> list[Any]:
         >>> all_gather_object("a")
         ['a']
     """
+    if not in_several_processes():
+        return [content]
     # in a list: ignite gathers numbers and texts as tensors, and waits for ever where another rank gives anything else
     gathered: Any = idist.all_gather([content])
     return [own for [own] in gathered]

@@ -10,6 +10,7 @@ from typing import Any
 from semicl_monai.utils.errors import InputError
 
 
+# not monai.utils.str2bool, which takes "1", "y" and "t" too and does not name the option
 def is_true(value: Any, option: str = "a switch") -> bool:
     """Read a switch: a bool, or ``"true"`` / ``"false"`` as the command line gives it.
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -65,3 +69,17 @@ def test_each_process_takes_the_gpu_that_torchrun_numbers(monkeypatch):
     assert local_device() == torch.device("cuda", 3)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert local_device() == torch.device("cpu")
+
+
+def test_objects_are_gathered_before_processes_meet_and_after_they_have_parted():
+    """In a process of its own, as ignite remembers that there were several."""
+    program = (
+        "import torch.distributed as dist; from semicl_monai.utils.distributed import all_gather_object as gather; "
+        "before = gather('a'); dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1); "
+        "between = gather(('b', None)); dist.destroy_process_group(); print(before, between, gather('c'))"
+    )
+    rank = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | rank, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "['a'] [('b', None)] ['c']\n", ended.stderr
