@@ -24,7 +24,7 @@ from semicl_monai.data.patients import (
     patients_of,
     without_held_out,
 )
-from semicl_monai.data.sections import Record, read_sections, wants_no_validation
+from semicl_monai.data.sections import Record, checked_sections, read_sections, wants_no_validation
 from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
 from semicl_monai.utils import InputError, Provenance, is_true, one_of, read_json, save_json
 from semicl_monai.utils.distributed import rank_and_size
@@ -208,7 +208,7 @@ class SegmentationDatalist:
     def _read_sections(self) -> tuple[Path, dict[str, list[Record]]]:
         if self.dataset_format:
             file = Path(os.path.abspath(Path(self.dataset_dir).expanduser()))
-            sections = self.dataset_format(file)
+            sections = checked_sections(self.dataset_format(file), file)
         else:
             file = _find_datalist(self.dataset_dir, self.datalist, self.download)
             sections = read_sections(file)

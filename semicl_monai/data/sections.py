@@ -51,6 +51,30 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
     return sections
 
 
+def checked_sections(sections: Any, folder: Path) -> dict[str, list[Record]]:
+    """Return the lists of a ``dataset_format`` as they are.
+
+    Args:
+        sections: as :func:`read_sections` returns them.
+        folder: what they are of, for the error.
+
+    Raises:
+        InputError: When a list is missing, a case has no name or image, or there is no case at all.
+    """
+    where = f"dataset_format of {folder}"
+    if not isinstance(sections, Mapping) or any(not isinstance(sections.get(name), list) for name in SECTIONS):
+        raise InputError(f"{where}: wanted the lists {', '.join(SECTIONS)}, got {str(sections)[:80]}.")
+    for name in SECTIONS:
+        for number, record in enumerate(sections[name]):
+            for key, kinds in (("case", str), ("image", (str, list))):
+                if not isinstance(record.get(key), kinds):
+                    got = f"got {record.get(key)!r}"
+                    raise InputError(f"{where}: case {number} of {name} must have '{key}' as text, {got}.")
+    if not any(sections.values()):
+        raise InputError(f"{where}: no case was found.")
+    return dict(sections)
+
+
 def wants_no_validation(file: str | os.PathLike[str]) -> bool:
     """Whether a data set's file has an empty list ``validation``: no volume is to be kept for it."""
     return read_json(Path(file), "datalist").get("validation") == []

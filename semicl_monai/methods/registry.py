@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
 from typing import Any, TypeVar
 
 from semicl_monai.methods.method import Method
 from semicl_monai.methods.pretraining import PretrainingMethod
-from semicl_monai.utils import InputError, Registry
+from semicl_monai.utils import InputError, Registry, did_you_mean
 from semicl_monai.utils.running_config import running_parser
 
 METHODS = Registry("method", "Pre-training and semi-supervised methods under one trainer.")
@@ -51,6 +52,8 @@ def find_method(name: str) -> type[Method]:
         raise InputError(f"method {name} cannot be loaded: {error}.") from error
     if not isinstance(found, type) or not issubclass(found, Method):
         raise InputError(f"method {name} must be a subclass of semicl_monai.methods.Method, got {found!r}.")
+    if issubclass(found, PretrainingMethod) and not hasattr(found, "objective"):
+        raise InputError(f"method {name} must have an objective, the name of its folder of logs: got none.")
     return found
 
 
@@ -59,10 +62,10 @@ def build_method(method: str, **options: Any) -> Method:
 
     Args:
         method: its name, see :func:`find_method`.
-        options: values of fields, before those of the config; one that the method does not have is left out.
+        options: values of fields, before those of the config. One that only other methods have is left out.
 
     Raises:
-        InputError: As :func:`find_method`.
+        InputError: As :func:`find_method`, when no method has an option, or when the class cannot be built.
 
     Example:
         >>> build_method("simclr", temperature=0.2, patch_size=32)
@@ -71,11 +74,23 @@ def build_method(method: str, **options: Any) -> Method:
     found = find_method(method)
     names = [field.name for field in fields(found) if field.init]
     parser = running_parser()
+    _check_fields(method, options, names)
     given = {name: value for name, value in options.items() if name in names}
     if parser is not None:
         in_config = [name for name in names if name in parser.get() and name not in given]
         given |= {name: parser.get_parsed_content(name) for name in in_config}
-    return found(**given)
+    try:
+        return found(**given)
+    except TypeError as error:  # as of an abstract class
+        raise InputError(f"method {method} cannot be built: {error}.") from error
+
+
+def _check_fields(method: str, options: Mapping[str, Any], names: Sequence[str]) -> None:
+    of_others = {field.name for name in METHODS.names for field in fields(METHODS[name])}
+    for option in options:
+        if option not in names and option not in of_others:
+            known = ", ".join(names) or "none"
+            raise InputError(f"method {method} has no option {option}{did_you_mean(option, names)}; known: {known}.")
 
 
 def name_of(method: type[Method]) -> str:

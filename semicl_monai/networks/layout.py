@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from monai.networks.nets import BasicUNet, DynUNet, SegResNet, UNet
 from torch import nn
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, did_you_mean
 
 _GIVEN = "network_layout"  # the attribute of a network that holds its own layout
 
@@ -24,6 +24,9 @@ class NetworkLayout:
             classifier's input.
         classifier: prefixes of the parameters that turn the last decoder map into classes.
         upsamplers: module before each decoder block that makes the deeper map larger, where the block does not itself.
+
+    Raises:
+        InputError: When a list is a text.
     """
 
     encoder: tuple[str, ...]
@@ -34,7 +37,10 @@ class NetworkLayout:
 
     def __post_init__(self) -> None:
         for field in ("encoder", "decoder_blocks", "classifier", "upsamplers"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))  # a config has lists
+            value = getattr(self, field)
+            if isinstance(value, str):
+                raise InputError(f"network_layout: {field} must be a list of names, got the text '{value}'.")
+            object.__setattr__(self, field, tuple(value))  # a config has lists
 
     @property
     def decoder(self) -> str:
@@ -82,14 +88,21 @@ def set_layout(network: nn.Module, layout: NetworkLayout) -> None:
         layout: its layout.
 
     Raises:
-        InputError: When the network has no module of a name in the layout.
+        InputError: When a part is missing, the network has no module of a name in the layout, or a parameter of the
+            network is in none of the parts.
     """
-    modules = {name for name, _ in network.named_modules()}
+    modules, kind = {name for name, _ in network.named_modules()}, type(network).__name__
     for field, value in vars(layout).items():
+        if not value and field != "upsamplers":
+            raise InputError(f"network_layout: {field} must be modules of {kind}, got none.")
         for name in [value] if isinstance(value, str) else value:
             if name not in modules:
-                wanted = f"modules of {type(network).__name__}"
-                raise InputError(f"network_layout: {field} must be {wanted}, got '{name}'.")
+                hint = did_you_mean(name, modules)
+                raise InputError(f"network_layout: {field} must be modules of {kind}, got '{name}'{hint}.")
+    parts = (layout.is_encoder, layout.is_decoder, layout.is_classifier)
+    left = [name for name, _ in network.named_parameters() if not any(is_part(name) for is_part in parts)]
+    if left:
+        raise InputError(f"network_layout: every parameter of {kind} must be in a part, '{left[0]}' is in none.")
     setattr(network, _GIVEN, layout)
 
 

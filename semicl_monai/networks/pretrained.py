@@ -129,7 +129,9 @@ def load_network(network: nn.Module, weights: str | Path, class_names: Sequence[
     except RuntimeError as error:
         network.load_state_dict(before)  # torch has loaded what fits
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise InputError(f"{weights} holds another architecture than {type(network).__name__}: {first}") from error
+        raise InputError(
+            f"{weights} holds another architecture than {type(network).__name__}: {first[:200]}"
+        ) from error
     logger.info(f"Loaded all {len(state)} tensors from {weights}{found}.")
     return network
 

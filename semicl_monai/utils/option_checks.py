@@ -77,7 +77,9 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
 def _unchecked(stage: str) -> list[str]:
     """What a user has given beside the options of the stage and its network, which is checked by itself; files too."""
     known = {*(option.name for option in options_of(stage)), *method_options(stage), *inspect.signature(run).parameters}
-    given = [name for name in runner_arguments() if name not in known and not name.startswith("network_def")]
+    arguments = runner_arguments()
+    given = [name for name in arguments if name not in known and not name.startswith("network_def")]
+    given += ["method"] if "." in str(arguments.get("method")) else []  # a class of the user's own
     return [*(f"--{name}" for name in given), *further_files()] if started_by_user() else []
 
 

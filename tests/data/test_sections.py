@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from semicl_monai.data.sections import read_sections
+from semicl_monai.data.sections import checked_sections, read_sections
 from semicl_monai.utils import InputError, read_json
 
 
@@ -130,3 +131,21 @@ def test_a_label_that_is_its_image_is_refused(sections, image):
         InputError, match=r"entry 1 of 'training': 'label' must be another file than 'image', got .*a\.nii"
     ):
         sections(training=[{"image": image, "label": "a.nii"}])
+
+
+EMPTY = {"training": [], "unlabelled": [], "validation": [], "test": []}
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (None, "wanted the lists training, unlabelled, validation, test, got None."),
+        ({"training": []}, "wanted the lists training, unlabelled, validation, test, got {'training': []}."),
+        ({**EMPTY, "test": [{"image": "a.nii"}]}, "case 0 of test must have 'case' as text, got None."),
+        ({**EMPTY, "training": [{"case": "a", "image": 3}]}, "case 0 of training must have 'image' as text, got 3."),
+        (EMPTY, "no case was found."),
+    ],
+)
+def test_a_format_of_ones_own_that_lists_something_else_is_refused(tmp_path, sections, message):
+    with pytest.raises(InputError, match=re.escape(f"dataset_format of {tmp_path}: {message}")):
+        checked_sections(sections, tmp_path)

@@ -107,7 +107,12 @@ def test_fields_come_from_arguments_then_from_the_config_and_else_are_the_method
     config = {
         "temperature": 0.3,
         "position_threshold": 0.2,
-        "method": {"_target_": "semicl_monai.methods.build_method", "method": "pcl", "temperature": 0.4, "depth": 3},
+        "method": {
+            "_target_": "semicl_monai.methods.build_method",
+            "method": "pcl",
+            "temperature": 0.4,
+            "patch_size": 3,
+        },
     }
     built = ConfigParser(config).get_parsed_content("method")
     assert built == PCL(temperature=0.4, position_threshold=0.2)
@@ -120,3 +125,30 @@ def test_every_method_says_what_it_does_and_where_it_is_from():
         assert METHODS.components[name].description.endswith((".", ")."))
         assert issubclass(METHODS[name], Method)
         assert METHODS[name].paper == "-" or "arXiv:" in METHODS[name].paper
+
+
+def test_an_option_that_no_method_has_is_refused():
+    with pytest.raises(InputError, match="^method pcl has no option temperatur, did you mean temperature; known: tap"):
+        build_method("pcl", temperatur=0.4)
+
+
+@dataclass(frozen=True)
+class Nameless(PretrainingMethod):
+    """Without an objective."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Nameless, r"^method own_methods\.Kind must have an objective, the name of its folder of logs: got none\.$"),
+        (
+            type("Abstract", (PretrainingMethod,), {"objective": "a"}),
+            "cannot be built: .* abstract class",
+        ),
+    ],
+)
+def test_a_class_that_is_no_whole_method_is_refused_in_one_line(monkeypatch, kind, message):
+    monkeypatch.setitem(__import__("sys").modules, "own_methods", type(pytest)("own_methods"))
+    monkeypatch.setattr("own_methods.Kind", kind, raising=False)
+    with pytest.raises(InputError, match=message):
+        build_method("own_methods.Kind")

@@ -108,3 +108,19 @@ def test_a_layout_of_another_network_is_refused(field):
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))
     with pytest.raises(InputError, match=rf"^network_layout: {field} must be modules of Sequential, got 'conv'\."):
         set_layout(network, layout)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classifier": []}, "classifier must be modules of Sequential, got none"),
+        ({"decoder_blocks": []}, "decoder_blocks must be modules of Sequential, got none"),
+        ({"encoder": "0"}, "encoder must be a list of names, got the text '0'"),
+        ({"classifier": ["1"]}, "every parameter of Sequential must be in a part, '2.weight' is in none"),
+    ],
+)
+def test_a_layout_that_leaves_something_out_is_refused(change, message):
+    right = {"encoder": ["0"], "bottleneck": "0", "decoder_blocks": ["1"], "classifier": ["2"]}
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))
+    with pytest.raises(InputError, match=f"^network_layout: {message}"):
+        set_layout(network, NetworkLayout(**{**right, **change}))
