@@ -20,7 +20,7 @@ class ChaitanyaGlobal(PretrainingMethod):
 
     Args:
         temperature: of the loss.
-        num_partitions: parts of a volume, in 3-D along each axis.
+        num_partitions: number of partitions of a volume; in 3-D along each axis.
         draw_partitions: draws samples from all partitions of a volume.
     """
 
@@ -36,11 +36,11 @@ class ChaitanyaGlobal(PretrainingMethod):
         return PartitionContrastLoss(num_partitions=self.num_partitions, temperature=self.temperature)
 
     def prepare_batch(self) -> TwoViewPrepareBatch:
-        """Return what takes both views, and where in their volumes they are."""
+        """Return a ``prepare_batch`` for both views and their places in the volumes."""
         return TwoViewPrepareBatch(place_in_volume)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the nearest sample of another volume is of the same partition."""
+        """Return the score: whether the sample of another volume with the nearest embedding has the same partition."""
         return PlaceNeighbours(loss)
 
     def transforms(

@@ -42,15 +42,15 @@ class ChaitanyaGlobalLocal(PretrainingMethod):
         return SampledLoss(RegionSampler(size=3), SupConLoss(temperature=self.temperature))
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for every pixel."""
+        """Return a function that builds the head for all pixels."""
         return partial(DenseHead, hidden_channels=64, out_channels=64)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the nearest region is the same one of the other view."""
+        """Return the score: whether the region with the nearest embedding is the same one of the other view."""
         return RegionRetrieval(loss.sampler)
 
     def transforms(
         self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
     ) -> list[SampleTransform]:
-        """Return transforms that make two views of one geometry."""
+        """Return transforms that make two views of the same geometry."""
         return [draw, Compose(list(spatial)), TwoViewd([], list(intensity))]

@@ -1,4 +1,4 @@
-"""What every method of fine-tuning has."""
+"""The base class of methods that fine-tune."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from semicl_monai.methods.pretraining import one_view
 
 @dataclass(frozen=True)
 class FineTuningMethod(Method):
-    """A method that fine-tunes any weights, by labelled images alone unless it says otherwise.
+    """A method that fine-tunes any initial weights. By default it uses the labelled images alone.
 
     Attributes:
-        has_unused_parameters: whether a step may leave parameters without a gradient.
+        has_unused_parameters: whether some parameters may get no gradient in a step.
     """
 
     has_unused_parameters: ClassVar[bool] = False
 
     @property
     def warm_up(self) -> int:
-        """Epochs by labels alone, before it listens to a teacher."""
+        """Number of first epochs that use labels alone, before a teacher is used."""
         return 0
 
     def loss(self, supervised: nn.Module) -> nn.Module:
-        """Return the loss of what the model makes and of the targets of :meth:`prepare_batch`.
+        """Return the loss. It is called with the output of the model and the targets of :meth:`prepare_batch`.
 
         Args:
-            supervised: the loss of logits and label maps.
+            supervised: the supervised loss, of logits and label maps.
         """
         return supervised
 
     def prepare_batch(self) -> Callable[..., Any]:
-        """Return what gives network and loss their parts of a batch."""
+        """Return the ``prepare_batch`` of the trainer."""
         return default_prepare_batch
 
     def final_network(self, model: nn.Module) -> nn.Module:
-        """Return the network that is validated and kept, a part of what :meth:`model` has returned."""
+        """Return the network that is validated and saved. It is a part of ``model``."""
         return model
 
     def unlabelled(self, datalist: SegmentationDatalist) -> list[Record]:
-        """Return the unlabelled volumes it trains with; a method that needs none does not read the data list."""
+        """Return the unlabelled training volumes. A method without any does not read the data list."""
         return []
 
     def unlabelled_transforms(
@@ -60,20 +60,20 @@ class FineTuningMethod(Method):
         """Return the random transforms of an unlabelled volume.
 
         Args:
-            draw: draws samples, slices or patches, of it.
+            draw: draws samples of the volume: slices or patches.
             spatial: spatial augmentation of a sample.
-            weak: what hardly augments a sample.
-            intensity: augmentation of its intensities.
+            weak: weak augmentation of a sample.
+            intensity: intensity augmentation of a sample.
         """
         return one_view(draw, spatial, intensity)
 
     def handlers(self, model: nn.Module, loss: nn.Module, iterations_per_epoch: int) -> list[Any]:
-        """Return handlers of the trainer.
+        """Return further handlers of the trainer.
 
         Args:
-            model: what :meth:`model` has returned.
-            loss: what :meth:`loss` has returned.
-            iterations_per_epoch: steps of an epoch.
+            model: the return value of :meth:`model`.
+            loss: the return value of :meth:`loss`.
+            iterations_per_epoch: number of steps of an epoch.
         """
         return []
 

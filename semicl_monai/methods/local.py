@@ -36,9 +36,9 @@ class Local(PixelContrast, PretrainingMethod):
         return self.pixel_loss(across_ranks=self.across_ranks)
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for every pixel."""
+        """Return a function that builds the head for all pixels."""
         return self.pixel_head()
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the pixel nearest to one of a class is of that class in another image."""
+        """Return the score: whether the pixel of another image with the nearest embedding has the same class."""
         return PixelNeighbours(StrideSampler(stride=4))

@@ -32,7 +32,7 @@ class MeanTeacherMethod(SemiSupervisedMethod):
         return MeanTeacher(network, noise_std=self.teacher_noise)
 
     def loss(self, supervised: nn.Module) -> nn.Module:
-        """Return the supervised loss with the distance of student and teacher."""
+        """Return the supervised loss plus the distance of student and teacher."""
         return ConsistencyLoss(supervised)
 
     def agreement(self) -> Callable[..., Any]:

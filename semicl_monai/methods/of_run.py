@@ -1,4 +1,4 @@
-"""Which method a run belongs to."""
+"""The method of a fine-tuning run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ SUPERVISED = "random"
 
 
 def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
-    """Return the method a fine-tuning run belongs to: the one asked for, or the one its weights were pre-trained by.
+    """Return the method of a fine-tuning run: the requested one, or the one that has pre-trained the initial weights.
 
-    A method without pre-training, such as ``"mean_teacher"``, goes with any weights.
+    A method without pre-training, such as ``"mean_teacher"``, can start from any weights.
 
     Args:
-        method: the method asked for, or ``None``.
-        pretrained: file of weights, in which a stage of ours has written its method; ``"none"`` for no weights.
+        method: the requested method, or ``None``.
+        pretrained: file of initial weights, whose provenance names their method; ``"none"`` for no weights.
 
     Returns:
-        The method; ``"random"`` when none was asked for and the weights, if any, are not ours.
+        Name of the method. It is ``"random"`` when none was requested and the provenance names none.
 
     Raises:
-        InputError: When ``method`` is unknown, or pre-trains for something else than the weights were, or the weights
-            cannot be read.
+        InputError: When ``method`` is unknown, when the weights are of another method, or when they cannot be read.
     """
     known = SUPERVISED if from_scratch(pretrained) else made_by(str(pretrained))
     if method is None:
@@ -40,14 +39,14 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
 
 
 def fine_tuning_of(method: str, datalist: SegmentationDatalist | None = None, asked_for: str | None = None) -> str:
-    """Return the method that fine-tunes what ``method`` has pre-trained: itself, or ``"random"``, which is supervised.
+    """Return the method that fine-tunes: ``method`` itself, or ``"random"``, which is supervised.
 
     Args:
-        method: the method.
-        datalist: the data set, where unlabelled volumes are looked for if the method needs them: without any, as in
-            MONAI Label, which has no data list, fine-tuning is supervised.
-        asked_for: the method the user has asked for, for which nothing is looked for; ``None`` when ``method`` is that
-            of the weights.
+        method: name of the method of the run.
+        datalist: the data set. If the method needs unlabelled volumes and the data set has none, fine-tuning is
+            supervised.
+        asked_for: the method that the user has requested. It is returned without a look at the data set. ``None`` when
+            ``method`` comes from the weights.
 
     Raises:
         InputError: When the method is unknown.

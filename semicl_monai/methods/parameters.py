@@ -1,4 +1,4 @@
-"""Which learning rate a parameter has in fine-tuning."""
+"""Learning rates of parameters in fine-tuning."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ def parameter_groups(
     pretrained_learning_rate: float,
     classifier_learning_rate: float,
 ) -> list[dict[str, Any]]:
-    """Group the parameters of a model for an optimizer: what was pre-trained and what classifies have their own rates.
+    """Group the parameters of a model by their learning rates: pre-trained ones, the classifier, all others.
 
     Args:
-        model: what is trained; parameters that need no gradient are left out.
-        network: the part of it that was pre-trained, such as the student of a teacher.
-        pretrained: file of its weights, which tells the method; ``None`` or ``"none"`` from scratch. Where it
-            is unknown, all but the classifier counts as pre-trained.
-        learning_rate: of all else.
-        pretrained_learning_rate: of what was pre-trained.
-        classifier_learning_rate: of what turns the last decoder map into classes; no pre-training trains it.
+        model: the model that is trained. Parameters without a gradient are left out.
+        network: the pre-trained part of the model, such as the student.
+        pretrained: file of the initial weights, whose provenance names their method; ``None`` or ``"none"`` from
+            scratch. If the provenance is unknown, all parameters but the classifier count as pre-trained.
+        learning_rate: rate of all other parameters.
+        pretrained_learning_rate: rate of pre-trained parameters.
+        classifier_learning_rate: rate of the classifier, the layers behind the last decoder map. It is never
+            pre-trained.
 
     Returns:
         The groups, in the form of :class:`torch.optim.Optimizer`: one for each rate.
@@ -70,7 +71,7 @@ def _layout_for_rates(network: nn.Module) -> NetworkLayout:
 
 
 def _is_pretrained(name: str, layout: NetworkLayout, method: str | None) -> bool:
-    """Whether the pre-training of a method has trained the parameter called ``name``; the classifier aside."""
+    """Whether the pre-training of a method trains the parameter called ``name``, which is not of the classifier."""
     if method is None:
         return True
     stages = stages_of(find_method(method))

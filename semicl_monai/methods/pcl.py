@@ -19,7 +19,7 @@ class PCL(PretrainingMethod):
 
     Args:
         temperature: of the loss.
-        position_threshold: distance up to which two samples are alike, as a share of the volume.
+        position_threshold: largest distance of two positive samples, as a share of the volume.
     """
 
     objective: ClassVar[str] = "position"
@@ -29,13 +29,13 @@ class PCL(PretrainingMethod):
     position_threshold: float = 0.1
 
     def loss(self) -> nn.Module:
-        """Return the contrast of near with far positions."""
+        """Return the contrast of near and far positions."""
         return PositionContrastLoss(threshold=self.position_threshold, temperature=self.temperature)
 
     def prepare_batch(self) -> TwoViewPrepareBatch:
-        """Return what takes both views, and where in their volumes they are."""
+        """Return a ``prepare_batch`` for both views and their places in the volumes."""
         return TwoViewPrepareBatch(place_in_volume)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the nearest sample of another volume is of about the same position."""
+        """Return the score: whether the sample of another volume with the nearest embedding is close in position."""
         return PlaceNeighbours(loss)

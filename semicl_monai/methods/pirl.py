@@ -23,7 +23,7 @@ class PIRL(PretrainingMethod):
 
     Args:
         temperature: of the loss.
-        patch_size: side of a piece, in pixels.
+        patch_size: edge of a piece, in pixels.
     """
 
     objective: ClassVar[str] = "jigsaw"
@@ -41,19 +41,19 @@ class PIRL(PretrainingMethod):
         return PIRLLoss(temperature=self.temperature, num_negatives=1024)
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for images and for the pieces of jigsaws."""
+        """Return a function that builds the head for images and for pieces of jigsaws."""
         return partial(JigsawHead, out_channels=128)
 
     def prepare_batch(self) -> JigsawPrepareBatch:
-        """Return what takes images, pieces and the numbers of the images."""
+        """Return a ``prepare_batch`` for images, pieces and the numbers of the images."""
         return JigsawPrepareBatch()
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the nearest image is that of the jigsaw."""
+        """Return the score: whether the image with the nearest embedding is the one of the jigsaw."""
         return jigsaw_retrieval
 
     def transforms(
         self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
     ) -> list[SampleTransform]:
-        """Return transforms that make one view and a jigsaw of it."""
+        """Return transforms that make one view, and a jigsaw of this view."""
         return [*one_view(draw, spatial, intensity), RandJigsawd("image", patch_size=self.patch_size)]

@@ -1,4 +1,4 @@
-"""What every method that contrasts pixels has."""
+"""The base class of methods that contrast pixels."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class PixelContrast:
     Args:
         temperature: of the loss.
         background_index: class whose pixels are negatives and never anchors; ``-1`` for none.
-        pixel_sampler: takes the pixels that are contrasted: a name in ``semicl_monai.samplers.SAMPLERS``, or a sampler.
+        pixel_sampler: chooses the pixels: a name in ``semicl_monai.samplers.SAMPLERS``, or a sampler.
         stride: of the sampler ``"stride"``, in pixels.
         block_size: of the sampler ``"block"``, in pixels.
         num_per_class: of the sampler ``"balanced"``.
-        head_hidden_channels: of the head for every pixel.
+        head_hidden_channels: channels of the hidden layer of the head.
         head_out_channels: size of an embedding.
         head_act: nonlinearity of the head by its name in MONAI (``"relu"``); none by default.
         sampler: the old name of ``pixel_sampler``, until 0.2.
-        pixel_generator: random numbers of the sampler ``"stride"``, which all processes share.
+        pixel_generator: random generator of the sampler ``"stride"``. All processes seed it alike.
     """
 
     contrasts_pixels: ClassVar[bool] = True
@@ -56,11 +56,11 @@ class PixelContrast:
             object.__setattr__(self, "sampler", None)
 
     def generators(self) -> list[torch.Generator]:
-        """Return the random numbers that all processes share."""
+        """Return the random generators that all processes seed alike."""
         return [self.pixel_generator]
 
     def pixel_loss(self, **options: Any) -> SampledLoss:
-        """Return the supervised contrast of the pixels that the sampler takes.
+        """Return the supervised contrast of the pixels that the sampler chooses.
 
         Args:
             options: further arguments of :class:`semicl_monai.losses.SupConLoss`.
@@ -72,7 +72,7 @@ class PixelContrast:
         return SampledLoss(self._build_sampler(), contrast)
 
     def pixel_head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for every pixel."""
+        """Return a function that builds the head for all pixels."""
         return partial(
             DenseHead,
             hidden_channels=self.head_hidden_channels,

@@ -21,9 +21,9 @@ def add_method(name: str, method: AnyMethod, does: str | None = None) -> AnyMeth
     """Make a method known by a name, for ``--method``.
 
     Args:
-        name: of the method.
-        method: its class.
-        does: what it does, in a sentence; by default the first line of the docstring of the class.
+        name: name of the method.
+        method: class of the method.
+        does: one sentence for the table of methods; by default the first line of the docstring of the class.
     """
     METHODS.add(name, does or (method.__doc__ or "").strip().partition("\n")[0], method)
     return method
@@ -58,11 +58,11 @@ def find_method(name: str) -> type[Method]:
 
 
 def build_method(method: str, **options: Any) -> Method:
-    """Build a method. Each of its fields that the config being run has an entry for is taken from there.
+    """Build a method. A field takes the value of the config entry of the same name, if there is one.
 
     Args:
-        method: its name, see :func:`find_method`.
-        options: values of fields, before those of the config. One that only other methods have is left out.
+        method: name of the method, see :func:`find_method`.
+        options: values of fields. They win over entries of the config. Fields of other methods are ignored.
 
     Raises:
         InputError: As :func:`find_method`, when no method has an option, or when the class cannot be built.
@@ -100,7 +100,7 @@ def name_of(method: type[Method]) -> str:
 
 
 def stages_of(method: type[Method] | None) -> list[type[PretrainingMethod]]:
-    """Return the methods that pre-train the weights of a method, in order, itself the last; none without pre-training.
+    """Return the stages of the pre-training of a method, in order. The last stage is the method itself.
 
     Example:
         >>> [stage.objective for stage in stages_of(find_method("global_local"))]
@@ -112,7 +112,7 @@ def stages_of(method: type[Method] | None) -> list[type[PretrainingMethod]]:
 
 
 def objectives_of(method: str) -> list[str]:
-    """Return what a method pre-trains for, in order; nothing for a method without pre-training.
+    """Return the objectives of the pre-training of a method, in order. Without pre-training there are none.
 
     Raises:
         InputError: As :func:`find_method`.

@@ -23,15 +23,15 @@ class Rotation(PretrainingMethod):
     paper: ClassVar[str] = "Gidaris et al. 2018, arXiv:1803.07728"
 
     def loss(self) -> nn.Module:
-        """Return the cross-entropy of the turns."""
+        """Return the cross-entropy of the four rotations."""
         return nn.CrossEntropyLoss()
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds a classifier of four turns."""
+        """Return a function that builds a classifier of four rotations."""
         return partial(LinearHead, out_channels=4)
 
     def prepare_batch(self) -> RotationPrepareBatch:
-        """Return what turns the images."""
+        """Return a ``prepare_batch`` that rotates the images."""
         return RotationPrepareBatch()
 
     def scores(self, loss: Any) -> Callable[..., Any]:

@@ -22,22 +22,19 @@ FIRST = "model_pretrained_first.pt"
 
 
 def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
-    """Run the stages of a method by the config that is being run: the same steps for each, on the weights of the last.
+    """Run the stages of a method. Each stage runs the entry ``"steps"`` of the running config.
 
-    The steps are the entry ``"steps"`` of the config. What the last stage is trained with is prepared before the first
-    one, by the entry ``"prepare"``: bad input is not to be met after hours of training.
-
-    It is what running the config with ``--method`` and ``--pretrained`` of each stage would do. The weights of an
-    earlier stage are left in ``model_pretrained_first.pt``. Without a stage, as for ``random``, the network is written
-    as it is.
+    A second stage starts from the weights of the first one, which stay in ``model_pretrained_first.pt``. The result is
+    that of two runs of the config with ``--method`` and ``--pretrained``. The entry ``"prepare"`` reads the data of the
+    second stage before the first stage starts, so that bad input is found early. A method without a stage, such as
+    ``random``, writes the untrained network.
 
     Args:
-        method: the method.
-        pretrained: file of weights to go on from: the stages they have behind them are left out.
+        method: name of the method.
+        pretrained: file of initial weights. Stages that these weights have been through are left out.
 
     Raises:
-        InputError: When the method is unknown, or does not go on from what the weights were pre-trained for; or what
-            the steps raise.
+        InputError: When the method is unknown, when it cannot start from these weights, or when a step raises one.
     """
     parser = running_parser()
     if parser is None:
@@ -57,7 +54,7 @@ def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
 
 
 def _run_again(parser: ConfigParser, **options: Any) -> None:
-    """Run the steps of a config with other options, from the beginning: networks and random numbers are new ones."""
+    """Run the steps of a config with other options, with new networks and new random numbers."""
     set_determinism(parser.get_parsed_content("seed"))
     ConfigParser({**parser.get(), **options}).get_parsed_content("steps")
 
@@ -73,11 +70,11 @@ def _save_untrained(parser: ConfigParser, method: str, pretrained: str | Path | 
 def build_pretraining(method: str, **options: Any) -> Method:
     """Build the method of a stage of pre-training, see :func:`build_method`.
 
-    Of a method without pre-training :class:`SimCLR` is built and never run, so that programs find the parts of the
-    config that they look for.
+    For a method without pre-training, :class:`SimCLR` is built and never run: other programs look for the parts of the
+    config, which must exist.
 
     Args:
-        method: its name.
+        method: name of the method.
         options: as for :func:`build_method`.
 
     Raises:
@@ -87,14 +84,14 @@ def build_pretraining(method: str, **options: Any) -> Method:
 
 
 def stages_to_run(method: str, pretrained: str | Path | None = None) -> list[type[PretrainingMethod]]:
-    """Return the stages of a method that weights do not have behind them.
+    """Return the stages of a method that are still to be run.
 
     Args:
-        method: the method.
-        pretrained: file of weights to go on from, or ``"none"``.
+        method: name of the method.
+        pretrained: file of initial weights, or ``"none"``. Their stages are left out.
 
     Raises:
-        InputError: When the method is unknown, or does not go on from what the weights were pre-trained for.
+        InputError: When the method is unknown, or when it cannot start from these weights.
     """
     stages = stages_of(find_method(method))
     known = None if from_scratch(pretrained) else made_by(str(pretrained))

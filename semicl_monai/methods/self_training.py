@@ -23,9 +23,9 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     """Learn a teacher's confident labels.
 
     Args:
-        pseudo_threshold: confidence from which a label of the teacher counts.
-        soft_pseudo_labels: whether the probabilities of the teacher are learnt in place of its labels.
-        elastic_prob: probability of an elastic deformation of what the student sees.
+        pseudo_threshold: lowest confidence of the teacher at which its label is used.
+        soft_pseudo_labels: whether the student learns the probabilities of the teacher in place of its labels.
+        elastic_prob: probability of an elastic deformation of the images of the student.
         elastic_range: strength of the deformation.
         cut_mix_prob: probability that a box of another image is pasted in.
     """
@@ -45,17 +45,17 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         return SelfTraining(network, transform=self.strong_transforms())
 
     def strong_transforms(self) -> list[Callable[..., Any]]:
-        """Return what the images of the student and the labels of the teacher go through."""
+        """Return the transforms of the images of the student and, alike, of the labels of the teacher."""
         return [RandWarp(deform_prob=self.elastic_prob, deform=self.elastic_range), RandCutMix(prob=self.cut_mix_prob)]
 
     def loss(self, supervised: nn.Module) -> nn.Module:
-        """Return the supervised loss with that of the teacher's labels."""
+        """Return the supervised loss plus the loss of the labels of the teacher."""
         return PseudoLabelLoss(
             supervised, threshold=self.pseudo_threshold, soft=is_true(self.soft_pseudo_labels, "soft_pseudo_labels")
         )
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
-        """Return what takes labelled images, their labels, and both views of unlabelled images."""
+        """Return a ``prepare_batch`` for labelled images, their labels, and both views of unlabelled images."""
         return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image"])
 
     def unlabelled_transforms(
@@ -65,7 +65,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         weak: Sequence[SampleTransform],
         intensity: Sequence[SampleTransform],
     ) -> list[SampleTransform]:
-        """Return transforms that make a view for the teacher and one for the student, of one geometry."""
+        """Return transforms that make a view for the teacher and a view for the student, of the same geometry."""
         copy = CopyItemsd("image", names="weak_image")
         return [draw, Compose(list(weak)), copy, Compose(list(intensity))]
 
