@@ -111,8 +111,8 @@ OPTIONS = (
         "validation",
         choice("best", "none"),
         _LISTS,
-        "best: the validation volumes choose the network; none: every volume that is not a test volume trains, and "
-        "the last network is kept.",
+        "best: the validation volumes choose the network; none: they are training volumes too, and the last network "
+        "is saved.",
     ),
     Option("val_interval", whole(1), _TRAINING, "Epochs from one validation to the next."),
     Option("epochs", whole(1), _TRAINING, "Epochs of each stage."),
