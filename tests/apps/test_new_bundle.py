@@ -83,7 +83,7 @@ def test_the_files_that_the_zoo_and_a_run_want_are_there(make):
 def test_the_readme_has_the_sections_of_the_zoo_and_tells_the_classes(make):
     text = (make() / "docs/README.md").read_text()
     assert text.startswith(f"# {NAME}\n")
-    assert "that segments: Cyst, Meniscus." in text
+    assert "It segments: Cyst, Meniscus." in text
     assert [name for name in README_SECTIONS if f"# {name}\n" not in text] == []
 
 
