@@ -45,8 +45,9 @@ class SegmentationDatalist:
     An entry is ``{"image": path, "label": path}`` or the path of an image. If each channel has its own file, the image
     is a list of paths. Relative paths start at the folder of the JSON file.
 
-    :func:`make_split` splits the labelled entries of ``training`` by ``ratio``. All cases of a patient stay in one part.
-    ``validation`` or ``test`` entries with labels are used as they are. Only a missing part is cut from ``training``.
+    :func:`make_split` splits the labelled entries of ``training`` by ``ratio``. It keeps all cases of a patient in one
+    part. ``validation`` or ``test`` entries with labels are used as they are. Only a missing part is cut from
+    ``training``.
     An empty list ``validation`` means that no validation part is cut. Test images without labels, as in the Decathlon,
     are left out. ``unlabeled`` entries and training entries without a label become unlabelled training images. Images
     of a held-out patient are left out.
@@ -70,15 +71,15 @@ class SegmentationDatalist:
         save_to: file to write the split to, see :meth:`save`. With several processes, the first one writes it.
         provenance: the provenance of the weights that are loaded for training or evaluation. An image that they were
             trained with must not be a validation or test image now. An image that chose them must not be a test image.
-            An image that they were trained with by label must not be an unlabelled image. Other names do not matter.
+            An image whose label they have seen must not be an unlabelled image. The names of the images do not matter.
         lazy: whether to read the files only when one of the lists below is first used. A client that brings its own
             lists then needs no data set.
         ratio: relative sizes of training, validation and test.
         dataset_format: a function that lists the cases of a data set without such a file, see :func:`mmwhs_sections`.
             It takes the folder. ``datalist`` and ``download`` have no effect then.
-        validation: with ``"best"``, validation volumes choose the network. With ``"none"``, all labelled volumes outside
-            the test part are used for training. A ``validation`` list of the data set or of ``split_file`` stays held
-            out in both cases.
+        validation: with ``"best"``, validation volumes choose the network. With ``"none"``, all labelled volumes
+            outside the test part are used for training. A ``validation`` list of the data set or of ``split_file``
+            stays held out in both cases.
         group_pattern: a regular expression that finds the patient in a case name, see :func:`name_patients`.
         add_new_labels: whether to keep the held-out cases of a ``split_file`` and train with all labels added since,
             see :func:`add_new_cases`. ``"true"`` and ``"false"`` are allowed too.
@@ -153,7 +154,7 @@ class SegmentationDatalist:
             self._read()
 
     def __getattr__(self, name: str) -> Any:
-        # called for what is not there: the lists before they are read
+        # called for a missing attribute, such as a list that has not been read yet
         if name not in LISTS:
             raise AttributeError(f"{type(self).__name__} has no attribute '{name}'.")
         self._read()
@@ -167,7 +168,7 @@ class SegmentationDatalist:
             return False
 
     def to_validate(self) -> list[Record]:
-        """Return the records that choose the network: those of validation, unless it is ``"none"``."""
+        """Return the validation records, which choose the network; none if ``validation`` is ``"none"``."""
         return self.validation if self.cut_validation else []
 
     def to_evaluate(self) -> list[Record]:
@@ -198,13 +199,13 @@ class SegmentationDatalist:
         lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
         lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
         unused = [case for case in split["unlabelled"] if "label" in records[case]]
-        # last: what is refused now has to be refused the next time too
+        # at the end: a data set that is refused now must be refused at the next call too
         vars(self).update(lists, split=split, unused_labels=unused)
         if self.save_to and rank_and_size()[0] == 0:
             self.save(self.save_to)
 
     def _check_leaks(self, lists: dict[str, list[Record]]) -> None:
-        """Refuse what is held out and was seen; where nothing is trained, the part that is evaluated alone counts."""
+        """Refuse a held-out case that was seen; if nothing is trained, only the evaluated part is checked."""
         if self.evaluated is None and self.compare_images:
             check_repeated_images(lists)
         if self.evaluated is not None:
@@ -226,7 +227,7 @@ class SegmentationDatalist:
         return file, sections
 
     def _pattern(self) -> Any:
-        """The expression that is given, or else that of the earlier split, whose patients are held out."""
+        """The given expression, or else that of the earlier split."""
         if self.group_pattern is not None or not self.split_file:
             return self.group_pattern
         return read_json(Path(self.split_file), "split_file").get("group_pattern")
@@ -234,9 +235,9 @@ class SegmentationDatalist:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the split as JSON: case names by part, ``labelled_fraction``, ``split_seed``, ``group_pattern``.
 
-        ``unused_labels`` names the unlabelled cases that have a label, which this split does not use.
+        ``unused_labels`` names the cases that have a label but are used as unlabelled.
 
-        Folders are created as needed; the file appears only once it is complete.
+        Folders are created as needed. The file appears only when it is complete.
 
         Args:
             path: the file to write, to be read back with ``split_file``.
