@@ -72,7 +72,7 @@ def check_class_values(file: str | Path, class_names: Sequence[str], label_value
         if found not in (None, number, value):
             raise InputError(
                 f"{file} calls the label value {found} '{name}', but class {number} of class_names "
-                f"({', '.join(map(str, class_names))}) has that name: give class_names in the order of the label values."
+                f"({', '.join(map(str, class_names))}) has that name: order class_names by their label values."
             )
 
 
@@ -95,7 +95,7 @@ def _channels(content: Mapping[str, Any], file: str | Path) -> list[str]:
 def _value_and_name(key: str, entry: Any, file: str | Path) -> tuple[int, str]:
     value, name = (key, entry) if str(key).isdecimal() and isinstance(entry, str) else (entry, key)
     if not str(value).isdecimal():
-        raise InputError(f"{file}: 'labels' must name one whole number each, got {value!r} for {name}.")
+        raise InputError(f"{file}: 'labels' must give each name one whole number, got {value!r} for {name}.")
     if str(name) == "ignore":
         raise InputError(f"{file}: 'labels' must not hold nnU-Net's 'ignore': voxels cannot be left out.")
     return int(value), str(name)

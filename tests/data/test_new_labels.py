@@ -90,7 +90,7 @@ def test_a_file_of_an_earlier_version_is_read_and_nothing_hidden_is_guessed(data
     if trusted:
         assert grown(root, file).split["labelled"] == [*before["labelled"], "b00", "n00"]
         return
-    with pytest.warns(UserWarning, match="does not tell which labels it left unused on purpose, .* b00; move their"):
+    with pytest.warns(UserWarning, match="does not say which labels were left unused on purpose. .* b00. To use their"):
         assert grown(root, file).split["labelled"] == [*before["labelled"], "n00"]
 
 
