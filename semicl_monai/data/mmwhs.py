@@ -31,9 +31,9 @@ def mmwhs_sections(folder: str | os.PathLike[str], modality: str) -> dict[str, l
     """List the volumes of one modality of the MM-WHS 2017 challenge, in the layout of its download.
 
     The layout for CT is ``ct_train/ct_train_1001_image.nii.gz`` with ``ct_train/ct_train_1001_label.nii.gz``, and
-    ``ct_test/ct_test_2001_image.nii.gz``. For MR the folders are ``mr_train`` and ``mr_test``. The two folders may be in
-    ``folder`` or in its direct subfolders. Hidden subfolders are left out. Upper and lower case are the same. ``.nii``
-    and ``.nii.gz`` are both allowed. Files with other names are left out. No image or label is opened.
+    ``ct_test/ct_test_2001_image.nii.gz``. For MR the folders are ``mr_train`` and ``mr_test``. The two folders may lie
+    in ``folder`` or in its direct subfolders. Hidden subfolders are left out. Upper and lower case are the same.
+    ``.nii`` and ``.nii.gz`` are both allowed. Files with other names are left out. No image or label is opened.
 
     Images of the test folder are unlabelled, because the challenge does not publish their labels. **A label file in the
     test folder is ignored.** A training image without a label stays in ``"training"``, as a record without ``"label"``.

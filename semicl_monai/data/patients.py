@@ -93,7 +93,8 @@ def check_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[s
             first, second = (listing([case for case in sides[side] if patient[case] == name]) for side in (one, other))
             raise InputError(
                 f"{where}: a patient must be on one side of the split, got {name} in {one} ({first}) and in {other}"
-                f" ({second}); leave the cases out on one side, or correct 'patient' or group_pattern ('none' for no pattern)."
+                f" ({second}); leave the cases out on one side, or correct 'patient' or group_pattern ('none': no"
+                " pattern)."
             )
 
 
@@ -136,7 +137,8 @@ def propose_pattern(cases: Sequence[str]) -> str | None:
 
     The stem ends in a digit, before ``_``, ``-`` or the end of the name. ``patient001_frame01`` and ``sub-01_ses-2``
     share their stem with other scans of the patient. ``hippocampus_001`` shares its stem with no other name. The first
-    suitable stem is proposed: all names have it, nearly all names do not share one stem, and some names share a stem.
+    suitable stem is proposed. Every name must have such a stem, and some names must share it. There must be at least
+    three different stems, with at most 10 names per stem on average.
 
     Args:
         cases: the case names.

@@ -109,7 +109,7 @@ def test_new_cases_of_the_data_sets_own_held_out_lists_do_not_train(data, tmp_pa
     root = data(names("a", 6), test=[entry("t0")])
     before = SegmentationDatalist(root, save_to=tmp_path / "split.json").split
     data(names("a", 6), test=[entry("t0"), entry("t1")])
-    with pytest.warns(UserWarning, match="the data set holds them out and the split_file does not know them: t1"):
+    with pytest.warns(UserWarning, match="the data set holds out these cases and the split_file lacks them: t1"):
         assert grown(root, tmp_path / "split.json").split == before
 
 
