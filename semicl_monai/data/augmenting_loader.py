@@ -1,4 +1,4 @@
-"""Batches that are augmented beside the training."""
+"""Batches that are augmented in parallel with the training."""
 
 from __future__ import annotations
 

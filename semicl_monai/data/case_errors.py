@@ -11,7 +11,7 @@ from monai.transforms import Compose, apply_transform
 
 from semicl_monai.utils import InputError, find_input_error
 
-MOST_LETTERS = 200  # of a reason; MONAI adds hints of a paragraph
+MOST_LETTERS = 200  # of a reason, to which MONAI adds long hints
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The names a data set's own ``dataset.json`` gives its channels and classes."""
+"""Names of channels and classes in a data set's own ``dataset.json``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check_class_values(file: str | Path, class_names: Sequence[str], label_value
     Args:
         file: a ``dataset.json``.
         class_names: names of the classes without background.
-        label_values: value of each of them in a label file, by default 1, 2, ...
+        label_values: value of each class in a label file, by default 1, 2, ...
 
     Raises:
         InputError: When the file gives the name of a class to the value of another class.

@@ -27,7 +27,7 @@ from semicl_monai.utils.nifti import (
     without_nan,
 )
 
-SAMPLES = 10_000  # foreground voxels a case, of which the statistics are
+SAMPLES = 10_000  # foreground voxels per case, for the statistics
 
 
 @dataclass(frozen=True)

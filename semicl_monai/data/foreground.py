@@ -1,4 +1,4 @@
-"""Labels that hold something to learn."""
+"""Checks that training labels hold foreground."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from semicl_monai.utils import InputError
 
 logger = logging.getLogger(__name__)
 
-MOST_CASES = 10  # that a line names
+MOST_CASES = 10  # named in one line
 
 
 def check_foreground(datasets: Iterable[VolumeDataset]) -> None:

@@ -84,7 +84,7 @@ def _not_ours(mask: Path) -> str:
         return ""
     try:
         ours = not mask.is_symlink() and _is_as_written(nib.load(mask))
-    except Exception:  # what a broken file makes nibabel raise is no closed list
+    except Exception:  # a broken file can make nibabel raise anything
         ours = False
     return "" if ours else "a file that inference has not written"
 
@@ -92,7 +92,7 @@ def _not_ours(mask: Path) -> str:
 def _is_as_written(image: Any) -> bool:
     """Whether a mask is unchanged since we wrote it; a program that corrects masks may keep our description."""
     says: bytes = image.header["descrip"].item()
-    if says == MASK_DESCRIPTION:  # of earlier versions, which had no sum
+    if says == MASK_DESCRIPTION:  # of earlier versions, which had no checksum
         return True
     # the voxels of a file that is not ours are not read
     return says.startswith(MASK_DESCRIPTION) and says == mask_description(np.asarray(image.dataobj))

@@ -1,4 +1,4 @@
-"""All volumes of a training, before it starts."""
+"""Load and check all volumes of a training before it starts."""
 
 from __future__ import annotations
 

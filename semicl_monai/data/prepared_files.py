@@ -22,9 +22,9 @@ from semicl_monai.utils import InputError, save_tensors
 ORIGIN = "made_from"  # key of the hash in a file
 
 
-# not monai.data.PersistentDataset: a truncated file ends it, a file that is being moved from /tmp can be read half, its
-# hashes depend on which equal strings are one object, it reads a whole file for a few slices, and set_data empties
-# a folder that others use
+# not monai.data.PersistentDataset: it fails on a truncated file, can read half of a file that is being moved from /tmp,
+# has hashes that depend on which equal strings are one object, reads a whole file for a few slices, and empties a
+# folder that others use in set_data
 class PreparedFiles:
     """The output of the deterministic transforms, kept as one file per record and mapped into memory.
 
@@ -68,7 +68,7 @@ class PreparedFiles:
         """Return the prepared record.
 
         Args:
-            record: an entry may be the path of a file, or a list of them.
+            record: the record; an entry may be the path of a file, or a list of paths.
 
         Raises:
             InputError: When the folder cannot be written to.
@@ -77,7 +77,7 @@ class PreparedFiles:
         others = {key: value for key, value in record.items() if key not in self.keys}
         origin = self._origin(used)
         file = self.folder / f"{origin}.pt"
-        with suppress(Exception):  # not there, or broken: what a broken file makes torch raise is no closed list
+        with suppress(Exception):  # missing or broken: a broken file can make torch raise anything
             return {**others, **_read(file, origin)}
         _write(self.transform(used, end=self.end, threading=True), file, origin)
         return {**others, **_read(file, origin)}

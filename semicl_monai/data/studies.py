@@ -126,6 +126,6 @@ def _is_mask(file: Path) -> bool:
         if file.name.endswith(".gz") and file.stat().st_size > max(SMALL * num_bytes, 2048):
             return False  # too large for a mask; reading it would take time
         values = np.unique(np.asanyarray(image.dataobj))
-    except Exception:  # what a broken file makes nibabel and zlib raise is no closed list
+    except Exception:  # a broken file can make nibabel and zlib raise anything
         return False
     return 1 < len(values) <= MOST_VALUES and bool((values == np.round(values)).all())
