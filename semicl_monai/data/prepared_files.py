@@ -41,8 +41,8 @@ class PreparedFiles:
     runs and processes may share a folder. A file appears only when it is complete. A file that cannot be read, or that
     belongs to another volume, is made again.
 
-    The tensors keep their dtype and lose their metadata. Only the parts that are used are read from disk. The system can
-    reclaim their memory.
+    The tensors keep their dtype and lose their metadata. Only the parts that are used are read from disk. The operating
+    system can reclaim their memory.
 
     Args:
         folder: folder of the files. It is made when the first file is written.

@@ -185,7 +185,7 @@ def test_a_prepared_volume_has_the_wanted_spacing_and_orientation(workflow, spli
 
 
 def test_the_stray_value_is_mended_with_a_warning_and_training_goes_on(run_stage, split_file, case, tmp_path):
-    with pytest.warns(UserWarning, match=rf"case {case(1001)}: label file .* holds 421 in \d+ voxel.* taken for 420"):
+    with pytest.warns(UserWarning, match=rf"case {case(1001)}: label file .* holds 421 in \d+ voxel.* read as 420"):
         run_stage("train", pretrained="none", validation="none", split_file=split_file)
     assert (tmp_path / "models/model.pt").is_file()
 

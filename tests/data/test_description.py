@@ -89,7 +89,7 @@ def test_labels_that_are_not_one_value_a_class_are_refused(describe, labels, mes
 @pytest.mark.parametrize("content", [{"labels": {"1": "%s"}}, {"labels": {"%s": 1}}, {"channel_names": {"0": "%s"}}])
 def test_a_name_that_a_config_would_run_is_refused(describe, content, name):
     named = json.loads(json.dumps(content).replace("%s", name))
-    with pytest.raises(InputError, match=r"dataset\.json: a name must not begin with \$, @ or %, .*got '[$@%]"):
+    with pytest.raises(InputError, match=r"dataset\.json: a name must not begin with \$, @ or %: .*got '[$@%]"):
         describe(**named)
 
 
