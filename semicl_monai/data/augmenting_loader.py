@@ -1,4 +1,4 @@
-"""Batches that are augmented beside the training."""
+"""Batches that are augmented in parallel with the training."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from semicl_monai.utils import InputError
 
 
 class AugmentingDataLoader(ThreadDataLoader):
-    """Augment the batches to come in a thread, or in processes that live on from epoch to epoch.
+    """Augment the next batches in a thread, or in processes that stay alive from epoch to epoch.
 
-    A thread shares its core with the training, which costs little where the network is at work on that core too.
-    Beside a GPU it is what the training waits for, and a process is faster. The batches are the same, and so is the
-    state of torch's random generator after an epoch. An error of either ends the epoch as an error here; one of the
-    collation names the cases of the batch.
+    A thread shares its core with the training. This costs little if the network runs on that core too. If the network
+    runs on a GPU, the training waits for the thread, and processes are faster. Thread and processes give the same
+    batches. They also leave torch's random generator in the same state after an epoch. An error in the thread or in a
+    process is raised here and ends the epoch. A collation error names the cases of the batch.
 
     Args:
-        dataset: what takes an index and the seed of its random transforms, such as a
-            :class:`semicl_monai.data.VolumeDataset`. Where processes are not forked, each gets a copy of what it keeps
-            in memory.
-        num_samples: records an epoch, drawn by a :class:`SeededRandomSampler`; by default those of ``sampler``.
-        num_workers: processes of this loader; 0 for the thread.
-        buffer_size: batches the thread may be ahead.
+        dataset: a data set that takes an index and the seed of the random transforms, such as a
+            :class:`semicl_monai.data.VolumeDataset`. If processes are not forked, each one gets a copy of the data that
+            the data set keeps in memory.
+        num_samples: number of records per epoch, drawn by a :class:`SeededRandomSampler`. By default ``sampler`` draws
+            the records.
+        num_workers: number of processes of this loader; 0 uses the thread.
+        buffer_size: number of batches that the thread may prepare in advance.
         options: as for :class:`torch.utils.data.DataLoader`.
 
     Raises:
@@ -64,8 +65,8 @@ class AugmentingDataLoader(ThreadDataLoader):
         """Return the batches of an epoch.
 
         Raises:
-            InputError: When a batch cannot be made; errors of the data set are raised as they are.
-            RuntimeError: When there are fewer batches than ``len()`` has promised.
+            InputError: When a batch cannot be made. Errors of the data set are raised unchanged.
+            RuntimeError: When there are fewer batches than ``len()`` says.
         """
         return whole_epoch(self._from_processes() if self.num_workers else self._from_thread(), len(self))
 
@@ -78,35 +79,38 @@ class AugmentingDataLoader(ThreadDataLoader):
 
     def _from_processes(self) -> Iterator[Any]:
         if self.started:
-            # The thread of each epoch draws a seed, which lasting processes do when they start alone.
+            # The thread draws a seed in each epoch. Lasting processes draw a seed only when they start.
             torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         self.started, self.worker_init_fn = True, partial(_begin, track_meta=get_track_meta())
-        # A thread that reads from lasting processes could take the first batch of the next epoch for the last one's.
+        # No thread reads from lasting processes: it could take the next epoch's first batch for one of this epoch.
         return self._until_error(DataLoader.__iter__(self))
 
     def _until_error(self, batches: Any) -> Iterator[Any]:
         try:
             yield from batches
         except Exception as error:
-            # What frees an error and its processes at once waits five seconds for each of them.
+            # If the error and its processes are freed together, torch waits five seconds for each process.
             batches._shutdown_workers()
             self._iterator, self.started = None, False
             if not isinstance(error, InputError):
                 raise
-            # torch puts all the process's traceback before the one line
+            # torch puts the whole traceback of the process before this one line
             line = str(error).rpartition(f"{InputError.__module__}.{InputError.__qualname__}: ")[2]
             raise InputError(line.strip()) from error
 
 
 @dataclass
 class _Failure:
-    """Stands behind the last batch of a thread."""
+    """An error, which a thread gives after its last batch."""
 
     error: Exception
 
 
 def _with_error(batches: Iterable[Any]) -> Iterator[Any]:
-    """Give an error on as the last batch: with it a thread of MONAI would end, and the epoch as if it were whole."""
+    """Pass an error on as the last batch.
+
+    A raised error would end MONAI's thread, and the epoch would end as if it were complete.
+    """
     try:
         yield from batches
     except Exception as error:
@@ -114,6 +118,6 @@ def _with_error(batches: Iterable[Any]) -> Iterator[Any]:
 
 
 def _begin(worker_id: int, track_meta: bool) -> None:
-    """Have in a process what is set in the one it comes from, also where it is not forked."""
+    """Give a process the settings of its parent process, even if it is not forked."""
     set_track_meta(track_meta)
     worker_init_fn(worker_id)

@@ -11,18 +11,18 @@ from monai.transforms import Compose, apply_transform
 
 from semicl_monai.utils import InputError, find_input_error
 
-MOST_LETTERS = 200  # of a reason; MONAI adds hints of a paragraph
+MOST_LETTERS = 200  # of a reason, to which MONAI adds long hints
 
 
 @contextmanager
 def errors_of_case(case: Any) -> Iterator[None]:
-    """Turn an error inside of a ``with`` into an :class:`~semicl_monai.utils.InputError` that names the case.
+    """Turn an error inside a ``with`` block into an :class:`~semicl_monai.utils.InputError` that names the case.
 
-    An input error says what it has to say already and passes, without what MONAI wraps around it: of that, torch hands
-    on from a process the text alone.
+    An input error keeps its own message. The errors that MONAI wraps around it are removed, because torch passes only
+    the text of a wrapped error from a process.
 
     Raises:
-        InputError: When anything else but the end of the program is raised inside.
+        InputError: When any error is raised inside. An interrupt or the exit of the program passes unchanged.
     """
     try:
         yield
@@ -34,7 +34,7 @@ def errors_of_case(case: Any) -> Iterator[None]:
 
 
 def collate_cases(samples: Sequence[Any], collate: Callable[[Sequence[Any]], Any]) -> Any:
-    """Return the batch ``collate`` makes of samples; its errors name their cases.
+    """Return the batch that ``collate`` makes of the samples; an error names the cases of the samples.
 
     Raises:
         InputError: When the samples cannot be put into one batch.
@@ -49,7 +49,7 @@ def collate_cases(samples: Sequence[Any], collate: Callable[[Sequence[Any]], Any
 
 
 def _failure(error: BaseException) -> str:
-    """Which transform failed and why, of what MONAI wraps once or more."""
+    """Which transform failed and why; MONAI may have wrapped the error several times."""
     name = None
     while True:
         name = _transform_at_work(error) or name
@@ -59,7 +59,7 @@ def _failure(error: BaseException) -> str:
 
 
 def _transform_at_work(error: BaseException) -> str | None:
-    """Name of the innermost transform that was being applied, which MONAI's error tells by its address alone."""
+    """Name of the innermost transform that was being applied; MONAI's error gives only its memory address."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is apply_transform.__code__]
     applied = [frame.f_locals["transform"] for frame in frames]
     return next((type(part).__name__ for part in reversed(applied) if not isinstance(part, Compose)), None)

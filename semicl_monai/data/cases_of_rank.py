@@ -1,4 +1,4 @@
-"""The cases one process of several evaluates."""
+"""The cases that one of several processes evaluates."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from semicl_monai.utils.distributed import rank_and_size
 
 # not monai.data.DistributedSampler: it refuses the empty data set of a training without validation
 class CasesOfRank(Sampler[int]):
-    """Every ``world_size``-th case, in their order; no case is evaluated twice.
+    """Every ``world_size``-th case, in the order of the data set.
 
-    Only where there are fewer cases than processes, some evaluate a case that another one evaluates too, since all have
-    to take part.
+    No case is evaluated twice, with one exception: there are fewer cases than processes. All processes must take part,
+    so some of them then evaluate the same case.
 
     Args:
         dataset: the cases.
         repeated: whether a case may be evaluated twice, as in a validation.
 
     Raises:
-        InputError: When there are fewer cases than processes and none may be ``repeated``.
+        InputError: When there are fewer cases than processes and ``repeated`` is false.
 
     Example:
         >>> list(CasesOfRank("abc"))

@@ -35,67 +35,75 @@ LISTS = ("split", "unused_labels", "labelled", "unlabelled", "training", "valida
 class SegmentationDatalist:
     """Few labelled and many unlabelled volumes, described by a JSON file.
 
-    The file is a Medical Segmentation Decathlon ``dataset.json``, that of an nnU-Net raw folder, or any JSON file with
-    the lists ``training``, ``unlabeled`` (or ``unlabelled``), ``validation`` and ``test``, all but ``training``
-    optional. An entry is ``{"image": path, "label": path}`` or the path of an image; an image in several files, one a
-    channel, is a list of paths; relative paths start at the folder of the file.
+    The file is one of three:
 
-    The labelled entries of ``training`` are split by ``ratio``, by patient, with :func:`make_split`. ``validation`` or
-    ``test`` entries with labels are used as they are, and only what is missing is cut from ``training``; an empty list
-    ``validation`` says that none is to be cut. Test images without labels, as the Decathlon has them, are left out.
-    ``unlabeled`` entries and training entries without a label become unlabelled training images, but for those of a
-    patient who is held out. A case is named like its image file, without ``.nii`` or ``.nii.gz``; its patient is the
-    entry's ``"patient"``, or what ``group_pattern`` finds in its name, or else it is one of its own.
+    * the ``dataset.json`` of a Medical Segmentation Decathlon task,
+    * the ``dataset.json`` of an nnU-Net raw folder,
+    * any JSON file with the lists ``training``, ``unlabeled`` (or ``unlabelled``), ``validation`` and ``test``. Only
+      ``training`` is required.
 
-    No label is opened here, of an image its header alone unless it has to be told from another one, and the record of
-    an unlabelled volume does not tell where its label is.
+    An entry is ``{"image": path, "label": path}`` or the path of an image. If each channel has its own file, the image
+    is a list of paths. Relative paths start at the folder of the JSON file.
+
+    :func:`make_split` splits the labelled entries of ``training`` by ``ratio``. It keeps all cases of a patient in one
+    part. ``validation`` or ``test`` entries with labels are used as they are. Only a missing part is cut from
+    ``training``.
+    An empty list ``validation`` means that no validation part is cut. Test images without labels, as in the Decathlon,
+    are left out. ``unlabeled`` entries and training entries without a label become unlabelled training images. Images
+    of a held-out patient are left out.
+
+    A case has the name of its image file, without ``.nii`` or ``.nii.gz``. Its patient is the entry's ``"patient"``, or
+    else the text that ``group_pattern`` finds in the case name. Without both, each case counts as a patient.
+
+    No label is opened here. Usually only the header of an image is read. The voxels are read only to compare an image
+    with another one. The record of an unlabelled volume does not contain the path of its label.
 
     Args:
         dataset_dir: folder of the data set.
         datalist: the JSON file, absolute or relative to ``dataset_dir``.
-        labelled_fraction: fraction of the training part (float, ``1.0`` is all) or number of volumes (int, ``1`` is
-            one) whose labels are used, see :func:`make_split`.
+        labelled_fraction: how many labels are used: a fraction of the training part (float, ``1.0`` is all) or a number
+            of volumes (int, ``1`` is one volume). See :func:`make_split`.
         split_seed: seed of the split.
-        split_file: a file written by :meth:`save`; its split is used exactly, whatever ``labelled_fraction`` and
-            ``split_seed`` say.
-        download: fetch the Decathlon task named by the last folder of ``dataset_dir`` when the file is not there yet;
-            also ``"true"`` and ``"false"``.
-        save_to: file to write the split to, see :meth:`save`; of several processes the first one does.
-        provenance: of the weights that are started from or evaluated; no image they were trained with may be a
-            validation or test image now, no image they were chosen with a test image, and no image of which they know
-            the label an unlabelled one, whatever their names are.
-        lazy: read the files when one of the lists below is first asked for, and not before: a client that brings its
-            own lists needs no data set.
-        ratio: sizes of training, validation and test to each other.
-        dataset_format: what lists the cases of a data set that has no such file, see :func:`mmwhs_sections`. It is
-            given the folder; ``datalist`` and ``download`` are of no use then.
-        validation: ``"best"`` for volumes that choose the network; with ``"none"`` all labelled volumes but those of
-            the test part train. A ``validation`` list of the data set's own, or of ``split_file``, stays held out all
-            the same.
+        split_file: a file written by :meth:`save`. Its split is used exactly. ``labelled_fraction`` and ``split_seed``
+            have no effect then.
+        download: whether to fetch a missing Decathlon task. The last folder of ``dataset_dir`` names the task.
+            ``"true"`` and ``"false"`` are allowed too.
+        save_to: file to write the split to, see :meth:`save`. With several processes, the first one writes it.
+        provenance: the provenance of the weights that are loaded for training or evaluation. An image that they were
+            trained with must not be a validation or test image now. An image that chose them must not be a test image.
+            An image whose label they have seen must not be an unlabelled image. The names of the images do not matter.
+        lazy: whether to read the files only when one of the lists below is first used. A client that brings its own
+            lists then needs no data set.
+        ratio: relative sizes of training, validation and test.
+        dataset_format: a function that lists the cases of a data set without such a file, see :func:`mmwhs_sections`.
+            It takes the folder. ``datalist`` and ``download`` have no effect then.
+        validation: with ``"best"``, validation volumes choose the network. With ``"none"``, all labelled volumes
+            outside the test part are used for training. A ``validation`` list of the data set or of ``split_file``
+            stays held out in both cases.
         group_pattern: a regular expression that finds the patient in a case name, see :func:`name_patients`.
-        add_new_labels: of a ``split_file`` keep what is held out, and train with every label that has come since, see
-            :func:`add_new_cases`; also ``"true"`` and ``"false"``.
-        evaluated: the part that is evaluated, where nothing is trained: no other part need have a volume, or be one
-            that the weights have not seen.
-        compare_images: whether images of one size are read, to refuse one image in two parts.
-        class_names: names of the classes without background, which must not be in another order than the JSON file
-            names them; not looked at by default.
+        add_new_labels: whether to keep the held-out cases of a ``split_file`` and train with all labels added since,
+            see :func:`add_new_cases`. ``"true"`` and ``"false"`` are allowed too.
+        evaluated: the part that is evaluated, if nothing is trained. The other parts may be empty. They may also hold
+            volumes that the weights have seen.
+        compare_images: whether to compare images of the same size. An image in two parts is then refused.
+        class_names: names of the classes without background. Their order must be that of the JSON file. By default the
+            order is not checked.
         label_values: value of each class in a label file, 1, 2, ... by default.
 
     Attributes:
-        labelled: ``{"image", "label", "case"}`` of each labelled training volume, and its ``"patient"`` where the data
-            set tells patients.
+        labelled: ``{"image", "label", "case"}`` of each labelled training volume. ``"patient"`` is there too if the
+            data set names patients.
         unlabelled: ``{"image", "case"}`` of each other training volume.
         training: ``{"image", "case"}`` of all training volumes, labelled ones first.
         validation: ``{"image", "label", "case"}`` of each validation volume.
         validation_images: ``{"image", "case"}`` of each validation volume.
         test: ``{"image", "label", "case"}`` of each test volume.
         split: case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
-        unused_labels: names of the unlabelled cases that have a label, which is not used.
+        unused_labels: names of the cases that have a label but are used as unlabelled.
 
     Raises:
-        InputError: When a file is missing or cannot be used, a case name occurs twice, a part would be empty, or what
-            is held out is seen elsewhere.
+        InputError: When a file is missing or cannot be used, a case name occurs twice, a part would be empty, or a
+            held-out case was seen in training.
     """
 
     labelled: list[Record]
@@ -146,7 +154,7 @@ class SegmentationDatalist:
             self._read()
 
     def __getattr__(self, name: str) -> Any:
-        # called for what is not there: the lists before they are read
+        # called for a missing attribute, such as a list that has not been read yet
         if name not in LISTS:
             raise AttributeError(f"{type(self).__name__} has no attribute '{name}'.")
         self._read()
@@ -160,7 +168,7 @@ class SegmentationDatalist:
             return False
 
     def to_validate(self) -> list[Record]:
-        """Return the records that choose the network: those of validation, unless it is ``"none"``."""
+        """Return the validation records, which choose the network; none if ``validation`` is ``"none"``."""
         return self.validation if self.cut_validation else []
 
     def to_evaluate(self) -> list[Record]:
@@ -191,13 +199,13 @@ class SegmentationDatalist:
         lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
         lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
         unused = [case for case in split["unlabelled"] if "label" in records[case]]
-        # last: what is refused now has to be refused the next time too
+        # at the end: a data set that is refused now must be refused at the next call too
         vars(self).update(lists, split=split, unused_labels=unused)
         if self.save_to and rank_and_size()[0] == 0:
             self.save(self.save_to)
 
     def _check_leaks(self, lists: dict[str, list[Record]]) -> None:
-        """Refuse what is held out and was seen; where nothing is trained, the part that is evaluated alone counts."""
+        """Refuse a held-out case that was seen; if nothing is trained, only the evaluated part is checked."""
         if self.evaluated is None and self.compare_images:
             check_repeated_images(lists)
         if self.evaluated is not None:
@@ -219,7 +227,7 @@ class SegmentationDatalist:
         return file, sections
 
     def _pattern(self) -> Any:
-        """The expression that is given, or else that of the earlier split, whose patients are held out."""
+        """The given expression, or else that of the earlier split."""
         if self.group_pattern is not None or not self.split_file:
             return self.group_pattern
         return read_json(Path(self.split_file), "split_file").get("group_pattern")
@@ -227,9 +235,9 @@ class SegmentationDatalist:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the split as JSON: case names by part, ``labelled_fraction``, ``split_seed``, ``group_pattern``.
 
-        ``unused_labels`` names the unlabelled cases that have a label, which this split does not use.
+        ``unused_labels`` names the cases that have a label but are used as unlabelled.
 
-        Folders are created as needed; the file appears only once it is complete.
+        Folders are created as needed. The file appears only when it is complete.
 
         Args:
             path: the file to write, to be read back with ``split_file``.

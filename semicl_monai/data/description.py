@@ -1,4 +1,4 @@
-"""The names a data set's own ``dataset.json`` gives its channels and classes."""
+"""Names of channels and classes in a data set's own ``dataset.json``."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from semicl_monai.utils import InputError, check_number_signs, read_json
 
 
 def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
-    """Return the names of the channels and of the label values, background left out; nothing of what it does not name.
+    """Return the names of the channels and of the label values without background.
 
-    Both forms are known, the Decathlon's ``{"1": "Anterior"}`` and nnU-Net's ``{"Anterior": 1}``.
+    Labels may have the Decathlon's form ``{"1": "Anterior"}`` or nnU-Net's form ``{"Anterior": 1}``. Channels or labels
+    that the file does not name are missing from the result.
 
     Args:
         file: a ``dataset.json``.
 
     Raises:
-        InputError: When the name of a channel is no text, a label stands for several values, as the regions of nnU-Net
-            do, for no whole number, or for voxels to ignore, two stand for the same, two have one name, one is called
-            ``mean``, one that is not 0 has no name, one of several lines or that of the background, or a name would be
-            run as code in a config or holds ``#``.
+        InputError: When a channel or a label is described in a way that cannot be used:
+
+            * The name of a channel is not text.
+            * The value of a label is not one whole number. The regions of nnU-Net have several values.
+            * A label marks voxels to ignore.
+            * Two labels have the same value or the same name.
+            * A label is called ``mean``.
+            * A label above 0 has no name, a name of several lines or the name of the background.
+            * A config would run a name as code, or a name holds ``#``.
     """
     content = read_json(Path(file), "datalist")
     names = _channels(content, file)
@@ -42,31 +48,31 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
 
 
 def check_class_values(file: str | Path, class_names: Sequence[str], label_values: Sequence[int] | None = None) -> None:
-    """Refuse classes in another order than the data set's own ``dataset.json`` names them.
+    """Refuse classes in another order than in the data set's own ``dataset.json``.
 
-    Names are compared without regard to case. A name that the file does not have passes, as does a file that names no
-    classes, or none that this project can use.
+    Upper and lower case are the same. A class name that is not in the file passes. A file without class names passes
+    too, and so does a file whose class names this project cannot use.
 
     Args:
         file: a ``dataset.json``.
         class_names: names of the classes without background.
-        label_values: value of each of them in a label file, by default 1, 2, ...
+        label_values: value of each class in a label file, by default 1, 2, ...
 
     Raises:
-        InputError: When a class has the name that the file gives to the value of another one.
+        InputError: When the file gives the name of a class to the value of another class.
     """
     try:
         values = {name.casefold(): value for value, name in read_description(file)[1].items()}
     except InputError:
         return
     of_classes = label_values or range(1, len(class_names) + 1)
-    # labels may hold the numbers of the classes too
+    # a label file may hold the class numbers instead of these values
     for (number, name), value in zip(enumerate(class_names, 1), of_classes, strict=False):
         found = values.get(str(name).casefold())
         if found not in (None, number, value):
             raise InputError(
-                f"{file} calls the label value {found} '{name}', which is class {number} of class_names "
-                f"({', '.join(map(str, class_names))}): give them in the order of their values."
+                f"{file} calls the label value {found} '{name}', but class {number} of class_names "
+                f"({', '.join(map(str, class_names))}) has that name: order class_names by their label values."
             )
 
 
@@ -89,7 +95,7 @@ def _channels(content: Mapping[str, Any], file: str | Path) -> list[str]:
 def _value_and_name(key: str, entry: Any, file: str | Path) -> tuple[int, str]:
     value, name = (key, entry) if str(key).isdecimal() and isinstance(entry, str) else (entry, key)
     if not str(value).isdecimal():
-        raise InputError(f"{file}: 'labels' must name one whole number each, got {value!r} for {name}.")
+        raise InputError(f"{file}: 'labels' must give each name one whole number, got {value!r} for {name}.")
     if str(name) == "ignore":
         raise InputError(f"{file}: 'labels' must not hold nnU-Net's 'ignore': voxels cannot be left out.")
     return int(value), str(name)
@@ -112,5 +118,5 @@ def _check_has_class(labels: Mapping[int, str], file: str | Path) -> None:
 def _check_no_code(names: Sequence[Any], file: str | Path) -> None:
     for name in names:
         if str(name).startswith(("$", "@", "%")):
-            raise InputError(f"{file}: a name must not begin with $, @ or %, which configs run, got {name!r}.")
+            raise InputError(f"{file}: a name must not begin with $, @ or %: configs run it as code, got {name!r}.")
     check_number_signs({f"{file}: a name": [str(name) for name in names]})

@@ -14,14 +14,14 @@ from semicl_monai.utils import InputError, draft_of
 def download_decathlon(dataset_dir: str | os.PathLike[str]) -> None:
     """Fetch the Decathlon task that the last folder of ``dataset_dir`` names, e.g. ``Task04_Hippocampus``.
 
-    The archive is kept beside ``dataset_dir``, as :class:`monai.apps.DecathlonDataset` does. The folder appears only
-    once it is complete.
+    The archive is kept beside ``dataset_dir``, as with :class:`monai.apps.DecathlonDataset`. The folder appears only
+    when it is complete.
 
     Args:
-        dataset_dir: where the task shall be; must not hold anything yet.
+        dataset_dir: folder for the task, new or empty.
 
     Raises:
-        InputError: When the folder's name is no Decathlon task, the folder holds something, or the download fails.
+        InputError: When the folder's name is no Decathlon task, the folder is not empty, or the download fails.
     """
     folder = Path(os.path.abspath(Path(dataset_dir).expanduser()))
     task = folder.name

@@ -1,4 +1,4 @@
-"""What a data set is like, measured on its training images."""
+"""Sizes, spacings and intensities of a data set, measured on its training images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from semicl_monai.utils.nifti import (
     without_nan,
 )
 
-SAMPLES = 10_000  # foreground voxels a case, of which the statistics are
+SAMPLES = 10_000  # foreground voxels per case, for the statistics
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Fingerprint:
     """Sizes, spacings and intensities of the training images of a data set.
 
     Attributes:
-        channels: of every image.
+        channels: number of channels of every image.
         shapes: voxels along x, y and z of each training image, in RAS order, shape ``(cases, 3)``.
         spacings: mm along the same axes, shape ``(cases, 3)``.
-        label_values: values of the labelled training images, background left out, sorted.
+        label_values: sorted values of the training labels, without background.
         foreground: intensities of foreground voxels of each labelled training image, each of shape
             ``(voxels, channels)``.
     """
@@ -54,9 +54,10 @@ class Fingerprint:
         return np.concatenate(self.foreground)
 
     def is_calibrated(self) -> bool:
-        """Whether all cases are on one scale: their mean intensities differ less than the voxels of a case do.
+        """Whether all cases share one intensity scale, as in CT.
 
-        Of a single case this cannot be told, and it is ``False``.
+        Then the mean intensities of the cases differ less than the voxels within a case. For a single case the result
+        is ``False``, because there is nothing to compare.
         """
         means = np.stack([values.mean(0) for values in self.foreground])
         within = np.stack([values.std(0) for values in self.foreground]).mean(0)
@@ -66,19 +67,25 @@ class Fingerprint:
 def take_fingerprint(
     training: Sequence[Mapping[str, Any]], labelled: Sequence[Mapping[str, Any]], replace_nan: float | None = None
 ) -> Fingerprint:
-    """Measure training images, and refuse what a later stage would refuse.
+    """Measure training images, and refuse images or labels that a later stage would refuse.
 
-    All headers are looked at before the first voxels are read.
+    All headers are read before the first voxels.
 
     Args:
         training: records of all training images, ``{"image", "case"}``.
-        labelled: those with a label that may be used, ``{"image", "label", "case"}``.
-        replace_nan: the number that stands for NaN in an image; by default an image with NaN is refused.
+        labelled: records of the training images whose labels may be used, ``{"image", "label", "case"}``.
+        replace_nan: a number that replaces NaN in an image. By default an image with NaN is refused.
 
     Raises:
-        InputError: When a file cannot be read, images differ in their channels, or the files of one image in their
-            shape or affine, an image is constant or holds numbers that are not finite, a label has another shape or
-            affine than its image or holds numbers that are not whole, or no label has any foreground.
+        InputError: When an image or a label cannot be used:
+
+            * A file cannot be read.
+            * Images differ in their number of channels.
+            * The files of one image differ in shape or affine.
+            * An image is constant or holds numbers that are not finite.
+            * A label differs from its image in shape or affine.
+            * A label holds numbers that are not whole.
+            * No label has any foreground.
     """
     replace_nan = check_replace_nan(replace_nan)
     labels = {record["case"]: record["label"] for record in labelled}
@@ -99,7 +106,7 @@ def take_fingerprint(
 
 
 def _header(record: Mapping[str, Any], label: str | None) -> tuple[int, np.ndarray, np.ndarray]:
-    """Channels, shape and spacing in RAS order, of an image whose files and label lie in one space."""
+    """Channels, shape and spacing of an image in RAS order; its files and label must lie in one space."""
     files = image_files(record["image"])
     space, channels = _space(record, "image", files[0], several=len(files) == 1)
     for file in files[1:]:
@@ -116,7 +123,7 @@ def _header(record: Mapping[str, Any], label: str | None) -> tuple[int, np.ndarr
 
 
 def _space(record: Mapping[str, Any], key: str, file: str, several: bool = False) -> tuple[Space, int]:
-    """Space and channels of a file, which may have ``several``."""
+    """Space and number of channels of a file; ``several`` allows more than one channel."""
     with naming(_where(record, key, file)):
         image = open_nifti(file)
         channels = image.shape[3] if image.ndim == 4 else 1
@@ -127,7 +134,7 @@ def _space(record: Mapping[str, Any], key: str, file: str, several: bool = False
 
 
 def _voxels(record: Mapping[str, Any], label: str | None, replace_nan: float | None) -> tuple[np.ndarray, set[int]]:
-    """Intensities of some foreground voxels, and the values of the label; none of either without a label."""
+    """Intensities of some foreground voxels and the label values; both are empty without a label."""
     image = _intensities(record, replace_nan)
     if label is None:
         return np.empty((0, image.shape[3])), set()

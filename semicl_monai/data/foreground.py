@@ -1,4 +1,4 @@
-"""Labels that hold something to learn."""
+"""Checks that training labels hold foreground."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from semicl_monai.utils import InputError
 
 logger = logging.getLogger(__name__)
 
-MOST_CASES = 10  # that a line names
+MOST_CASES = 10  # named in one line
 
 
 def check_foreground(datasets: Iterable[VolumeDataset]) -> None:
-    """Refuse to train by labels that are all empty, and warn of some that are.
+    """Refuse to train if all labels are empty, and warn if some are.
 
-    Volumes without a label, as those of a training by images alone, do not count.
+    Volumes without a label are not counted. Training on images alone has only such volumes.
 
     Args:
-        datasets: those that are trained by.
+        datasets: the data sets that are used for training.
 
     Raises:
         InputError: When no label of a data set holds foreground.
@@ -32,7 +32,7 @@ def check_foreground(datasets: Iterable[VolumeDataset]) -> None:
         empty = [str(sample.get("case", "?")) for sample in samples if not (sample["label"] > 0).any()]
         if empty and len(empty) == len(samples):
             raise InputError(
-                "labels of training volumes must hold foreground (a value above 0) in at least one of them, "
+                "at least one label of the training volumes must hold foreground (a value above 0), "
                 f"got {len(empty)} empty: {listing(empty, MOST_CASES)}."
             )
         if empty:

@@ -19,7 +19,7 @@ OTHER_FORMATS = (".nrrd", ".mha", ".mhd", ".dcm", ".img", ".mgz", ".mnc")
 
 
 def case_name(image: str | os.PathLike[str] | Sequence[str]) -> str:
-    """File name without ``.nii`` or ``.nii.gz``; of an image in several files, one a channel, without ``_0000`` too.
+    """File name without ``.nii`` or ``.nii.gz``; if each channel has its own file, also without ``_0000``.
 
     Example:
         >>> case_name("imagesTr/hippocampus_003.nii.gz")
@@ -33,12 +33,12 @@ def case_name(image: str | os.PathLike[str] | Sequence[str]) -> str:
 
 
 def image_files(image: str | Sequence[str]) -> list[str]:
-    """Return the files of an image: itself, or one a channel."""
+    """Return the files of an image: one file, or one file per channel."""
     return [image] if isinstance(image, str) else list(image)
 
 
 def case_of(record: Mapping[str, Any]) -> str:
-    """Return the ``case`` of a record; of one that a client has made without it, the name of its image."""
+    """Return the ``case`` of a record, or the name of its image if a client has given no ``case``."""
     return record.get("case") or case_name(record["image"])
 
 
@@ -56,19 +56,21 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
     """List the NIfTI images of a folder, for inference.
 
     Args:
-        folder: a folder, of which every ``*.nii`` and ``*.nii.gz`` is taken (not those of its subfolders, no hidden
-            files), or one such file. One in capitals is listed too, so that it is refused and not lost.
-        in_channels: channels of an image. Files named like nnU-Net's ``case_0000.nii.gz`` are a channel each, and so
-            many of them are an image. Beside files of other names only those count as such of which no channel is
-            missing and none too many, as of scans that are numbered; each other file is an image.
+        folder: a folder or one image file. Every ``*.nii`` and ``*.nii.gz`` file of the folder is listed. Subfolders
+            and hidden files are left out. A file name in capitals is listed too, so that it is refused later and not
+            lost.
+        in_channels: number of channels of an image. A file named like nnU-Net's ``case_0000.nii.gz`` is one channel.
+            ``in_channels`` such files make one image. If the folder also has files of other names, the numbers may be
+            scan numbers. Then files count as channels only if a case has exactly the channels 0 to ``in_channels - 1``.
+            Each other file is an image.
 
     Returns:
-        One ``{"image": path, "case": name}`` for each image, sorted by file name; of images in several files the path
-        is a list, one a channel.
+        One ``{"image": path, "case": name}`` for each image, sorted by file name. If each channel has its own file,
+        the path is a list of paths.
 
     Raises:
-        InputError: When there is no such folder or file, no image in it, two images of one case name, or a channel is
-            missing.
+        InputError: When the folder or file does not exist, it has no image, two images have the same case name, or a
+            channel is missing.
     """
     path = Path(os.path.abspath(Path(folder).expanduser()))
     if not path.exists():
@@ -90,7 +92,7 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
 
 
 def _tell_others(files: Iterable[Path]) -> None:
-    """Warn of images in formats that are not read, beside those that are."""
+    """Warn of images in formats that are not read."""
     others = [file.name for file in files if file.name.lower().endswith(OTHER_FORMATS) and file.name[0] != "."]
     if others:
         logger.warning("left out, as they are not NIfTI (.nii or .nii.gz): %s.", listing(others))

@@ -1,4 +1,4 @@
-"""Names that the segments of a label had where it was drawn."""
+"""Names of label segments, as the client stored them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Names = dict[int, str]  # by their value in a label
 
 
 def check_label_names(records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
-    """Compare the names of segments, as a client of MONAI Label has stored them, with those of the classes.
+    """Compare the segment names that a client of MONAI Label has stored with the class names.
 
-    3D Slicer numbers the segments of a label by their order, so that one that was moved or deleted changes the classes
-    of the others. Names are compared without regard to case, and for those values alone that a label holds. Labels
-    that nothing is known of pass, as do records that are no studies of MONAI Label.
+    3D Slicer numbers the segments of a label by their order. If a segment is moved or deleted, the classes of other
+    segments change. Upper and lower case are the same. Only the values that a label holds are compared. A label without
+    stored names passes. Records that are not studies of MONAI Label pass too.
 
     Args:
         records: ``{"image": path, "label": path}`` of each labelled volume.
         class_names: names of the classes without background.
 
     Raises:
-        InputError: When a label holds a value that has another name than its class, or no class.
+        InputError: When the name of a label value differs from the name of its class, or the value has no class.
     """
     folder = find_study_folder(records)
     if folder is None:
@@ -43,7 +43,7 @@ def check_label_names(records: Sequence[Mapping[str, Any]], class_names: Sequenc
 
 def _first_wrong(readings: list[Names], label: str, class_names: Sequence[str]) -> tuple[int, str, str] | None:
     if not any(_wrong(names, class_names) for names in readings):
-        return None  # whatever the label holds, which takes time to read
+        return None  # no value can be wrong, so that the label need not be read
     values = _values(label)
     fitting = [names for names in readings if values <= set(names)] or readings
     held = [{value: name for value, name in names.items() if value in values} for names in fitting]
@@ -51,7 +51,7 @@ def _first_wrong(readings: list[Names], label: str, class_names: Sequence[str]) 
 
 
 def _wrong(names: Names, class_names: Sequence[str]) -> tuple[int, str, str] | None:
-    """The first value whose name is not that of its class, the name, and what was wanted."""
+    """The first value whose name differs from that of its class, then this name and the wanted one."""
     wanted = dict(enumerate(class_names, 1))
     for value, name in sorted(names.items()):
         if value not in wanted:
@@ -62,7 +62,7 @@ def _wrong(names: Names, class_names: Sequence[str]) -> tuple[int, str, str] | N
 
 
 def _readings(info: Mapping[str, Any]) -> list[Names]:
-    """Names by value, in each way that they can be meant; none where nothing is known."""
+    """Names by value, once for each possible reading; empty if no names are stored."""
     segments = info.get("label_info")
     if isinstance(segments, list) and segments:
         return _of_segments([entry for entry in segments if isinstance(as_dict(entry).get("name"), str)])
@@ -73,7 +73,7 @@ def _readings(info: Mapping[str, Any]) -> list[Names]:
     return [{value: name for value, name in by_value.items() if value}]
 
 
-# Slicer's idx counts the segments that it leaves out too, such as a background; the values of its label do not
+# Slicer's idx also counts segments that are not saved, such as a background. The label values do not count them.
 def _of_segments(segments: list[dict[str, Any]]) -> list[Names]:
     in_order = sorted(segments, key=lambda segment: _number(segment.get("idx")) or 0)
     by_order = {number: segment["name"] for number, segment in enumerate(in_order, 1)}

@@ -1,4 +1,4 @@
-"""Whether a case that is held out was seen, under whatever name."""
+"""Checks that held-out cases were not seen in training, under any name."""
 
 from __future__ import annotations
 
@@ -12,23 +12,28 @@ from semicl_monai.data.sections import Record
 from semicl_monai.utils import InputError, Provenance, image_digest, voxel_count
 
 HELD_OUT = ("validation", "test")
-THREADS = 4  # unpacking and hashing leave the interpreter to others
+THREADS = 4  # unpacking and hashing run outside Python's global lock
 
 
 def check_seen_cases(parts: Mapping[str, Sequence[Record]], provenance: Provenance) -> None:
-    """Refuse a split that holds out what the weights it goes on from have seen.
+    """Refuse a split that holds out a case that the loaded weights have seen.
 
-    No image they were trained with may be a validation or test image now, none they were chosen with a test image, and
-    none of which they know the label an unlabelled one. Images are told by their voxels: another name, a link or a copy
-    is the same image, and another image of the same name is not. Neither may another image of a patient be held out,
-    where patients were named.
+    The rules for images are:
+
+    * An image that the weights were trained with must not be a validation or test image now.
+    * An image that chose the weights must not be a test image.
+    * An image whose label the weights have seen must not be an unlabelled image.
+    * If patients were named, the first two rules hold for all images of a patient.
+
+    Images are compared by their voxels. A renamed file, a link or a copy is the same image. Two different images with
+    the same name are not the same image.
 
     Args:
         parts: the records of ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
-        provenance: of the weights.
+        provenance: the provenance of the weights.
 
     Raises:
-        InputError: When there is such a case; its name now and then are in it.
+        InputError: When there is such a case. The message gives its present and its earlier name.
     """
     trained = provenance.seen("labelled", "unlabelled")
     earlier = {"validation": trained, "test": [*trained, *provenance.validation]}
@@ -48,15 +53,15 @@ def check_seen_cases(parts: Mapping[str, Sequence[Record]], provenance: Provenan
 
 
 def check_repeated_images(parts: Mapping[str, Sequence[Record]]) -> None:
-    """Refuse a split whose held-out images train too, or are in both held-out parts, under other names.
+    """Refuse a split that has the same image in two of training, validation and test, under different names.
 
-    Only images of one size are read.
+    Only images of the same size are read.
 
     Args:
         parts: the records of ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
 
     Raises:
-        InputError: When there is such an image; both its names are in it.
+        InputError: When there is such an image. The message gives both names.
     """
     of_size: dict[int | None, list[tuple[bool | str, Record]]] = defaultdict(list)
     for part in ("labelled", "unlabelled", *HELD_OUT):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def listing(names: Sequence[str], most: int = 5) -> str:
-    """Return the first names and how many more there are, for an error.
+    """Return the first names and the number of the others, for an error message.
 
     Example:
         >>> listing(["a", "b", "c"], most=2)

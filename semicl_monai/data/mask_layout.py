@@ -1,4 +1,4 @@
-"""Names of masks, and the user's files that they must not replace."""
+"""Names of mask files, and a check that masks replace no file of the user."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from semicl_monai.utils.nifti import MASK_DESCRIPTION, mask_description
 
 
 class MaskLayout(FolderLayoutBase):
-    """Call the mask of a case ``<case>_<postfix>.nii.gz``, for :class:`monai.transforms.SaveImaged`.
+    """Name the mask of a case ``<case>_<postfix>.nii.gz``, for :class:`monai.transforms.SaveImaged`.
 
     Args:
         output_dir: folder of the masks.
-        postfix: what tells a mask from its image; with ``""`` the mask of ``c00_0000.nii.gz`` is ``c00.nii.gz``, as
-            nnU-Net has it.
+        postfix: text after the case name of a mask. With ``""`` the mask of ``c00_0000.nii.gz`` is ``c00.nii.gz``, as
+            in nnU-Net.
 
     Raises:
         InputError: When ``postfix`` names a folder.
@@ -42,19 +42,19 @@ class MaskLayout(FolderLayoutBase):
 
         Args:
             subject: the case.
-            kwargs: what else SaveImaged knows of it.
+            kwargs: other arguments of SaveImaged; not used.
         """
         postfix = f"_{self.postfix}" if self.postfix else ""
         return self.output_dir / f"{subject}{postfix}.nii.gz"
 
     def check(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Refuse masks that would replace what is not ours, before the first is written.
+        """Refuse masks that would replace another file, before the first mask is written.
 
         Args:
-            records: ``{"image": path, "case": name}`` of each image, as of :func:`~semicl_monai.data.list_images`.
+            records: ``{"image": path, "case": name}`` of each image, see :func:`~semicl_monai.data.list_images`.
 
         Raises:
-            InputError: When a mask would replace one of the images, or a file that is no mask of ours.
+            InputError: When a mask would replace an input image or a file that this project did not write as a mask.
         """
         records = list(records)
         images = {os.path.realpath(file) for record in records for file in image_files(record["image"])}
@@ -69,30 +69,30 @@ class MaskLayout(FolderLayoutBase):
 
 
 def mask_subject(meta: Mapping[str, Any], saver: Any) -> dict[str, str]:
-    """Return the case of a mask to :class:`monai.transforms.SaveImage`, of which it then asks :class:`MaskLayout`.
+    """Return the case of a mask; :class:`monai.transforms.SaveImage` gives it to :class:`MaskLayout`.
 
     Args:
-        meta: metadata of the mask: ``case``, or the file of its image.
+        meta: metadata of the mask. They hold ``case`` or the file of the image.
         saver: not used.
     """
     return {"subject": meta["case"] if "case" in meta else case_name(meta["filename_or_obj"])}
 
 
 def _not_ours(mask: Path) -> str:
-    """What a file is that is no mask of ours; empty where there is none."""
+    """Why a file is not a mask of ours; empty if it is one or does not exist."""
     if not os.path.lexists(mask):
         return ""
     try:
         ours = not mask.is_symlink() and _is_as_written(nib.load(mask))
-    except Exception:  # what a broken file makes nibabel raise is no closed list
+    except Exception:  # a broken file can make nibabel raise anything
         ours = False
     return "" if ours else "a file that inference has not written"
 
 
 def _is_as_written(image: Any) -> bool:
-    """Whether a mask of ours holds what it was written with; programs that correct one may keep what it says."""
+    """Whether a mask is unchanged since we wrote it; a program that corrects masks may keep our description."""
     says: bytes = image.header["descrip"].item()
-    if says == MASK_DESCRIPTION:  # of earlier versions, which had no sum
+    if says == MASK_DESCRIPTION:  # of earlier versions, which had no checksum
         return True
     # the voxels of a file that is not ours are not read
     return says.startswith(MASK_DESCRIPTION) and says == mask_description(np.asarray(image.dataobj))

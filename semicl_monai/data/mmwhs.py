@@ -22,21 +22,21 @@ MMWHS_CLASSES = (
     "Pulmonary artery",
 )
 
-#: what the challenge's label volumes hold for each of :data:`MMWHS_CLASSES`, in the same order; background is 0, and
-#: one case as downloaded also has a few voxels of 421, which are left atrium (420)
+#: value of each of :data:`MMWHS_CLASSES` in the label volumes of the challenge, in the same order. Background is 0. One
+#: downloaded case also has a few voxels of 421; they are left atrium (420).
 MMWHS_VALUES = (500, 600, 420, 550, 205, 820, 850)
 
 
 def mmwhs_sections(folder: str | os.PathLike[str], modality: str) -> dict[str, list[dict[str, str]]]:
     """List the volumes of one modality of the MM-WHS 2017 challenge, in the layout of its download.
 
-    That is ``ct_train/ct_train_1001_image.nii.gz`` with ``ct_train/ct_train_1001_label.nii.gz``, and
-    ``ct_test/ct_test_2001_image.nii.gz``; for MR ``mr_train`` and ``mr_test``. The two folders are looked for in
-    ``folder`` and in its direct subfolders, hidden ones left out. Upper and lower case are the same, and ``.nii`` is
-    as good as ``.nii.gz``. Files of any other name are left out. No image or label is opened.
+    The layout for CT is ``ct_train/ct_train_1001_image.nii.gz`` with ``ct_train/ct_train_1001_label.nii.gz``, and
+    ``ct_test/ct_test_2001_image.nii.gz``. For MR the folders are ``mr_train`` and ``mr_test``. The two folders may lie
+    in ``folder`` or in its direct subfolders. Hidden subfolders are left out. Upper and lower case are the same.
+    ``.nii`` and ``.nii.gz`` are both allowed. Files with other names are left out. No image or label is opened.
 
-    Images of the test folder are unlabelled: the challenge does not publish their labels. **A label file lying beside
-    them is ignored.** A training image without a label stays in ``"training"``, as a record without ``"label"``.
+    Images of the test folder are unlabelled, because the challenge does not publish their labels. **A label file in the
+    test folder is ignored.** A training image without a label stays in ``"training"``, as a record without ``"label"``.
 
     Args:
         folder: the folder that holds ``ct_train`` and ``ct_test`` (or ``mr_train`` and ``mr_test``), or its parent.
@@ -48,8 +48,8 @@ def mmwhs_sections(folder: str | os.PathLike[str], modality: str) -> dict[str, l
         A case is named like its files without ``_image``, in lower case: ``"ct_train_1001"``.
 
     Raises:
-        InputError: When ``modality`` is neither, there is no image of it, a case is there twice, a training label has
-            no image, or one of the folders cannot be read.
+        InputError: When ``modality`` is neither ``"ct"`` nor ``"mr"``, the modality has no image, a case occurs twice,
+            a training label has no image, or a folder cannot be read.
     """
     modality = one_of(modality, MODALITIES, "modality")
     root = Path(os.path.abspath(Path(folder or "").expanduser()))
@@ -59,8 +59,8 @@ def mmwhs_sections(folder: str | os.PathLike[str], modality: str) -> dict[str, l
         raise InputError(
             f"no MM-WHS {modality} images in {root}: wanted {modality}_train/{modality}_train_1001_image.nii.gz with "
             f"{modality}_train_1001_label.nii.gz and {modality}_test/{modality}_test_2001_image.nii.gz there or one "
-            "folder down; the data (MM-WHS challenge, Zhuang & Shen) is given out after registration at "
-            "https://zmiclab.github.io/zxh/0/mmwhs/ and cannot be downloaded by this project."
+            "folder down; this project cannot download the data (MM-WHS challenge, Zhuang & Shen): register at "
+            "https://zmiclab.github.io/zxh/0/mmwhs/ to get it."
         )
     return {"training": training, "unlabelled": unlabelled, "validation": [], "test": []}
 
@@ -102,5 +102,5 @@ def _records(files: dict[str, dict[str, str]]) -> list[dict[str, str]]:
     for case, paths in files.items():
         if "image" not in paths:
             raise InputError(f"case {case}: wanted an image beside its label {paths['label']}, got none.")
-    # an image comes first in a record, wherever its file stood in the folder
+    # the image is the first entry of a record, whatever the order of the files
     return [{"image": files[case]["image"], **files[case], "case": case} for case in sorted(files)]

@@ -1,4 +1,4 @@
-"""An earlier split whose data set has grown: what is held out stays, and what is new trains."""
+"""An earlier split of a data set that has grown: held-out cases stay held out, and new cases train."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from semicl_monai.utils import InputError
 def add_new_cases(
     split: Mapping[str, list[str]], sections: Mapping[str, list[Record]], hidden: Collection[str] | None
 ) -> dict[str, list[str]]:
-    """Return the split with every other case of the data set in training, labelled where it has a label.
+    """Return the split with all new cases of the data set in training, labelled if they have a label.
 
-    Left out, and named in a warning, are cases of a patient who is held out, and new cases of lists ``validation`` and
-    ``test`` of the data set's own: with them scores would not be comparable.
+    Two kinds of cases are left out and named in a warning: new cases of a held-out patient, and new cases in the data
+    set's own lists ``validation`` and ``test``. With these cases, scores would not be comparable.
 
     Args:
         split: the earlier split, by part.
         sections: the data set as it is now.
-        hidden: the unlabelled cases whose labels the earlier split did not use on purpose; ``None`` where that is not
-            known of any: then none of its unlabelled cases becomes a labelled one.
+        hidden: the cases whose labels the earlier split left unused on purpose. ``None`` means that these cases are not
+            known. Then all unlabelled cases of the earlier split stay unlabelled.
     """
     records = {record["case"]: record for section in sections.values() for record in section}
     known = {case for cases in split.values() for case in cases}
@@ -44,7 +44,7 @@ def add_new_cases(
 
 
 def tell_unused(split: Mapping[str, list[str]], sections: Mapping[str, list[Record]], file: Path) -> None:
-    """Warn of labelled cases that an earlier split does not know, and that are not used then."""
+    """Warn of labelled cases that an earlier split does not name; they are not used."""
     known = {case for cases in split.values() for case in cases}
     new = [r["case"] for r in sections["training"] if "label" in r and r["case"] not in known]
     if new:
@@ -52,14 +52,15 @@ def tell_unused(split: Mapping[str, list[str]], sections: Mapping[str, list[Reco
 
 
 def hidden_labels(content: Mapping[str, Any], file: Path) -> list[str] | None:
-    """Return the cases whose labels a saved split does not use; ``None`` where it does not tell.
+    """Return the cases whose labels a saved split does not use, or ``None`` if the file does not name them.
 
     Args:
-        content: of the file. Those of earlier versions do not name these cases; with all labels there were none.
-        file: the file, for an error.
+        content: the content of the file. Files of earlier versions do not name these cases. If such a file used all
+            labels, the list is empty.
+        file: the file, for an error message.
 
     Raises:
-        InputError: When they are no list of names.
+        InputError: When ``unused_labels`` is not a list of names.
     """
     if "unused_labels" in content:
         return case_names(content, "unused_labels", file)
@@ -71,7 +72,7 @@ def case_names(content: Mapping[str, Any], part: str, file: Path) -> list[str]:
     """Return a list of a saved split.
 
     Raises:
-        InputError: When it is not there, or no list of names.
+        InputError: When the list is missing or is not a list of names.
     """
     if part not in content:
         raise InputError(f"split_file {file} must have the lists {', '.join(PARTS)}; '{part}' is missing.")
@@ -83,14 +84,14 @@ def case_names(content: Mapping[str, Any], part: str, file: Path) -> list[str]:
 
 def _tell_left_out(cases: list[str]) -> None:
     if cases:
-        _warn(f"Left out, as the data set holds them out and the split_file does not know them: {listing(cases)}.")
+        _warn(f"Left out, as the data set holds out these cases and the split_file lacks them: {listing(cases)}.")
 
 
 def _tell_unknown(cases: list[str]) -> None:
     if cases:
         _warn(
-            "The split_file does not tell which labels it left unused on purpose, so that these cases stay unlabelled: "
-            f"{listing(cases)}; move their names to its list 'labelled' to use them."
+            "The split_file does not say which labels were left unused on purpose. These cases stay unlabelled: "
+            f"{listing(cases)}. To use their labels, move the names to the list 'labelled' of the split_file."
         )
 
 

@@ -1,4 +1,4 @@
-"""The raw layout of nnU-Net: a file a channel."""
+"""The raw layout of nnU-Net: one file per channel."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")  # of a file name witho
 
 
 def is_nnunet(content: Mapping[str, Any]) -> bool:
-    """Whether a ``dataset.json`` is that of nnU-Net's second version, which lists no files."""
+    """Whether a ``dataset.json`` has the form of nnU-Net's second version, which lists no files."""
     return "channel_names" in content and "training" not in content
 
 
 def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """List the cases of an nnU-Net raw folder.
 
-    Each file may end in ``.nii`` or ``.nii.gz``, whatever ``file_ending`` says. Where there is one channel, an image
-    without its number (``case.nii.gz``) is as good. Files that cannot be images or labels are named in a warning.
+    Each file may end in ``.nii`` or ``.nii.gz``, whatever ``file_ending`` says. If there is only one channel, an image
+    file may lack the channel number (``case.nii.gz``). A warning names files that cannot be images or labels.
 
     Args:
-        folder: with ``imagesTr/case_0000.nii.gz`` (a file a channel), ``labelsTr/case.nii.gz``, and perhaps
-            ``imagesTs`` and ``labelsTs``.
-        content: of its ``dataset.json``: ``channel_names``, ``file_ending`` and ``numTraining``.
+        folder: a folder with ``imagesTr/case_0000.nii.gz`` (one file per channel) and ``labelsTr/case.nii.gz``.
+            ``imagesTs`` and ``labelsTs`` are optional.
+        content: the content of its ``dataset.json``: ``channel_names``, ``file_ending`` and ``numTraining``.
 
     Returns:
-        ``"training"`` of ``imagesTr``, with or without a label, and ``"test"`` of ``imagesTs``; both sorted by case.
-        ``image`` is a path where there is one channel, and else a list of them.
+        The cases of ``imagesTr`` under ``"training"``, with or without a label, and the cases of ``imagesTs`` under
+        ``"test"``. Both lists are sorted by case. With one channel, ``image`` is a path. With several, it is a list of
+        paths.
 
     Raises:
         InputError: When the files are not NIfTI, no channel is named, there is no image, a channel is missing, a file
-            is there twice, a label has no image, or fewer cases than ``numTraining`` have a label.
+            occurs twice, a label has no image, or fewer cases than ``numTraining`` have a label.
     """
     channels = content["channel_names"]
     if not channels or not isinstance(channels, Mapping):
@@ -59,10 +60,10 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
 
 
 def cases_by_channels(files: Iterable[Path]) -> dict[str, dict[int, str]]:
-    """Group NIfTI files like ``case_0000.nii.gz``: case name to channel number to path; others are left out.
+    """Group NIfTI files like ``case_0000.nii.gz`` by case name, then by channel number; other files are left out.
 
     Raises:
-        InputError: When a channel of a case is there twice, as ``.nii`` and as ``.nii.gz``.
+        InputError: When a channel of a case occurs twice, as ``.nii`` and as ``.nii.gz``.
     """
     cases: dict[str, dict[int, str]] = defaultdict(dict)
     for file in sorted(files):
@@ -88,15 +89,15 @@ def image_of(case: str, channels: Mapping[int, str], num_channels: int) -> str |
 
 
 def find_file(listed: str) -> str:
-    """Return a listed file, or where it is not there the one with the other ending (``.nii``, ``.nii.gz``)."""
+    """Return a listed file, or if it is missing, the file with the other ending (``.nii``, ``.nii.gz``)."""
     there = [listed, *(other for other in _spellings(listed) if other != listed)]
     return next((file for file in there if Path(file).is_file()), listed)
 
 
 def find_image(listed: str, case: str, num_channels: int) -> str | list[str]:
-    """Return a listed image, by :func:`find_file`, or its channels: ``case_0000.nii.gz`` for ``case.nii.gz``.
+    """Return a listed image, see :func:`find_file`, or its channels: ``case_0000.nii.gz`` for ``case.nii.gz``.
 
-    Where there is none of these it is the listed path.
+    If none of these files exists, the listed path is returned.
 
     Raises:
         InputError: When there are other channels than 0 to ``num_channels - 1``.
@@ -111,7 +112,7 @@ def find_image(listed: str, case: str, num_channels: int) -> str | list[str]:
 
 
 def warn_of_unused(folders: Iterable[Path], used: Collection[str]) -> None:
-    """Name the files of some folders that are not used, hidden ones left out, in a warning."""
+    """Warn of unused files in some folders; hidden files are not named."""
     _warn_of(file for folder in sorted(folders) for file in _visible(folder) if str(file) not in used)
 
 
@@ -154,7 +155,7 @@ def _records(folder: Path, part: str, ending: str, num_channels: int) -> list[di
     images, labels = (_files(folder / f"{kind}{part}") for kind in ("images", "labels"))
     cases, label_of = cases_by_channels(images), _by_case(labels, "label")
     numberless = _by_case([file for file in images if not CHANNEL.fullmatch(without_suffix(file.name))], "image")
-    if part == "Ts":  # images without a label are no part of the test, whatever their names
+    if part == "Ts":  # an image without a label is no test image, whatever its name
         numberless = {case: file for case, file in numberless.items() if case in label_of}
     _add_single_channels(cases, numberless, num_channels, ending)
     lost = sorted(set(label_of) - set(cases))
@@ -167,10 +168,10 @@ def _records(folder: Path, part: str, ending: str, num_channels: int) -> list[di
 def _add_single_channels(
     cases: dict[str, dict[int, str]], numberless: Mapping[str, str], num_channels: int, ending: str
 ) -> None:
-    """Take images without a number of their channel, where there is one channel alone."""
+    """Add images without a channel number; this is allowed only if there is one channel."""
     for case, file in numberless.items():
         if num_channels > 1:
-            raise InputError(f"case {case}: wanted a file a channel, {case}_0000{ending} and others, got {file}.")
+            raise InputError(f"case {case}: wanted one file per channel, {case}_0000{ending} and so on, got {file}.")
         if case in cases:
             raise InputError(f"case {case}: wanted one image file, got {cases[case][min(cases[case])]} and {file}.")
         cases[case] = {0: file}
@@ -199,5 +200,5 @@ def _others(folder: Path) -> list[Path]:
 
 
 def _is_listed(file: Path) -> bool:
-    """Whether a file is named like an image or a label; also a link to nothing, which is refused and not lost."""
+    """Whether a file is named like an image or a label; a broken link counts too, so that it is refused later."""
     return file.name.endswith(NIFTI_SUFFIXES) and (file.is_file() or not file.exists())

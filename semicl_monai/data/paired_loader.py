@@ -17,16 +17,17 @@ from semicl_monai.utils import InputError
 def paired_batches(
     labelled: AugmentingDataLoader, dataset: VolumeDataset, wanted: bool, warm_up_epochs: int = 0
 ) -> AugmentingDataLoader | PairedDataLoader:
-    """Return the labelled batches, or where they are wanted paired ones, with batches of another data set.
+    """Return a loader of labelled batches, which are paired with batches of another data set if ``wanted``.
 
     Args:
-        labelled: loader of labelled batches; the other one has its batch size, processes and buffer.
-        dataset: of what comes beside them.
-        wanted: whether they are to be paired.
+        labelled: loader of labelled batches. The loader of the other data set gets the same batch size, number of
+            processes and buffer size.
+        dataset: the other data set.
+        wanted: whether the batches are paired.
         warm_up_epochs: as for :class:`PairedDataLoader`.
 
     Raises:
-        InputError: When they are to be paired and ``dataset`` is empty.
+        InputError: When the batches are paired and ``dataset`` is empty.
     """
     if not wanted:
         return labelled
@@ -42,19 +43,20 @@ def paired_batches(
 
 
 class PairedDataLoader:
-    """Give every labelled batch the images of an unlabelled one, under ``unlabelled_image``, and their ``case`` names.
+    """Add the images of an unlabelled batch to every labelled batch, under ``unlabelled_image``.
 
-    Where the unlabelled samples have several images, such as a weakly augmented one or two views, they come likewise
-    (``unlabelled_weak_image``, ``unlabelled_view1_image``). During a warm-up batches are labelled ones alone.
+    The ``case`` names are added too, under ``unlabelled_case``. An unlabelled sample may have several images, such as a
+    weakly augmented image or two views. All of them are added (``unlabelled_weak_image``, ``unlabelled_view1_image``).
+    During the warm-up only labelled batches are given.
 
     Args:
         labelled: loader of batches with ``image`` and ``label``.
-        unlabelled: loader of as many batches, whose images are under keys that end with ``image``.
-        warm_up_epochs: epochs of the warm-up.
+        unlabelled: loader of the same number of batches. The keys of its images end with ``image``.
+        warm_up_epochs: number of warm-up epochs.
 
     Attributes:
-        loaders: both of them.
-        epoch: the current one, from 1.
+        loaders: both loaders.
+        epoch: the current epoch, counted from 1.
 
     Raises:
         InputError: When there is no unlabelled case.
@@ -65,7 +67,7 @@ class PairedDataLoader:
         self.loaders, self.warm_up_epochs, self.epoch = (labelled, unlabelled), warm_up_epochs, 1
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell which epoch comes, as :class:`semicl_monai.handlers.SeedEpoch` does."""
+        """Set the number of the next epoch; :class:`semicl_monai.handlers.SeedEpoch` calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -75,7 +77,7 @@ class PairedDataLoader:
         """Return the batches of an epoch.
 
         Raises:
-            RuntimeError: When there are fewer batches than ``len()`` has promised.
+            RuntimeError: When there are fewer batches than ``len()`` says.
         """
         return whole_epoch(self._batches(), len(self))
 

@@ -1,4 +1,4 @@
-"""Which patient a case is of, so that no patient is on both sides of a split."""
+"""The patient of each case, so that no patient is on both sides of a split."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from semicl_monai.data.listing import listing
 from semicl_monai.data.sections import Record
 from semicl_monai.utils import InputError
 
-MOST_SCANS = 10  # of a patient on average; where a stem is of more, it rather names a hospital or a year
+MOST_SCANS = 10  # average per patient; a stem with more scans is probably the name of a hospital or a year
 FEWEST_PATIENTS = 3  # that can be split
 STEM = r".*?\d"  # as short as can be, and ends in a digit
 SIDES = {"training": ("labelled", "unlabelled"), "validation": ("validation",), "test": ("test",)}
 
 
 def name_patients(sections: Mapping[str, list[Record]], group_pattern: Any = None) -> dict[str, list[Record]]:
-    """Give every record a ``patient``: its own, or what ``group_pattern`` finds in its case name, or its case name.
+    """Give every record a ``patient``: its own, or the text that ``group_pattern`` finds, or its case name.
 
     Args:
-        sections: lists of records, some of which may have a ``patient`` of their own, which stays.
-        group_pattern: a regular expression, searched in each case name; its first group, or the whole match where it
-            has none, is the patient. ``None`` or ``"none"`` for no expression.
+        sections: lists of records. A record that already has a ``patient`` keeps it.
+        group_pattern: a regular expression, searched in each case name. The patient is the first group of the match. An
+            expression without groups gives the whole match. ``None`` or ``"none"`` means no expression.
 
     Returns:
-        The sections; without a ``patient`` in any record where there is neither an expression nor one that has it.
+        The sections. If there is no expression and no record has a ``patient``, they are unchanged.
 
     Raises:
-        InputError: When the expression is none, or finds nothing in a case name.
+        InputError: When ``group_pattern`` is not a regular expression, or finds nothing in a case name.
     """
     pattern = _compiled(group_pattern)
     records = [record for section in sections.values() for record in section]
@@ -71,20 +71,20 @@ def _found(pattern: re.Pattern[str], cases: Sequence[str]) -> dict[str, str]:
 
 
 def patients_of(records: Iterable[Record]) -> dict[str, str]:
-    """Return the patient of each case; where none is known it is the case itself."""
+    """Return the patient of each case; a case without a known patient is its own patient."""
     return {record["case"]: str(record.get("patient", record["case"])) for record in records}
 
 
 def check_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[str, str], where: str) -> None:
-    """Refuse a split that has a patient in two of training, validation and test.
+    """Refuse a split that has the same patient in two of training, validation and test.
 
     Args:
         split: case names by part.
-        patient: of each case.
-        where: what the split is from, for the error.
+        patient: patient of each case.
+        where: source of the split, for the error message.
 
     Raises:
-        InputError: With the patient and the cases.
+        InputError: When there is such a patient. The message names the patient and the cases.
     """
     sides = {side: [case for part in parts for case in split[part]] for side, parts in SIDES.items()}
     for one, other in combinations(sides, 2):
@@ -93,15 +93,18 @@ def check_shared_patients(split: Mapping[str, Sequence[str]], patient: Mapping[s
             first, second = (listing([case for case in sides[side] if patient[case] == name]) for side in (one, other))
             raise InputError(
                 f"{where}: a patient must be on one side of the split, got {name} in {one} ({first}) and in {other}"
-                f" ({second}); leave the cases out on one side, or correct 'patient' or group_pattern (none for none)."
+                f" ({second}); leave the cases out on one side, or correct 'patient' or group_pattern ('none': no"
+                " pattern)."
             )
 
 
 def check_shared_labels(sections: Mapping[str, Iterable[Record]]) -> None:
-    """Refuse one label file for images of several patients.
+    """Refuse a label file that images of several patients share.
+
+    Images of one patient may share a label.
 
     Raises:
-        InputError: With both cases. Images of one patient may share a label.
+        InputError: When patients share a label file. The message names both cases.
     """
     records = [record for section in sections.values() for record in section if "label" in record]
     patient = patients_of(records)
@@ -110,13 +113,13 @@ def check_shared_labels(sections: Mapping[str, Iterable[Record]]) -> None:
         other = first.setdefault(record["label"], record)
         if patient[other["case"]] != patient[record["case"]]:
             raise InputError(
-                f"case {record['case']}: the label must be its own, got {record['label']}, which is that of "
-                f"{other['case']} too; if they are of one patient, give both the same 'patient'."
+                f"case {record['case']}: each patient must have its own label, but {record['label']} is also the label "
+                f"of {other['case']}; if both cases are of one patient, give them the same 'patient'."
             )
 
 
 def without_held_out(cases: Iterable[str], split: Mapping[str, Sequence[str]], patient: Mapping[str, str]) -> list[str]:
-    """Return the cases but those of a patient whose other scans are held out, which are named in a warning."""
+    """Return the cases without those of a held-out patient; a warning names the cases that are left out."""
     held_out = {patient[case] for part in ("validation", "test") for case in split[part]}
     cases = list(cases)
     left_out = [case for case in cases if patient[case] in held_out]
@@ -130,17 +133,18 @@ def without_held_out(cases: Iterable[str], split: Mapping[str, Sequence[str]], p
 
 
 def propose_pattern(cases: Sequence[str]) -> str | None:
-    r"""Return an expression by which cases share patients: names with a common stem that ends in a digit.
+    r"""Return a regular expression that finds the patient in case names with a common stem.
 
-    The stem ends at ``_``, ``-`` or the end of the name. ``patient001_frame01`` and ``sub-01_ses-2`` have one in common
-    with other scans of the patient, ``hippocampus_001`` has none. The first stem that all names have, and that is
-    neither the same in nearly all of them nor different in all, is proposed.
+    The stem ends in a digit, before ``_``, ``-`` or the end of the name. ``patient001_frame01`` and ``sub-01_ses-2``
+    share their stem with other scans of the patient. ``hippocampus_001`` shares its stem with no other name. The first
+    suitable stem is proposed. Every name must have such a stem, and some names must share it. There must be at least
+    three different stems, with at most 10 names per stem on average.
 
     Args:
-        cases: the names.
+        cases: the case names.
 
     Returns:
-        The expression, or ``None`` where names share no such stem.
+        The expression, or ``None`` if the names have no such stem.
 
     Example:
         >>> propose_pattern([f"patient{patient:03d}_frame{frame}" for patient in range(3) for frame in (1, 2)])

@@ -1,4 +1,4 @@
-"""All volumes of a training, before it starts."""
+"""Load and check all volumes of a training before it starts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from semicl_monai.data.volume_dataset import VolumeDataset
 def prepare_datasets(
     training: VolumeDataset, others: Sequence[VolumeDataset] = (), class_names: Sequence[str] | None = None
 ) -> None:
-    """Load and check every volume, so that bad input is met before training starts.
+    """Load and check every volume, so that bad input is found before training starts.
 
     Args:
-        training: the volumes that are trained with.
-        others: further data sets, such as unlabelled volumes and those of validation.
-        class_names: names of the classes without background, which the segments of all labels are compared with; not
-            by default.
+        training: the training volumes.
+        others: further data sets, such as unlabelled and validation volumes.
+        class_names: names of the classes without background. The segment names of all labels are compared with them.
+            By default there is no comparison.
 
     Raises:
-        InputError: When a volume cannot be prepared, a segment has another name than its class, or no label of the
-            training holds foreground.
+        InputError: When a volume cannot be prepared, a segment has another name than its class, or no training label
+            holds foreground.
     """
     datasets = [training, *others]
     if class_names is not None:

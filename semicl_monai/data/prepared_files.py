@@ -22,30 +22,35 @@ from semicl_monai.utils import InputError, save_tensors
 ORIGIN = "made_from"  # key of the hash in a file
 
 
-# not monai.data.PersistentDataset: a truncated file ends it, a file that is being moved from /tmp can be read half, its
-# hashes depend on which equal strings are one object, it reads a whole file for a few slices, and set_data empties
-# a folder that others use
+# not monai.data.PersistentDataset: it fails on a truncated file, can read half of a file that is being moved from /tmp,
+# has hashes that depend on which equal strings are one object, reads a whole file for a few slices, and empties a
+# folder that others use in set_data
 class PreparedFiles:
-    """What the deterministic transforms make of a record, kept as one file a record and mapped into memory.
+    """The output of the deterministic transforms, kept as one file per record and mapped into memory.
 
-    A file is found by a hash of the record's files (path, size, inode, and the times of the last change of the content
-    and of the inode, the latter of which no program sets back), of ``case``, and of the deterministic transforms with
-    their arguments, so that neither changed data nor changed transforms meet an old file. The hash is in the file too:
-    one of another volume under the name of this one is not taken. The transforms get those entries alone that their
-    ``keys`` name, and ``case``; what else a record holds, and random transforms, change neither the file nor its name.
-    Any number of runs and processes may share a folder. A file appears only once it is complete; one that cannot be
-    read, or is another volume's, is made again.
+    The name of a file is a hash of three things:
 
-    The tensors keep their dtype and lose their metadata. Only what is used of them is read from disk, and the memory it
-    takes is the system's to reclaim.
+    * the record's files: path, size, inode, and the times of the last change of the content and of the inode. No
+      program can set back the last of these times.
+    * ``case``.
+    * the deterministic transforms with their arguments.
+
+    If the data or the transforms change, the hash changes and the old file is not used. The hash is in the file too, so
+    that a renamed file of another volume is not used. The transforms get only ``case`` and the entries that their
+    ``keys`` name. Other entries of a record and random transforms change neither the file nor its name. Any number of
+    runs and processes may share a folder. A file appears only when it is complete. A file that cannot be read, or that
+    belongs to another volume, is made again.
+
+    The tensors keep their dtype and lose their metadata. Only the parts that are used are read from disk. The operating
+    system can reclaim their memory.
 
     Args:
-        folder: where the files are; made when it is first written to.
-        transform: all transforms; those before the first random one are deterministic.
+        folder: folder of the files. It is made when the first file is written.
+        transform: all transforms. The transforms before the first random one are deterministic.
 
     Raises:
-        InputError: When a deterministic transform holds a function without a name of its own, such as a lambda, by
-            which it could not be told from others.
+        InputError: When a deterministic transform holds a function without a name of its own, such as a lambda. Such a
+            transform cannot be distinguished from others.
     """
 
     def __init__(self, folder: str | os.PathLike[str], transform: Compose) -> None:
@@ -63,7 +68,7 @@ class PreparedFiles:
         """Return the prepared record.
 
         Args:
-            record: an entry may be the path of a file, or a list of them.
+            record: the record; an entry may be the path of a file, or a list of paths.
 
         Raises:
             InputError: When the folder cannot be written to.
@@ -72,7 +77,7 @@ class PreparedFiles:
         others = {key: value for key, value in record.items() if key not in self.keys}
         origin = self._origin(used)
         file = self.folder / f"{origin}.pt"
-        with suppress(Exception):  # not there, or broken: what a broken file makes torch raise is no closed list
+        with suppress(Exception):  # missing or broken: a broken file can make torch raise anything
             return {**others, **_read(file, origin)}
         _write(self.transform(used, end=self.end, threading=True), file, origin)
         return {**others, **_read(file, origin)}
@@ -82,7 +87,7 @@ class PreparedFiles:
         return _sha1((self.recipe, get_track_meta(), entries))
 
 
-# goes by value where pickle goes by identity, and is the same in every process
+# compares objects by value, where pickle compares them by identity; the hash is the same in every process
 class _Hasher(NumpyHasher):  # type: ignore[misc]  # joblib has no types
     def save(self, obj: Any) -> None:
         if isinstance(obj, ImageReader):  # NibabelReader remembers what it read last
@@ -101,12 +106,13 @@ def _hash_of(transform: Transform) -> str:
     except (PicklingError, TypeError, AttributeError) as error:
         name = type(transform).__name__
         raise InputError(
-            f"cache_dir cannot tell this {name} from another one: give it named functions of a module, or leave it out."
+            f"cache_dir cannot tell this {name} from another one: give it named functions of a module, or leave "
+            "cache_dir out."
         ) from error
 
 
 def _stamped(entry: Any) -> Any:
-    """A path with what changes when its file does; anything else as it is."""
+    """A path with the size, times and inode of its file; other entries are returned unchanged."""
     if isinstance(entry, (list, tuple)):
         return [_stamped(part) for part in entry]
     if not isinstance(entry, (str, os.PathLike)):
@@ -128,6 +134,6 @@ def _read(file: Path, origin: str) -> dict[str, Any]:
 
 def _write(prepared: Mapping[str, Any], file: Path, origin: str) -> None:
     plain = convert_to_tensor(dict(prepared), convert_numeric=False, track_meta=False)
-    # cloned, as all that a tensor is a view of would be saved
+    # cloned: for a view, torch would save the whole tensor behind it
     own = {key: value.clone() if torch.is_tensor(value) else value for key, value in plain.items()}
     save_tensors({**own, ORIGIN: origin}, file, "give a writable --cache_dir")

@@ -1,4 +1,4 @@
-"""What a data set's own description says it holds, as lists of records."""
+"""The cases of a data set's own description, as lists of records."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ SPELLINGS = {"unlabeled": "unlabelled", "testing": "test"}  # the second is that
 def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
     """Read a Decathlon, a plain or an nnU-Net ``dataset.json``.
 
-    A listed file that is not there is looked for under the other ending (``.nii`` or ``.nii.gz``), and an image as a
-    file a channel (``case_0000.nii.gz`` for ``case.nii.gz``), as nnU-Net's first version has them.
+    If a listed file is missing, the file with the other ending (``.nii`` or ``.nii.gz``) is used. If a listed image is
+    missing, its channels may be separate files, as in nnU-Net's first version (``case_0000.nii.gz`` for
+    ``case.nii.gz``).
 
     Args:
         file: the JSON file.
 
     Returns:
-        Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``: ``image`` is an absolute path,
-        or a list of them, one a channel; ``label``, where there is one, an absolute path; ``case`` the case's name;
-        ``patient``, where the entry has one. ``"test"`` holds labelled cases only.
+        Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``. ``image`` is an absolute path or
+        a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the case name. A record has
+        ``label`` and ``patient`` only if its entry has them. ``"test"`` holds only labelled cases.
 
     Raises:
-        InputError: When the file, or an entry of it, cannot be used, it has a list of images of another name, or a case
+        InputError: When the file or one of its entries cannot be used, a list of images has an unknown name, or a case
             name occurs twice.
     """
     file = Path(file)
@@ -52,14 +53,14 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
 
 
 def checked_sections(sections: Any, folder: Path) -> dict[str, list[Record]]:
-    """Return the lists of a ``dataset_format`` as they are.
+    """Check the lists of a ``dataset_format`` and return them unchanged.
 
     Args:
-        sections: as :func:`read_sections` returns them.
-        folder: what they are of, for the error.
+        sections: the lists, in the form that :func:`read_sections` returns.
+        folder: folder of the data set, for the error message.
 
     Raises:
-        InputError: When a list is missing, a case has no name or image, or there is no case at all.
+        InputError: When a list is missing, a case has no name or image, or all lists are empty.
     """
     where = f"dataset_format of {folder}"
     if not isinstance(sections, Mapping) or any(not isinstance(sections.get(name), list) for name in SECTIONS):
@@ -76,7 +77,7 @@ def checked_sections(sections: Any, folder: Path) -> dict[str, list[Record]]:
 
 
 def wants_no_validation(file: str | os.PathLike[str]) -> bool:
-    """Whether a data set's file has an empty list ``validation``: no volume is to be kept for it."""
+    """Whether a data set's file has an empty list ``validation``; then no volume is held out for validation."""
     return read_json(Path(file), "datalist").get("validation") == []
 
 
@@ -91,7 +92,7 @@ def _listed_sections(file: Path, content: Mapping[str, Any]) -> dict[str, list[R
 
 
 def _check_same_lists(file: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a list of images under another name, such as ``"val"``, of which nobody would miss the images."""
+    """Refuse a list of images under an unknown name, such as ``"val"``; its images would be lost unnoticed."""
     for key, entries in content.items():
         if key in (*SECTIONS, *SPELLINGS) or not isinstance(entries, list):
             continue
@@ -123,7 +124,7 @@ def _records(entries: Any, key: str, file: Path) -> list[Record]:
 
 def _patient(paths: Mapping[str, Any], where: str) -> dict[str, str]:
     given = paths.get("patient")
-    if "patient" not in paths:  # one under another name would be on both sides of a split
+    if "patient" not in paths:  # a patient under another key would be on both sides of a split
         others = [key for key in paths if "".join(filter(str.isalnum, key)).casefold() in OTHER_PATIENTS]
         if others:
             raise InputError(f"{where}: a patient must be called 'patient', got '{others[0]}': {paths[others[0]]!r}.")
@@ -135,7 +136,7 @@ def _patient(paths: Mapping[str, Any], where: str) -> dict[str, str]:
 
 
 def _check_label_values(record: Record, paths: Mapping[str, Any], where: str) -> None:
-    """Refuse a label that is its image, and one under another name, such as ``"mask"``, which would not be used."""
+    """Refuse a label that is the image itself, and a label under another key, such as ``"mask"``."""
     if record.get("label") in image_files(record["image"]):
         raise InputError(f"{where}: 'label' must be another file than 'image', got {record['label']} for both.")
     others = [k for k, v in paths.items() if k != "image" and isinstance(v, str) and v.endswith(NIFTI_SUFFIXES)]
@@ -144,7 +145,7 @@ def _check_label_values(record: Record, paths: Mapping[str, Any], where: str) ->
 
 
 def _found(sections: Mapping[str, list[Record]], content: Mapping[str, Any]) -> dict[str, list[Record]]:
-    """The records with the files that are there for those that are listed."""
+    """The records with the files that exist in place of the listed files."""
     names = content.get("channel_names") or content.get("modality")
     channels = len(names) if isinstance(names, Mapping | list) else 1
     found = {name: [_on_disk(record, channels) for record in records] for name, records in sections.items()}

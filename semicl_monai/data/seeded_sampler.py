@@ -1,4 +1,4 @@
-"""Random records, and what their augmentation is drawn from."""
+"""Random records, each with a seed for its augmentation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from semicl_monai.utils.distributed import rank_and_size
 class SeededRandomSampler(RandomSampler):
     """Draw records at random, each with a seed for its random transforms.
 
-    What happens to a record then depends on its place in the epoch alone. Under ``torch.distributed`` each rank gets
-    every ``world_size``-th of the same draws, so that the ranks' batches together are the batch of one process.
+    The augmentation of a record then depends only on its place in the epoch. Under ``torch.distributed`` all ranks draw
+    the same records, and each rank gets every ``world_size``-th of them. The batches of all ranks together are then the
+    batch of one process.
 
     Args:
         data_source: dataset that takes ``(index, seed)``, such as a :class:`semicl_monai.data.VolumeDataset`.
         replacement: as in :class:`torch.utils.data.RandomSampler`.
-        num_samples: records an epoch, over all ranks; each rank gets an equal share, and what is left over is dropped.
-        generator: source of randomness, which has to be seeded alike on all ranks.
+        num_samples: number of records per epoch, over all ranks. Each rank gets an equal share, and the remainder is
+            dropped.
+        generator: source of randomness. It must have the same seed on all ranks.
 
     Example:
         >>> sampler = SeededRandomSampler(["a", "b"], num_samples=4, generator=torch.Generator().manual_seed(0))

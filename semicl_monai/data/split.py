@@ -1,4 +1,4 @@
-"""Which volumes train, which of them show their labels, and which are kept for validation and test."""
+"""The split of cases into labelled and unlabelled training, validation and test."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ def make_split(
     """Split cases by patient, and choose which training volumes are labelled.
 
     The order of ``cases`` does not matter. For one ``split_seed`` the labelled subsets are nested: the volumes of 5 %
-    are among those of 10 %, and validation and test stay the same. All cases of a patient are in one part, and all of
-    them are labelled or none; what is counted below are patients. Where each case is its own, they are volumes.
+    are among those of 10 %. Validation and test stay the same. All cases of a patient are in one part. Either all of
+    them are labelled or none. The sizes below count patients. If each patient has one case, they count volumes.
 
     Args:
         cases: case names, each once.
-        labelled_fraction: a float in (0, 1] is a fraction of the training part, rounded half up; an int is a number of
-            patients. So ``1`` is **one of them** and ``1.0`` **all**. A string from a command line is read the same way
-            (``"0.05"``, ``"6"``).
+        labelled_fraction: a float in (0, 1] is a fraction of the training part, rounded half up. An int is a number of
+            patients. So ``1`` is **one patient** and ``1.0`` is **all patients**. A string from a command line is read
+            the same way (``"0.05"``, ``"6"``).
         split_seed: seed of the permutation, from 0 to 2**32 - 1.
-        ratio: sizes of training, validation and test to each other. A part with 0 is not cut and comes back empty;
-            validation and test are rounded half up, training takes the rest.
-        patients: patient by case; a case that is not in it is a patient of its own.
-        cut_validation: without it the validation part is the end of the training part. The test part stays as it is,
-            but that it may be empty and never takes the last patient.
-        strict: refuse what only training needs: without it a part may be empty, and ``labelled_fraction`` more than
-            there is.
+        ratio: relative sizes of training, validation and test. A part with 0 is not cut and stays empty. Validation and
+            test are rounded half up. Training takes the rest.
+        patients: patient of each case. A case without an entry is its own patient.
+        cut_validation: whether to cut a validation part. Without it, these cases are the end of the training part. The
+            test part stays the same, with two exceptions: it may be empty, and it never takes the last patient.
+        strict: whether to check the needs of training. Without it, a part may be empty, and ``labelled_fraction`` may
+            be larger than the training part.
 
     Returns:
         Case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.
 
     Raises:
-        InputError: When a part would be empty, ``labelled_fraction`` gives no volume or more than there are, a case is
-            named twice, or an option has no meaning.
+        InputError: When a part would be empty, ``labelled_fraction`` gives no volume or more volumes than there are, a
+            case is named twice, or an option has an invalid value.
 
     Example:
         >>> split = make_split(["a", "b", "c", "d", "e"], labelled_fraction=1)
@@ -63,7 +63,7 @@ def make_split(
     unit = "volumes" if len(of_patient) == len(cases) else "patients"
     sizes = _part_sizes(len(of_patient), ratio, cut_validation, strict, unit)
     num_labelled = _labelled_count(labelled_fraction, sizes[0], strict, unit)
-    # RandomState and not default_rng: NumPy keeps its numbers the same for ever, and so are the splits
+    # RandomState and not default_rng: NumPy never changes its numbers, so that splits stay the same
     order = np.random.RandomState(checked_seed(split_seed)).permutation(sorted(of_patient))
     ends = (0, num_labelled, sizes[0], sizes[0] + sizes[1], len(order))
     return {
@@ -73,7 +73,7 @@ def make_split(
 
 
 def _by_first_case(cases: Sequence[str], patients: Mapping[str, str]) -> dict[str, list[str]]:
-    """The cases of each patient, by the first of them: where all have one case, the names are those of the cases."""
+    """The cases of each patient, under the name of the patient's first case."""
     of_patient: dict[str, list[str]] = defaultdict(list)
     for case in sorted(cases):
         of_patient[patients.get(case, case)].append(str(case))
@@ -105,7 +105,7 @@ def _number(text: str) -> float | int | None:
 
 def _labelled_count(labelled_fraction: float | int | str, num_training: int, strict: bool, unit: str) -> int:
     value = parse_labelled_fraction(labelled_fraction)
-    # decimal: 0.145 of 100 is 14.5 and rounds up, in binary it is a little less
+    # decimal: 0.145 of 100 is 14.5 and rounds up; as a binary number it is slightly smaller
     count = value if isinstance(value, int) else int((Decimal(str(value)) * num_training).quantize(0, ROUND_HALF_UP))
     if not strict:
         return min(count, num_training)

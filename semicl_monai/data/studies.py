@@ -1,4 +1,4 @@
-"""Studies of a MONAI Label server, as its trainers see them."""
+"""Studies of a MONAI Label server, listed for its trainers."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from semicl_monai.utils.distributed import rank_and_size
 from semicl_monai.utils.nifti import NIFTI_SUFFIXES
 
 MOST_VALUES = 32  # of a mask; an image has more
-SMALL = 0.2  # file size of a mask by that of its voxels, at most
+SMALL = 0.2  # largest ratio of a mask's file size to the size of its voxels
 
 logger = logging.getLogger(__name__)
 
 
 def list_studies(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """List all studies of the server that hands over some.
+    """List all studies of a MONAI Label server, given some labelled ones.
 
-    MONAI Label names the labelled studies alone, and of links their targets. The labels tell the folder of the studies.
-    What is left out is warned about: files that are not NIfTI, folders, and masks that lie among the studies.
+    MONAI Label gives only the labelled studies. For a link it gives the target. The folder of the studies is found from
+    the paths of the labels. Files that are not NIfTI, folders, and masks among the studies are left out with a warning.
 
     Args:
         records: ``{"image": path, "label": path}`` of at least one labelled study.
 
     Returns:
-        One ``{"image": path, "case": name}`` for each study, sorted by name, under the name it has in the folder.
+        One ``{"image": path, "case": name}`` for each study, sorted by name. The name is that in the folder.
 
     Raises:
-        InputError: When no study is labelled, the labels do not tell the folder, a labelled study is not NIfTI, or two
-            studies have one name.
+        InputError: When no study is labelled, the folder cannot be found from the labels, a labelled study is not
+            NIfTI, or two studies have the same name.
     """
     if not records:
         raise InputError(
@@ -61,14 +61,14 @@ def list_studies(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def labelled_studies(records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the records of labelled studies as they are called in their folder.
+    """Return the records of labelled studies with their names and paths in the folder of studies.
 
     Args:
-        records: ``{"image": path, "label": path}`` of each, as MONAI Label hands them over.
+        records: ``{"image": path, "label": path}`` of each study, as MONAI Label gives them.
         class_names: names of the classes without background.
 
     Raises:
-        InputError: When a study is not NIfTI, or its label names other classes, see :func:`check_label_names`.
+        InputError: When a study is not NIfTI, or its label has other class names, see :func:`check_label_names`.
     """
     check_label_names(records, class_names)
     folder = find_study_folder(records)
@@ -76,9 +76,9 @@ def labelled_studies(records: Sequence[Mapping[str, Any]], class_names: Sequence
 
 
 def name_cases(records: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Give each record without one its ``case``: the name of its study in MONAI Label, or else that of its image file.
+    """Add ``case`` to records without it: the name of the study in MONAI Label, or else that of the image file.
 
-    A study that is a link is called as it is in the folder of studies, and its files are those of that folder.
+    If a study is a link, its record gets the name and the files of the link, not of the target.
     """
     bare = [record for record in records if "case" not in record]
     folder = find_study_folder(bare)
@@ -105,7 +105,7 @@ def _labelled(folder: StudyFolder, records: Sequence[Mapping[str, Any]]) -> list
 
 def _warn_of_left_out(folder: StudyFolder, files: list[Path], studies: list[Path], masks: list[Path]) -> None:
     names = {case_name(file) for file in studies}
-    # the labels, and the DICOM series that a server has made a study of
+    # the labels, and the folders of DICOM series that a server has turned into studies
     own = {folder.datastore.name, folder.labels.parent.name, *names}
     reasons = {
         "wanted .nii or .nii.gz": [f.name for f in files if f.is_file() and f not in studies and f.name not in own],
@@ -119,13 +119,13 @@ def _warn_of_left_out(folder: StudyFolder, files: list[Path], studies: list[Path
 
 
 def _is_mask(file: Path) -> bool:
-    """Whether an image holds no more whole numbers than a mask does; one that cannot be read is left to the loader."""
+    """Whether an image holds only a few whole numbers, as a mask does; the loader handles unreadable images."""
     try:
         image = Nifti1Image.from_filename(file)
         num_bytes = np.prod(image.shape) * image.get_data_dtype().itemsize
         if file.name.endswith(".gz") and file.stat().st_size > max(SMALL * num_bytes, 2048):
-            return False  # not worth the time
+            return False  # too large for a mask; reading it would take time
         values = np.unique(np.asanyarray(image.dataobj))
-    except Exception:  # what a broken file makes nibabel and zlib raise is no closed list
+    except Exception:  # a broken file can make nibabel and zlib raise anything
         return False
     return 1 < len(values) <= MOST_VALUES and bool((values == np.round(values)).all())

@@ -15,19 +15,19 @@ SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd")
 
 
 class StudyFolder:
-    """Studies and finished labels as MONAI Label 0.8.5 keeps them, and what it knows of the labels.
+    """Studies and finished labels in the layout of MONAI Label 0.8.5, with the client's notes on the labels.
 
-    ``STUDIES/x.nii.gz`` is a study, ``STUDIES/labels/final/x.nii.gz`` its label; ``STUDIES/datastore_v2.json`` may
-    name other folders and holds what a client said of a label. Each file may be a link. MONAI Label hands over the
-    targets of links, whose folders and names say nothing of a study.
+    ``STUDIES/x.nii.gz`` is a study, and ``STUDIES/labels/final/x.nii.gz`` is its label. ``STUDIES/datastore_v2.json``
+    may name other folders. It also holds the client's notes on each label. Each file may be a link. MONAI Label gives
+    the targets of links. The folder and the name of a target do not identify a study.
 
     Args:
-        folder: the folder the server was started with.
+        folder: the folder that the server was started with.
 
     Attributes:
         images: the folder of the studies.
         labels: the folder of the finished labels.
-        datastore: the file with what is known of them; it may be missing.
+        datastore: the file ``datastore_v2.json``, which may be missing.
 
     Raises:
         InputError: When ``datastore_v2.json`` cannot be read.
@@ -44,21 +44,21 @@ class StudyFolder:
         self._labels = {os.path.realpath(file): file for file in files}
 
     def has(self, label: str | os.PathLike[str]) -> bool:
-        """Whether a file, or the link to it, is one of the labels."""
+        """Whether a file is one of the labels, also as the target of a link."""
         return os.path.realpath(label) in self._labels
 
     def record(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the record of a labelled study with the files of this folder and the study's name as ``case``.
 
         Args:
-            record: ``{"image": path, "label": path}``, both perhaps the targets of links.
+            record: ``{"image": path, "label": path}``. Both paths may be the targets of links.
         """
         label = self._labels[os.path.realpath(record["label"])]
         study = study_name(label)
         return {**record, "image": self._image(study, record["image"]), "label": str(label), "case": study}
 
     def info(self, study: str) -> dict[str, Any]:
-        """Return what a client said of the label of a study."""
+        """Return the client's notes on the label of a study."""
         of_study = as_dict(self._objects.get(study))
         return as_dict(as_dict(as_dict(of_study.get("labels")).get("final")).get("info"))
 
@@ -69,10 +69,10 @@ class StudyFolder:
 
 
 def find_study_folder(records: Iterable[Mapping[str, Any]]) -> StudyFolder | None:
-    """Return the folder of studies that all records are of; none where they are no labelled studies of MONAI Label.
+    """Return the study folder of all records, or ``None`` if they are not labelled studies of MONAI Label.
 
-    It is the one the server was started with, as its trainings are told, or the one around the labels. The folders of
-    the images say nothing, since they may be those of an archive that links lead to.
+    It is the folder that the server was started with, which MONAI Label tells its trainings, or else a folder above the
+    labels. The paths of the images are not used, because links may lead to an archive elsewhere.
 
     Raises:
         InputError: When a ``datastore_v2.json`` cannot be read.
@@ -81,7 +81,7 @@ def find_study_folder(records: Iterable[Mapping[str, Any]]) -> StudyFolder | Non
     labels = [label for label in given if isinstance(label, str | os.PathLike)]
     if not labels or len(labels) < len(given):
         return None
-    # MONAI Label sets it for all its processes; of a server for DICOM it is an address
+    # MONAI Label sets this variable for all its processes; on a DICOM server it is an address
     started_with = Path(os.path.abspath(os.environ.get("MONAI_LABEL_STUDIES") or os.devnull))
     folders = [started_with] if (started_with / DATASTORE).is_file() else _around(labels)
     for found in map(StudyFolder, folders):
@@ -91,12 +91,12 @@ def find_study_folder(records: Iterable[Mapping[str, Any]]) -> StudyFolder | Non
 
 
 def study_name(file: Path) -> str:
-    """The name of a study or a label without the suffixes that MONAI Label knows."""
+    """The file name of a study or a label without the suffixes of MONAI Label."""
     return next((file.name.removesuffix(suffix) for suffix in SUFFIXES if file.name.endswith(suffix)), file.stem)
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """A part of a JSON file that should be an object; an empty one where it is not."""
+    """A part of a JSON file as a dictionary; it is empty if the part is not an object."""
     return value if isinstance(value, dict) else {}
 
 

@@ -13,10 +13,10 @@ from semicl_monai.data.volume_dataset import VolumeDataset
 
 
 class StudyList:
-    """What :class:`semicl_monai.data.SegmentationDatalist` gives to pre-training, of the studies of a server.
+    """The studies of a server in place of a :class:`semicl_monai.data.SegmentationDatalist`, for pre-training.
 
     Args:
-        records: ``{"image": path, "label": path}`` of each labelled study, as MONAI Label hands them over.
+        records: ``{"image": path, "label": path}`` of each labelled study, as MONAI Label gives them.
         class_names: names of the classes without background.
     """
 
@@ -39,11 +39,11 @@ class StudyList:
 
 
 class StudyDataset(VolumeDataset):
-    """A :class:`VolumeDataset` of other cases than a server hands over.
+    """A :class:`VolumeDataset` of other cases than those from the server.
 
     Args:
-        data: the labelled studies that are handed over; they are not used.
-        cases: the records that are.
+        data: the labelled studies from the server. They are not used.
+        cases: the records that are used instead.
         transform: as for :class:`VolumeDataset`.
         cache_dir: as for :class:`VolumeDataset`.
     """

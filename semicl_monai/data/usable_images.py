@@ -1,4 +1,4 @@
-"""Images to segment, without those that cannot be."""
+"""Images to segment, without those that cannot be prepared."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 class UsableImages(IterableDataset):
-    """A :class:`monai.data.IterableDataset` that leaves out an image that cannot be prepared, and goes on.
+    """A :class:`monai.data.IterableDataset` that leaves out images that cannot be prepared.
 
-    What is left out is logged at once, and told together by :meth:`check_none_left_out`. There is a progress bar.
+    Each image that is left out is logged at once. :meth:`check_none_left_out` names all of them at the end. A progress
+    bar is shown.
 
     Args:
         data: records, ``{"image": path, "case": name}``.
-        transform: what prepares one.
+        transform: transform that prepares a record.
 
     Attributes:
         left_out: the reason of each image that was left out.
@@ -38,7 +39,7 @@ class UsableImages(IterableDataset):
         """Prepare one image after another.
 
         Raises:
-            InputError: In a worker process, from which the reasons would not come back.
+            InputError: When this runs in a worker process, because :attr:`left_out` would be lost there.
         """
         if get_worker_info() is not None:
             raise InputError("dataloader::num_workers must be 0 for inference.")
@@ -64,10 +65,10 @@ class UsableImages(IterableDataset):
         self.left_out.append(reason.removesuffix("."))
 
     def check_none_left_out(self) -> None:
-        """Tell what has been left out.
+        """Refuse a run in which images were left out.
 
         Raises:
-            InputError: When anything was.
+            InputError: When an image was left out. The message gives all reasons.
         """
         if self.left_out:
             count = f"{len(self.left_out)} of {len(list(self.data))} images were left out"

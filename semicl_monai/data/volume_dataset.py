@@ -20,24 +20,23 @@ from semicl_monai.utils.distributed import rank_and_size
 class VolumeDataset(CacheDataset):
     """A :class:`monai.data.CacheDataset` that loads a volume when it is first needed, or all with :meth:`prepare`.
 
-    Building it opens no file: a stage that is not run, or a validation that is not asked for, costs nothing and
-    reads no label.
+    Creating the data set opens no file. An unused stage or validation therefore costs nothing and reads no label.
 
-    It takes an index, or an index and the seed of its random transforms, as a
-    :class:`semicl_monai.data.SeededRandomSampler` gives them.
+    An index may be a number, or a number and the seed of the random transforms. A
+    :class:`semicl_monai.data.SeededRandomSampler` gives such pairs.
 
     Args:
-        data: records, one a volume; one without ``case`` is named as its study is in MONAI Label, or by the file of
-            its ``image``.
-        transform: transforms; those before the first random one are applied once and kept.
-        cache_dir: a folder to keep the prepared volumes in, for this and every later run that prepares the same files
-            in the same way, see :class:`~semicl_monai.data.prepared_files.PreparedFiles`; by default they are kept in
+        data: records, one per volume. A record without ``case`` gets the name of its study in MONAI Label, or else the
+            name of its image file.
+        transform: transforms. The output of the transforms before the first random one is kept.
+        cache_dir: a folder for the prepared volumes. Later runs that prepare the same files in the same way use them
+            too, see :class:`~semicl_monai.data.prepared_files.PreparedFiles`. By default the volumes are kept in
             memory.
-        num_workers: volumes to prepare at a time for ``cache_dir``; without it, one.
+        num_workers: number of volumes to prepare at the same time for ``cache_dir``. Without ``cache_dir``, it is one.
 
     Raises:
-        InputError: When ``cache_dir`` is given and a deterministic transform cannot be told from others; and, with the
-            case named, when a transform fails.
+        InputError: When ``cache_dir`` is given and a deterministic transform cannot be distinguished from others, or
+            when a transform fails. In the second case the message names the case.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class VolumeDataset(CacheDataset):
         cache_dir: str | os.PathLike[str] | None = None,
         num_workers: int = 2,
     ) -> None:
-        # The random transforms never write into what they get, so that the kept volumes need no copy.
+        # The random transforms never change their input in place, so that the kept volumes need no copy.
         super().__init__(
             name_cases(data),
             transform,
@@ -66,9 +65,9 @@ class VolumeDataset(CacheDataset):
         return super().__getitem__(index)
 
     def prepare(self) -> None:
-        """Load and check every volume now, with a progress bar, so that bad input is met before training starts.
+        """Load and check every volume now, with a progress bar, so that bad input is found before training starts.
 
-        Processes with one ``cache_dir`` each begin with their share of the volumes.
+        If processes share a ``cache_dir``, each process begins with another part of the volumes.
 
         Raises:
             InputError: When a volume cannot be prepared, or ``cache_dir`` cannot be written to.
@@ -81,7 +80,7 @@ class VolumeDataset(CacheDataset):
                 pass
 
     def prepared(self) -> list[Any]:
-        """Return the volumes as they are before the first random transform; those that are missing are prepared."""
+        """Return the output of the deterministic transforms for all volumes; missing volumes are prepared first."""
         for index in range(self.cache_num):
             self._keep(index)
         return list(self._cache)
@@ -92,7 +91,7 @@ class VolumeDataset(CacheDataset):
                 self._cache[index] = self._load_cache_item(index)
 
     def _transform(self, index: int) -> Any:
-        case = self._case(index)  # outside: the IndexError of an index too high ends an iteration
+        case = self._case(index)  # outside the ``with``: the IndexError of a too high index must end an iteration
         with errors_of_case(case):
             return super()._transform(index)
 

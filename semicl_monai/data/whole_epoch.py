@@ -1,4 +1,4 @@
-"""Epochs that are as long as was promised."""
+"""Epochs of the full length."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def whole_epoch(batches: Iterable[Any], number: int) -> Iterator[Any]:
-    """Give the batches of an epoch on, and raise at its end when there were fewer than ``number``.
+    """Pass on the batches of an epoch, and raise an error at the end if there were fewer than ``number``.
 
-    An engine of ignite takes a loader that ends early for one that has ended, and trains on less or on nothing.
+    An ignite engine does not notice when a loader ends early. It would train on fewer batches or on none.
 
     Raises:
         RuntimeError: When the batches end early.

@@ -1,4 +1,4 @@
-"""From class scores in the network's grid to a label map in the image's own."""
+"""Turn class scores in the network's grid into a label map in the image's grid."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ MOST_CLASSES = 255
 
 
 class InvertArgmaxd(MapTransform):
-    """Undo the preprocessing on class scores and keep the best class of every voxel, in little memory.
+    """Invert the preprocessing of class scores and keep the best class of every voxel, with little memory.
 
-    The same label map as ``Activationsd(softmax=True)``, ``Invertd(nearest_interp=False)`` and
-    ``AsDiscreted(argmax=True)`` one after another. Classes are inverted one by one, so that two maps of the image's
-    size are held beside what one inversion needs, and not one a class.
+    The label map is the same as from ``Activationsd(softmax=True)``, ``Invertd(nearest_interp=False)`` and
+    ``AsDiscreted(argmax=True)`` in this order. Classes are inverted one by one. Besides the memory of one inversion,
+    only two maps of the image's size are needed, instead of one map per class.
 
     Args:
         keys: class scores ``(C, h, w, d)`` on the preprocessed image.
-        transform: the preprocessing that was applied to ``orig_keys``, the very same object.
-        orig_keys: the preprocessed image, still in the sample and not yet inverted; one for all ``keys``, or one each.
-        softmax: whether the scores are logits, of which the softmax is taken before they are inverted.
+        transform: the preprocessing that was applied to ``orig_keys``. It must be the same object.
+        orig_keys: the preprocessed image, which must still be in the sample and not be inverted. Give one key for all
+            ``keys``, or one for each.
+        softmax: whether the scores are logits. Their softmax is then taken before the inversion.
         allow_missing_keys: whether a sample may lack one of ``keys``.
 
     Returns:
-        The sample with the label map ``(1, H, W, D)``, uint8, with the metadata of the image, in place of the scores.
+        The sample with the label map ``(1, H, W, D)`` in place of the scores. It is uint8 and has the metadata of the
+        image.
 
     Example:
         >>> from monai.transforms import Compose, Flipd
@@ -83,12 +85,12 @@ class InvertArgmaxd(MapTransform):
 
 
 def _check_finite(scores: torch.Tensor, where: str) -> None:
-    if not all(bound.isfinite() for bound in torch.aminmax(scores)):  # NaN passes both; no map of the scores' size
+    if not all(bound.isfinite() for bound in torch.aminmax(scores)):  # aminmax keeps NaN and needs no further map
         number = sum(int((~of_class.isfinite()).sum()) for of_class in scores)
         raise InputError(f"{where} must hold finite class scores, got NaN or infinity in {number} of {scores.numel()}.")
 
 
 def _keep_best(best: torch.Tensor, labels: torch.Tensor, score: MetaTensor, index: int) -> None:
-    """Change ``best`` and ``labels`` where ``score`` is better; the first of equal classes stays, as in argmax."""
+    """Update ``best`` and ``labels`` where ``score`` is higher; of equal classes the first one stays, as in argmax."""
     labels.masked_fill_(score.as_tensor() > best, index)
     torch.maximum(best, score.as_tensor(), out=best)

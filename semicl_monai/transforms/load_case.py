@@ -1,4 +1,4 @@
-"""Load a case and refuse what no network should see."""
+"""Load a case and refuse unusable images and labels."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ from semicl_monai.utils.nifti import (
 class LoadCased(LoadImaged):
     """Load image and label of a case as channel-first float32 tensors, and check that they can be used.
 
-    A :class:`monai.transforms.LoadImaged` for NIfTI files whose every refusal is one line that names the file. Sample
-    keys stay as they are; the tensors keep their metadata (``filename_or_obj``, affine), so that results can be saved
-    in the space of the image, and get the sample's ``case``. Affines are in mm, by the rule of
+    This is a :class:`monai.transforms.LoadImaged` for NIfTI files. Every error is one line that names the file. The
+    sample keys do not change. The tensors keep their metadata (``filename_or_obj``, affine), so that results can be
+    saved in the space of the image. The image's metadata also get the sample's ``case``. Affines are in mm, see
     :mod:`semicl_monai.utils.nifti`.
 
-    A label whose affine is that of its image to within 1e-3 mm gets the image's own: otherwise what follows could
-    resample the two to grids that lie half a voxel apart. Values of a label are rounded where they are whole to within
-    1e-3.
+    If the affines of image and label differ by at most 1e-3 mm, the label gets the affine of the image. Otherwise later
+    transforms could resample the two to grids that lie half a voxel apart. Label values that differ from a whole number
+    by at most 1e-3 are rounded.
 
-    The label files of a data set may number the classes in their own way, see ``label_values``; the label that comes
-    out holds class numbers from 0 to ``num_classes - 1``. A file that holds nothing else is taken as it is: MONAI Label
-    stores class numbers.
+    The label files of a data set may use other values than class numbers, see ``label_values``. The loaded label holds
+    class numbers from 0 to ``num_classes - 1``. A file that already holds only class numbers is not changed, because
+    MONAI Label stores class numbers.
 
     Args:
         keys: ``"image"``, or ``("image", "label")``.
-        num_classes: number of classes with background: a label holds whole numbers from 0 to ``num_classes - 1``.
-        in_channels: channels of the image: 1 for a 3-D file, the size of the fourth axis for a 4-D file, the number of
-            files for a list of 3-D files.
+        num_classes: number of classes with background. A label holds whole numbers from 0 to ``num_classes - 1``.
+        in_channels: number of channels of the image. It is 1 for a 3-D file, the size of the fourth axis for a 4-D
+            file, and the number of files for a list of 3-D files.
         image_key: which of ``keys`` is the image.
         label_key: which of ``keys`` is the label.
         label_values: value of class 1, 2, ... in a label file, such as ``[500, 600]``; 0 is the background. By default
             label files hold class numbers.
-        stray_values: known mistakes in label files, and the value that each stands for, such as ``{421: 420}``; keys
-            may be strings. Every file that has one is warned about.
-        replace_nan: the number to put in place of NaN in an image, such as 0 outside of the body; by default an image
-            with NaN is refused. Infinity always is.
-        allow_missing_keys: whether a sample may lack one of ``keys``, as an unlabelled one lacks its label.
+        stray_values: known wrong values in label files and the right value for each, such as ``{421: 420}``. Keys may
+            be strings. A warning names every file with such a value.
+        replace_nan: a number that replaces NaN in an image, such as 0 outside the body. By default an image with NaN is
+            refused. An image with infinity is always refused.
+        allow_missing_keys: whether a sample may lack one of ``keys``, such as the label of an unlabelled sample.
 
     Raises:
         InputError: When a key is neither image nor label, ``num_classes`` or ``in_channels`` is too small,
-            ``label_values`` or ``stray_values`` do not tell what each value stands for, or ``replace_nan`` is none.
+            ``label_values`` or ``stray_values`` are ambiguous or invalid, or ``replace_nan`` is not a number.
 
     Example:
         >>> load = LoadCased(keys=("image", "label"), num_classes=3)
@@ -111,19 +111,24 @@ class LoadCased(LoadImaged):
         """Load and check one case.
 
         Args:
-            data: a sample with the path of a file under each key, or a list of files under that of the image, one a
-                channel; ``"case"``, where there is one, names it in errors.
+            data: a sample with the path of a file under each key. The image may be a list of files, one per channel. If
+                the sample has ``"case"``, error messages use that name.
             reader: as in :class:`monai.transforms.LoadImaged`.
 
         Returns:
             The sample with the image ``(C, H, W, D)`` and the label ``(1, H, W, D)`` in place of their paths.
 
         Raises:
-            InputError: When a file is missing, damaged or not NIfTI, holds other than real numbers, or has an affine
-                without inverse; when the image is not 3-D, has another number of channels than ``in_channels``, is
-                constant or has voxels that are not finite; when the label has another shape or affine than the image,
-                or other values than ``num_classes`` or ``label_values`` allow; when the files of an image are not one
-                a channel, 3-D, and of one shape and affine.
+            InputError: When the case cannot be used:
+
+                * A file is missing, damaged or not NIfTI.
+                * A file holds numbers that are not real, or its affine has no inverse.
+                * The image is not 3-D, is constant or has voxels that are not finite.
+                * The number of channels differs from ``in_channels``.
+                * The label differs from the image in shape or affine.
+                * The label has values that ``num_classes`` or ``label_values`` do not allow.
+                * The image is a list of files, and their number differs from ``in_channels``, or a file is not 3-D, or
+                  the files differ in shape or affine.
         """
         sample = dict(data)
         for key in self.key_iterator(sample):
@@ -146,7 +151,7 @@ class LoadCased(LoadImaged):
         if len(files) == 1:
             return self._load_file(files[0], _where(data, key), reader)
         if len(files) != wanted:
-            raise InputError(f"{_where(data, key)}: must be one of {wanted} file(s), one a channel, got {len(files)}.")
+            raise InputError(f"{_where(data, key)}: must be {wanted} file(s), one per channel, got {len(files)}.")
         channels: list[MetaTensor] = []
         for file in files:
             where = _where(data, key, file)
@@ -158,11 +163,11 @@ class LoadCased(LoadImaged):
 
     def _load_file(self, file: str | os.PathLike[str], where: str, reader: ImageReader | None) -> MetaTensor:
         with naming(where):
-            # given here, as MONAI tries all the readers it knows after one that refuses a file
+            # the reader is given here: otherwise MONAI tries all its readers after one that refuses a file
             loaded = self._loader(Path(file), reader or self._loader.readers[-1])
         volume: MetaTensor = loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
         if isinstance(volume, MetaTensor):
-            # of a 4-D file whose first two axes are not x and y, MONAI 1.6.1 could not save a mask otherwise
+            # without this, MONAI 1.6.1 cannot save a mask if a 4-D file's first two axes are not x and y
             volume.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = float("nan")
         return volume
 
@@ -177,7 +182,7 @@ class LoadCased(LoadImaged):
             check_intensities(voxels)
 
     def _check_label(self, label: MetaTensor, where: str) -> None:
-        """Check a label and turn its values, in place, into class numbers."""
+        """Check a label and replace its values by class numbers in place."""
         _check_one_channel(label, where)
         voxels, values = _voxels(label), label.as_tensor()
         rounded = whole_numbers(voxels)
@@ -200,13 +205,13 @@ class LoadCased(LoadImaged):
         for stray, value in self.stray_values.items():
             found = values == stray
             if found.any():
-                message = f"{where} holds {stray} in {int(found.sum())} voxel(s), which is taken for {value}."
+                message = f"{where} holds {stray} in {int(found.sum())} voxel(s), read as {value}."
                 warnings.warn(message, UserWarning, stacklevel=2)
                 values.masked_fill_(found, value)
 
 
 def _class_numbers(values: torch.Tensor, label_values: Sequence[int]) -> torch.Tensor:
-    """The number of the class of each voxel, -1 where there is none."""
+    """The class number of each voxel; -1 means that no class has the value of the voxel."""
     numbers = torch.full_like(values, -1)
     for number, value in enumerate((0, *label_values)):
         numbers.masked_fill_(values == value, number)
@@ -216,12 +221,14 @@ def _class_numbers(values: torch.Tensor, label_values: Sequence[int]) -> torch.T
 def _parse_label_values(label_values: Sequence[int], num_classes: int) -> tuple[int, ...]:
     values = tuple(_whole_number(value, "label_values") for value in label_values)
     if len(values) != num_classes - 1:
-        raise InputError(f"label_values must be {num_classes - 1}, one a class without background, got {len(values)}.")
+        raise InputError(f"label_values must be {num_classes - 1}, one per class but background, got {len(values)}.")
     if len({0, *values}) != num_classes:
         raise InputError(f"label_values must differ from each other and from 0, got {list(values)}.")
     for number, value in enumerate(values, 1):
         if 0 < value < num_classes and value != number:  # a file that holds 0 and this could mean either class
-            raise InputError(f"label_values from 1 to {num_classes - 1} must stand in place, got {value} for {number}.")
+            raise InputError(
+                f"label_values from 1 to {num_classes - 1} must equal their class number, got {value} for class {number}."
+            )
     return values
 
 
@@ -270,7 +277,7 @@ def _check_one_channel(volume: MetaTensor, where: str) -> None:
 
 
 def _voxels(volume: torch.Tensor) -> np.ndarray:
-    """The voxels of a volume, in its own memory."""
+    """The voxels of a volume as an array that shares its memory."""
     return (volume.as_tensor() if isinstance(volume, MetaTensor) else volume).numpy()
 
 

@@ -14,10 +14,11 @@ from semicl_monai.utils.nifti import affine_in_mm, open_nifti, read_voxels
 
 
 class NiftiReader(NibabelReader):
-    """A :class:`monai.data.NibabelReader` that reads a file to its end and goes by :mod:`semicl_monai.utils.nifti`.
+    """A :class:`monai.data.NibabelReader` that reads files to the end, by the rules of :mod:`semicl_monai.utils.nifti`.
 
-    MONAI 1.6.1's own takes an empty qform in place of a good sform where ``pixdim`` is rounded, takes micrometres for
-    mm, drops the imaginary part of complex numbers, and does not see a damaged gzip stream.
+    The reader of MONAI 1.6.1 has four faults. If ``pixdim`` is rounded, it uses an empty qform instead of a good sform.
+    It reads micrometres as mm. It drops the imaginary part of complex numbers. It does not notice a damaged gzip
+    stream.
 
     Args:
         kwargs: as in :class:`monai.data.NibabelReader`.
@@ -31,7 +32,7 @@ class NiftiReader(NibabelReader):
         """Open a file, or several.
 
         Raises:
-            InputError: When the header of one cannot be used, see :func:`~semicl_monai.utils.nifti.open_nifti`.
+            InputError: When a header cannot be used, see :func:`~semicl_monai.utils.nifti.open_nifti`.
         """
         self.filenames = ensure_tuple(data)
         images = [open_nifti(file) for file in self.filenames]

@@ -1,4 +1,4 @@
-"""MONAI's writer of NIfTI files, for masks that lie where their image does in every viewer."""
+"""MONAI's NIfTI writer, changed so that every viewer shows a mask at the place of its image."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from monai.utils import convert_to_numpy
 from semicl_monai.utils import write_whole
 from semicl_monai.utils.nifti import mask_description, nifti_header
 
-LONGEST = 2**15 - 1  # voxels along an axis that the first version of NIfTI can tell
+LONGEST = 2**15 - 1  # most voxels along an axis of a NIfTI-1 file
 
 
 class NiftiWriter(NibabelWriter):
-    """A :class:`monai.data.NibabelWriter` that gives a mask sform, qform, their codes and units of its image.
+    """A :class:`monai.data.NibabelWriter` that gives a mask the sform, qform, form codes and units of its image.
 
-    Where the two forms differ, viewers differ in the one they show; a mask with one form in both would lie beside its
-    image in some of them. Data that do not lie in the grid of the image get what MONAI gives them. A mask has as many
-    axes as its image, a single slice included, and appears whole or not at all. It is NIfTI-2 where an axis is too long
-    for NIfTI-1.
+    If sform and qform differ, some viewers use one and some the other. A mask with the same matrix in both would not
+    lie on its image in some viewers. Data outside the grid of the image get the header that MONAI gives them. A mask
+    has as many axes as its image, even for a single slice. The file appears only when it is complete. It is NIfTI-2 if
+    an axis is too long for NIfTI-1.
 
     Args:
         output_dtype: as in :class:`monai.data.NibabelWriter`.
@@ -37,14 +37,14 @@ class NiftiWriter(NibabelWriter):
     def set_data_array(
         self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, squeeze_end_dims: bool = True, **kwargs: Any
     ) -> None:
-        """Take the data; of ``squeeze_end_dims`` only a single channel is dropped, no axis of the volume."""
+        """Set the data; ``squeeze_end_dims`` drops only a single channel and keeps all axes of the volume."""
         super().set_data_array(data_array, channel_dim, False, **kwargs)
         data: Any = self.data_obj
         if squeeze_end_dims and data.ndim == 4 and data.shape[-1] == 1:
             self.data_obj = data[..., 0]
 
     def set_metadata(self, meta_dict: Mapping[str, Any] | None, resample: bool = True, **options: Any) -> None:
-        """Take the metadata of the image, as :class:`~semicl_monai.transforms.NiftiReader` has read them."""
+        """Set the metadata of the image, as read by :class:`~semicl_monai.transforms.NiftiReader`."""
         super().set_metadata(meta_dict, resample, **options)
         self.header = None
         if self._in_grid_of(meta_dict or {}):
@@ -73,7 +73,7 @@ class NiftiWriter(NibabelWriter):
         """Write the file.
 
         Raises:
-            InputError: When it cannot be written.
+            InputError: When the file cannot be written.
         """
         image = self.create_backend_obj(self.data_obj, affine=self.affine, dtype=self.output_dtype, **obj_kwargs)
         if self.header is None:
@@ -98,5 +98,5 @@ def _is_long(data: Any) -> bool:
 
 
 def _fields(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the header, of which MONAI's transforms may have changed ``pixdim``."""
+    """The fields of the header, with the original ``pixdim``; MONAI's transforms may have changed it."""
     return {**meta, "pixdim": meta["original_pixdim"]} if "original_pixdim" in meta else dict(meta)

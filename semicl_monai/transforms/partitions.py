@@ -1,4 +1,4 @@
-"""Samples of a volume from its partitions."""
+"""Number of samples from each partition of a volume."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def draw_shares(num_samples: int, num_partitions: int, state: np.random.RandomState) -> list[int]:
-    """Return how many samples each partition gives: all alike, and one more those that the rest falls to by chance.
+    """Return the number of samples per partition: equal shares, with the remainder given to random partitions.
 
     Example:
         >>> sorted(draw_shares(6, 4, np.random.RandomState(0)))

@@ -1,4 +1,4 @@
-"""Boxes of one image in another, for whole batches."""
+"""Paste boxes of images into other images of the batch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from semicl_monai.utils import InputError
 
 
 class RandCutMix:
-    r"""Paste a box of every image of a batch into the image behind it, and do the same to other maps of the images.
+    r"""Paste a box of every image into the next image of the batch, and mix other maps of the images in the same way.
 
-    The box is drawn anew for a batch; all images have it in the same place. The last image's goes into the first one.
+    A new box is drawn for each batch. It has the same place in all images. The box of the last image goes into the
+    first image.
 
     Args:
         prob: probability that a batch is mixed.
-        share: least and greatest share of each edge of the images that the box takes.
+        share: smallest and largest length of a box edge, as a share of the image edge.
         generator: source of randomness; torch's default generator when ``None``.
 
     Raises:
-        InputError: When ``prob`` is not between 0 and 1, or ``share`` is not two such numbers in their order.
+        InputError: When ``prob`` is not between 0 and 1, or ``share`` is not two numbers from 0 to 1, the lower first.
 
     References:
         Yun et al., CutMix, ICCV 2019. https://arxiv.org/abs/1905.04899

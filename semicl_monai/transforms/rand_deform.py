@@ -11,16 +11,17 @@ from monai.transforms import RandSmoothDeformd
 
 
 class RandDeformd(RandSmoothDeformd):
-    """A :class:`monai.transforms.RandSmoothDeformd` that takes ``allow_missing_keys``, as MONAI 1.6.1's does not.
+    """A :class:`monai.transforms.RandSmoothDeformd` with ``allow_missing_keys``, which MONAI 1.6.1 does not have.
 
-    Displacements are drawn on a coarse grid, uniformly for each axis, and interpolated linearly.
+    Displacements are drawn uniformly for each axis on a coarse grid. Between the grid points they are interpolated
+    linearly.
 
     Args:
-        keys: maps of shape ``(C, H, W[, D])`` to deform alike.
-        spatial_size: their size.
+        keys: maps of shape ``(C, H, W[, D])``. All get the same deformation.
+        spatial_size: spatial size of the maps.
         rand_size: size of the coarse grid.
         prob: probability that a sample is deformed.
-        def_range: largest displacement, in half edges of the map.
+        def_range: largest displacement, as a share of half the edge of the map.
         grid_mode: interpolation of each of ``keys``.
         allow_missing_keys: whether keys may be missing in a sample.
         kwargs: other arguments of :class:`monai.transforms.RandSmoothDeformd`.
@@ -49,9 +50,10 @@ class RandDeformd(RandSmoothDeformd):
         self.allow_missing_keys = allow_missing_keys
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandDeformd:
-        """Seed the choice of what is deformed and, apart from it, the displacements.
+        """Seed the choice of the samples to deform, and seed the displacements independently of it.
 
-        MONAI seeds both alike: the number that has been small enough for a deformation is the first displacement too.
+        MONAI uses the same seed for both. The random number that decides on the deformation would then also be the
+        first displacement.
         """
         super().set_random_state(seed, state)
         self.trans.set_random_state(int(self.R.randint(2**31)))

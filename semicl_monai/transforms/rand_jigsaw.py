@@ -16,17 +16,17 @@ from semicl_monai.utils import InputError
 
 
 class RandJigsawd(Randomizable, MapTransform):
-    """Cut an image into the patches of a grid, in random order, beside the image itself.
+    """Add the shuffled grid patches of an image to a sample.
 
-    The image is cut into ``grid`` cells along each axis (what is left over at the far border is dropped). Of every cell
-    a random window of three quarters of its edge is taken, so that patches do not join at their borders, and resized
-    to ``patch_size``.
+    The image is cut into ``grid`` cells along each axis. The remainder at the far border is dropped. A random window is
+    taken from each cell, so that patches do not touch at their borders. Its edge is three quarters of the cell's edge.
+    The window is resized to ``patch_size``.
 
     Args:
         keys: images of shape ``(C, H, W[, D])``.
-        grid: cells along each axis.
-        patch_size: edge of the patches in pixels; the network has to take images of this size.
-        patches_keys: where the patches of each of ``keys`` go.
+        grid: number of cells along each axis.
+        patch_size: edge of the patches in pixels. The network must accept images of this size.
+        patches_keys: keys for the patches, one for each of ``keys``.
         allow_missing_keys: whether keys may be missing in a sample.
 
     Returns:
@@ -34,7 +34,7 @@ class RandJigsawd(Randomizable, MapTransform):
 
     Raises:
         InputError: When ``grid`` or ``patch_size`` is not positive, two of ``patches_keys`` are the same, or an image
-            has fewer than four pixels for a cell.
+            has fewer than four pixels per cell along an axis.
 
     References:
         Misra and van der Maaten, Self-Supervised Learning of Pretext-Invariant Representations, CVPR 2020, section 3.3
@@ -64,7 +64,7 @@ class RandJigsawd(Randomizable, MapTransform):
         self.offsets: list[list[int]] = []
 
     def randomize(self, cell: list[int]) -> None:
-        """Draw the order of the patches, and where in its cell each window starts."""
+        """Draw the order of the patches and the start of each window in its cell."""
         number = self.grid ** len(cell)
         self.order = self.R.permutation(number).tolist()
         self.offsets = [[int(self.R.randint(edge - _window(edge) + 1)) for edge in cell] for _ in range(number)]
@@ -81,7 +81,7 @@ class RandJigsawd(Randomizable, MapTransform):
         if min(cell) < 4:
             wanted = 4 * self.grid
             raise InputError(
-                f"a jigsaw needs images of at least {wanted} pixels an edge, got {tuple(image.shape[1:])}."
+                f"a jigsaw needs images of at least {wanted} pixels per edge, got {tuple(image.shape[1:])}."
             )
         self.randomize(cell)
         corners = list(product(*[range(self.grid)] * len(cell)))

@@ -16,17 +16,18 @@ from semicl_monai.utils import InputError
 
 
 class RandPartitionPatchesd(RandPatchesd):
-    r"""Draw patches of a volume from partitions of the places their centres can take, as many from each.
+    r"""Draw the same number of patches from each partition of a volume.
 
-    Place :math:`i` of :math:`n` along an axis lies in its partition :math:`\lfloor S i / n \rfloor`. A volume with
-    fewer places than partitions leaves some empty; they give no patch, and the volume fewer samples.
+    The places that a patch centre can take are divided into partitions. Place :math:`i` of :math:`n` along an axis lies
+    in partition :math:`\lfloor S i / n \rfloor` of this axis. If a volume has fewer places than partitions, some
+    partitions are empty. They give no patch, and the volume gives fewer samples.
 
     Args:
-        keys: maps of shape ``(C, H, W, D)`` to cut alike.
-        roi_size: size of a patch in voxels, of the three axes.
-        num_samples: patches to draw from a volume; where the partitions do not divide it, some, drawn each time, give
-            one more.
-        num_partitions: partitions :math:`S` along each axis.
+        keys: maps of shape ``(C, H, W, D)``. All are cut at the same place.
+        roi_size: size of a patch in voxels along the three axes.
+        num_samples: number of patches to draw from a volume. If it is not a multiple of the number of partitions, some
+            partitions give one more patch. They are drawn anew each time.
+        num_partitions: number of partitions :math:`S` along each axis.
         allow_missing_keys: whether keys may be missing in a sample.
 
     Raises:
@@ -59,7 +60,7 @@ class RandPartitionPatchesd(RandPatchesd):
         self.num_partitions = num_partitions
 
     def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
-        """Draw where the patches of one sample begin."""
+        """Draw the starts of the patches of one sample."""
         counts = self._num_places(data)
         partitions = list(product(*(range(number) for number in self.num_partitions)))
         shares = draw_shares(self.num_samples, len(partitions), self.R)
@@ -67,7 +68,7 @@ class RandPartitionPatchesd(RandPatchesd):
         self.places = [place for place in drawn if place is not None]
 
     def _draw(self, numbers: Sequence[int], counts: np.ndarray) -> np.ndarray | None:
-        """Draw a place of the partition that has these numbers along the axes, if it has any."""
+        """Draw a place of the partition with these numbers along the axes, or ``None`` if it is empty."""
         places = [
             np.flatnonzero(np.arange(count) * partitions // count == number)
             for number, partitions, count in zip(numbers, self.num_partitions, counts, strict=True)

@@ -14,17 +14,17 @@ from semicl_monai.utils import InputError
 
 
 class RandPartitionSlicesd(RandSlicesd):
-    r"""Draw slices of a volume from partitions of equal thickness, as many from each.
+    r"""Draw the same number of slices from each partition of a volume; the partitions have equal thickness.
 
-    Slice :math:`i` of :math:`n` lies in partition :math:`\lfloor S i / n \rfloor`. A volume with fewer slices than
-    partitions leaves some empty; they give no slice, and the volume fewer samples.
+    Slice :math:`i` of :math:`n` lies in partition :math:`\lfloor S i / n \rfloor`. If a volume has fewer slices than
+    partitions, some partitions are empty. They give no slice, and the volume gives fewer samples.
 
     Args:
-        keys: maps of shape ``(C, H, W, D)`` to slice alike.
+        keys: maps of shape ``(C, H, W, D)``. All are sliced at the same place.
         axis: spatial axis to slice along, 0, 1 or 2.
-        num_samples: slices to draw from a volume; where ``num_partitions`` does not divide it, some partitions,
-            drawn each time, give one more.
-        num_partitions: partitions :math:`S` of a volume.
+        num_samples: number of slices to draw from a volume. If it is not a multiple of ``num_partitions``, some
+            partitions give one more slice. They are drawn anew each time.
+        num_partitions: number of partitions :math:`S` of a volume.
         allow_missing_keys: whether keys may be missing in a sample.
 
     Raises:

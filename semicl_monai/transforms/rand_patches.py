@@ -14,26 +14,27 @@ from monai.utils import ensure_tuple
 from semicl_monai.utils import InputError
 
 
-# not monai.transforms.RandCropByLabelClassesd: it needs a label map, and does not tell where its patches are from
+# not monai.transforms.RandCropByLabelClassesd: it needs a label map and does not return the places of its patches
 class RandPatchesd(Randomizable, MapTransform):
-    """Draw patches of a volume, of which a share is centred at foreground when there is a label map.
+    """Draw patches of a volume; with a label map, a share of them is centred on foreground.
 
-    For each patch of that share a class is drawn of those the volume has, then a voxel of the class. A patch at the
-    border of the volume is moved inside. The other patches, and all where there is no label map, are drawn from the
-    whole volume.
+    For each patch of this share, a class of the volume is drawn first, then a voxel of this class. A patch that would
+    cross the border of the volume is moved inside. The other patches are drawn from the whole volume. Without a label
+    map, all patches are drawn from the whole volume.
 
     Args:
-        keys: maps of shape ``(C, H, W, D)`` to cut alike.
-        roi_size: size of a patch in voxels, of the three axes.
-        num_samples: patches to draw from a volume.
-        label_key: label map that tells where each class (> 0) is; may be missing in a sample.
-        foreground: least share of the drawn patches that are centred at foreground, if the volume has any, 0 to 1.
+        keys: maps of shape ``(C, H, W, D)``. All are cut at the same place.
+        roi_size: size of a patch in voxels along the three axes.
+        num_samples: number of patches to draw from a volume.
+        label_key: label map with the classes (> 0). It may be missing in a sample.
+        foreground: smallest share of patches that are centred on foreground, 0 to 1. It has no effect if the volume has
+            no foreground.
         allow_missing_keys: whether keys may be missing in a sample.
 
     Returns:
-        A list of ``num_samples`` samples whose maps have shape ``(C, *roi_size)``; what else the sample holds is kept.
-        ``place`` ``(3,)`` tells where the patch begins, the first place of each axis being 0, and ``num_places``
-        ``(3,)`` of how many places.
+        A list of ``num_samples`` samples whose maps have shape ``(C, *roi_size)``. Other entries of the sample are
+        kept. ``place`` ``(3,)`` is the start of the patch, counted from 0 along each axis. ``num_places`` ``(3,)`` is
+        the number of possible starts.
 
     Raises:
         InputError: When ``roi_size`` is not three positive numbers, ``num_samples`` or ``foreground`` is out of its
@@ -70,7 +71,7 @@ class RandPatchesd(Randomizable, MapTransform):
         self.places: list[np.ndarray] = []
 
     def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
-        """Draw where the patches of one sample begin."""
+        """Draw the starts of the patches of one sample."""
         num_places, voxels = self._num_places(data), self._voxels_by_class(data)
         share = int(np.ceil(self.foreground * self.num_samples)) if voxels else 0
         at_foreground = [self._around(self._draw_voxel(voxels), num_places) for _ in range(share)]

@@ -14,23 +14,24 @@ from semicl_monai.utils import InputError
 
 
 class RandSlicesd(Randomizable, MapTransform):
-    """Draw slices of a volume, of which a share holds foreground when there is a label map.
+    """Draw slices of a volume; with a label map, a share of them holds foreground.
 
-    The other slices are drawn from the whole volume, so that empty ones stay in as negatives. Without a label map all
-    slices are drawn from the whole volume. Neither of the two draws takes a slice twice unless there are too few; both
-    may take the same one.
+    The other slices are drawn from the whole volume, so that empty slices are drawn too, as negatives. Without a label
+    map, all slices are drawn from the whole volume. Each of the two draws takes a slice twice only if there are too few
+    slices. The two draws may take the same slice.
 
     Args:
-        keys: maps of shape ``(C, H, W, D)`` to slice alike.
+        keys: maps of shape ``(C, H, W, D)``. All are sliced at the same place.
         axis: spatial axis to slice along, 0, 1 or 2.
-        num_samples: slices to draw from a volume.
-        label_key: label map that tells where the foreground (> 0) is; may be missing in a sample.
-        foreground: least share of the drawn slices that hold foreground, if any slice of the volume does, 0 to 1.
+        num_samples: number of slices to draw from a volume.
+        label_key: label map with the foreground (> 0). It may be missing in a sample.
+        foreground: smallest share of slices that hold foreground, 0 to 1. It has no effect if the volume has no
+            foreground.
         allow_missing_keys: whether keys may be missing in a sample.
 
     Returns:
-        A list of ``num_samples`` samples whose maps have shape ``(C, H, W)``; what else the sample holds is kept.
-        ``place`` tells which slice it is and ``num_places`` of how many.
+        A list of ``num_samples`` samples whose maps have shape ``(C, H, W)``. Other entries of the sample are kept.
+        ``place`` is the number of the slice, counted from 0. ``num_places`` is the number of slices of the volume.
 
     Raises:
         InputError: When ``axis``, ``num_samples`` or ``foreground`` is out of its range.

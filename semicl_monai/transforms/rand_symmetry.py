@@ -1,4 +1,4 @@
-"""Random symmetries of whole batches, differentiably."""
+"""Random symmetries of whole batches that let gradients through."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from semicl_monai.utils import InputError
 
 
 class RandSymmetry:
-    r"""Flip, turn by multiples of 90 degrees and scale every image of a batch, and other maps of it alike.
+    r"""Flip, rotate by multiples of 90 degrees and scale every image of a batch, and other maps of it in the same way.
 
-    Turns and flips are one drawn symmetry of the square or cube; where the edges differ in length, only flips are
-    drawn. Beyond the border of a map its outermost pixels are repeated. Gradients pass through.
+    Rotation and flips together are a random symmetry of the square or cube. If the edges differ in length, only flips
+    are drawn. Beyond the border of a map, its outermost pixels are repeated. Gradients pass through.
 
     Args:
-        scale: least and greatest factor of the scaling.
+        scale: smallest and largest scale factor.
         generator: source of randomness; torch's default generator when ``None``.
 
     Raises:
-        InputError: When ``scale`` is not two positive numbers in their order.
+        InputError: When ``scale`` is not two positive numbers, the lower first.
 
     References:
         Li et al., Transformation-Consistent Self-Ensembling Model for Semi-supervised Medical Image Segmentation,
@@ -52,9 +52,9 @@ class RandSymmetry:
         self.theta = torch.cat([permutation * (signs / factor)[..., None], shift], dim=2).to(images.device)
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """Apply what was drawn to ``maps`` ``(B, C, H, W[, D])`` of the same images."""
+        """Apply the drawn symmetries to ``maps`` ``(B, C, H, W[, D])`` of the same images."""
         plain = maps.as_subclass(Tensor)
-        exact = torch.promote_types(plain.dtype, torch.float32)  # positions are no matter of half precision
+        exact = torch.promote_types(plain.dtype, torch.float32)  # half precision is too coarse for positions
         with torch.autocast(plain.device.type, enabled=False):
             moved: Tensor = self.resample(plain.to(exact), self.theta.to(exact), plain.shape[2:])
         return moved.to(plain.dtype)

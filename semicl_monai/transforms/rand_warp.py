@@ -11,10 +11,10 @@ from semicl_monai.utils import InputError
 
 
 class RandWarp:
-    """Rotate, scale, shear, shift and deform every image of a batch, and other maps of it alike.
+    """Rotate, scale, shear, shift and deform every image of a batch, and other maps of it in the same way.
 
-    What the data pipeline does to an image and its label is done here to an image and what a network says of it.
-    Beyond the border of a map is zero.
+    The data pipeline transforms an image and its label together. Here an image and the output of a network for it are
+    transformed together. Values beyond the border of a map are zero.
 
     Args:
         rotate: largest angle about each axis, in radians.
@@ -22,8 +22,8 @@ class RandWarp:
         shear: largest shear along each axis.
         translate: largest shift along each axis, as a share of the edge.
         prob: probability that an image is rotated, scaled, sheared and shifted.
-        deform: largest displacement of a deformation along each axis, in half edges; it is drawn on a grid of four
-            points along each axis and interpolated linearly between them.
+        deform: largest displacement of a deformation along each axis, as a share of half the edge. Displacements are
+            drawn on a grid of four points along each axis and interpolated linearly between the points.
         deform_prob: probability that an image is deformed.
         generator: source of randomness; torch's default generator when ``None``.
 
@@ -60,15 +60,15 @@ class RandWarp:
         self.grid = torch.empty(0)
 
     def randomize(self, images: Tensor) -> None:
-        """Draw where each voxel of a batch ``(B, C, H, W[, D])`` comes from."""
+        """Draw the position from which each voxel of a batch ``(B, C, H, W[, D])`` is taken."""
         size = images.shape[2:]
-        with torch.autocast("cpu", enabled=False):  # positions are no matter of half precision
+        with torch.autocast("cpu", enabled=False):  # half precision is too coarse for positions
             theta = torch.stack([self._theta(size) if self._happens(self.prob) else _same(len(size)) for _ in images])
             grid = F.affine_grid(theta, [len(images), 1, *size], align_corners=False)
             self.grid = (grid + torch.stack([self._field(size) for _ in images])).to(images.device)
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """Apply what was drawn to ``maps`` ``(B, C, H, W[, D])`` of the same images."""
+        """Apply the drawn warps to ``maps`` ``(B, C, H, W[, D])`` of the same images."""
         plain = maps.as_subclass(Tensor)
         return F.grid_sample(plain, self.grid.to(plain.dtype), padding_mode="zeros", align_corners=False)
 

@@ -1,4 +1,4 @@
-"""Resample a sample, whatever else it holds."""
+"""Resample the volumes of a sample, whatever other entries it holds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from semicl_monai.utils import InputError
 
 
 class SafeSpacingd(Spacingd):
-    """Resample volumes to a voxel size; other entries of the sample may be named as they like.
+    """Resample volumes to a voxel size; other entries of the sample may have any name.
 
-    :class:`monai.transforms.Spacingd` takes every entry named ``<key>_...`` for metadata since MONAI 1.6.0, and fails
-    when it is none, such as the ``image_path`` that MONAI Label adds. Here it is shown ``keys`` and dictionaries alone.
+    Since MONAI 1.6.0, :class:`monai.transforms.Spacingd` treats every entry named ``<key>_...`` as metadata. It fails
+    if the entry is something else, such as the ``image_path`` that MONAI Label adds. This class gives Spacingd only
+    ``keys`` and dictionaries.
 
     Args:
         keys: volumes ``(C, H, W, D)`` to resample.
         pixdim: the wanted voxel size along each axis in mm, three positive numbers.
         args: as in :class:`monai.transforms.Spacingd`.
-        kwargs: as in :class:`monai.transforms.Spacingd`. ``dtype`` (default ``float64``) is what positions are computed
-            in, here and in the inverse: ``torch.float32`` halves the memory.
+        kwargs: as in :class:`monai.transforms.Spacingd`. Positions are computed in ``dtype`` (default ``float64``), here
+            and in the inverse. ``torch.float32`` halves the memory.
 
     Raises:
         InputError: When ``pixdim`` is not three positive numbers.

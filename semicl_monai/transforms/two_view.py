@@ -14,20 +14,20 @@ from semicl_monai.utils import InputError
 class TwoViewd(Randomizable, Transform):
     """Make two independent random views of a sample.
 
-    Spatial transforms see image and label, so that both stay aligned; intensity transforms see the image only. A view
-    with a label value that the sample does not have is refused: its label map was interpolated instead of taken by
-    nearest neighbour.
+    Spatial transforms are applied to image and label, so that both stay aligned. Intensity transforms are applied only
+    to the image. A view with a label value that the sample does not have is refused, because its label map was not
+    resampled by nearest neighbour.
 
     Args:
-        spatial: dictionary transforms on ``image_key`` and ``label_key``, a list or one; ``allow_missing_keys=True``
-            in each lets the same list serve samples without a label.
-        intensity: dictionary transforms on ``image_key``, a list or one.
+        spatial: a dictionary transform on ``image_key`` and ``label_key``, or a list of them. Give each one
+            ``allow_missing_keys=True`` if samples may lack a label.
+        intensity: a dictionary transform on ``image_key``, or a list of them.
         image_key: key of the image.
-        label_key: key of the label map; may be missing in a sample.
+        label_key: key of the label map, which may be missing in a sample.
 
     Returns:
-        The sample with ``view1_image``, ``view2_image`` and, where there is a label, ``view1_label``, ``view2_label``
-        in place of ``image_key`` and ``label_key``.
+        The sample with ``view1_image`` and ``view2_image`` in place of ``image_key``. If the sample has a label, it
+        also gets ``view1_label`` and ``view2_label`` in place of ``label_key``.
 
     Raises:
         InputError: When a spatial transform gives a label value that the sample does not have.

@@ -11,7 +11,7 @@ from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.option_checks import check_number_signs
 
 HELP = ("-h", "--help")
-# Of all commands; fire would take a folder called 2024 for a number.
+# Path arguments of all commands: fire would read a folder called 2024 as a number.
 PATHS = (
     *("app", "bundle", "dataset_dir", "datalist", "folder", "group_pattern", "name", "output_dir", "python"),
     *("settings", "split_file", "study_dir"),
@@ -19,9 +19,9 @@ PATHS = (
 
 
 def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[str]:
-    """Refuse words of a command line that its command does not take. fire itself calls the command first.
+    """Refuse arguments that a command does not take; fire itself would call the command first.
 
-    With ``--help`` nothing is checked, and all but the command is left out: fire would call it.
+    With ``--help`` nothing is checked. Only the command is kept, since fire would call it with further words.
 
     Args:
         commands: functions by name, or further commands by name.
@@ -31,8 +31,8 @@ def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[s
         The words for fire.
 
     Raises:
-        InputError: When a command or option is unknown, with what was probably meant, one is missing or given twice, or
-            a path holds ``#``.
+        InputError: When a command or an option is unknown (the error suggests a known one), an option is missing or
+            given twice, or a path holds ``#``.
     """
     command: Any = commands
     rest, name = list(words), ""
@@ -42,7 +42,7 @@ def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[s
         command = command[rest.pop(0)]
     if any(word in HELP for word in rest):
         return [*name.split(), "--", "--help"]
-    if callable(command) and "--" not in rest:  # what fire keeps for itself
+    if callable(command) and "--" not in rest:  # words after it are for fire itself
         _check_call(command, rest, name)
     return list(words)
 
@@ -72,7 +72,7 @@ def _check_call(command: Callable[..., Any], words: Sequence[str], name: str) ->
 
 
 def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Positional words, and options with their values, as fire tells them apart."""
+    """Split words into positional ones and options with values, as fire does."""
     positional: list[str] = []
     named: list[tuple[str, str]] = []
     rest = iter(zip(words, [*words[1:], None], strict=False))

@@ -1,4 +1,4 @@
-"""What a config cannot see of the ``monai.bundle run`` that runs it, from a command line or from Python."""
+"""Arguments of the ``monai.bundle run`` at work, from a command line or from Python."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from semicl_monai.utils.did_you_mean import did_you_mean
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.running_config import config_folder, running_call
 
-# What the runner adds to a config for its experiment tracking, and a user may set.
+# Entries that the runner adds to a config for experiment tracking; a user may set them.
 TRACKING = ["tracking_uri", "experiment_name", "run_name", "save_execute_config", "is_not_rank0"]
 HELP = ("help", "h")
 
 
 def find_bundle_root() -> str:
-    """Return the folder above ``configs`` of the config file that is run, elsewhere ``"."``.
+    """Return the bundle folder, above ``configs``, of the running config file; without one ``"."``.
 
-    With it a config finds its own bundle from any working directory; a program that sets ``bundle_root`` itself
-    (MONAI Label, FL clients, tests) replaces this value.
+    With it a config finds its own bundle from any working directory. A program that sets ``bundle_root`` itself (MONAI
+    Label, FL clients, tests) replaces this value.
     """
     files = _config_files(runner_arguments())
     folder = Path(files[0]).parent if files else config_folder()
@@ -37,10 +37,10 @@ def check_overrides(others: Sequence[str] = ()) -> None:
     """Refuse an option that the config files do not know; the runner itself accepts it silently.
 
     Args:
-        others: options that are in no config file, those of methods.
+        others: further known options, which are in no config file: those of methods.
 
     Raises:
-        InputError: With the name that was probably meant.
+        InputError: When an option is unknown; the error suggests a known one.
     """
     arguments = runner_arguments()
     files = _config_files(arguments)
@@ -59,7 +59,7 @@ def check_overrides(others: Sequence[str] = ()) -> None:
 
 
 def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
-    """Refuse an entry that only a further file has and nobody reads, where its name is almost that of one that is."""
+    """Refuse a misspelt entry: only a further file has it, nothing refers to it, and a known name is close."""
     first, text = ConfigParser.load_config_files(files[:1]), json.dumps(config, default=str)
     for name in (name for name in config if name not in first):
         hint = did_you_mean(name, first, cutoff=0.8)
@@ -68,9 +68,9 @@ def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
 
 
 def _check_below(entry: Any, name: str, below: Sequence[str]) -> None:
-    """Refuse a new name in what is but a collection of entries, where nobody would read it.
+    """Refuse a new name in a plain collection of entries, where nothing would read it.
 
-    A component may have arguments that the config does not give, and so may what is below it.
+    Components, and entries below them, may have arguments that the config does not give.
     """
     for key in below:
         if not isinstance(entry, Mapping) or "_target_" in entry:
@@ -82,15 +82,15 @@ def _check_below(entry: Any, name: str, below: Sequence[str]) -> None:
 
 
 def further_files() -> list[str]:
-    """Return the config files that are put over the first one, those for several processes left out."""
+    """Return the config files that override the first one, without those for several processes."""
     return [file for file in _config_files(runner_arguments())[1:] if not Path(file).name.startswith("multi_gpu_")]
 
 
 def started_by_user() -> bool:
-    """Whether the configs are run by :func:`monai.bundle.run`, as a user calls it or types it.
+    """Whether a user runs the configs by :func:`monai.bundle.run`, from Python or a command line.
 
-    MONAI Label calls it too, with ``bundle_root`` among the overrides or, for training on several GPUs, with a config
-    that it writes for the purpose.
+    MONAI Label calls it too, but with ``bundle_root`` among the overrides. For training on several GPUs it writes a
+    config of its own instead.
     """
     arguments = runner_arguments()
     files = _config_files(arguments)
@@ -98,17 +98,17 @@ def started_by_user() -> bool:
 
 
 def wants_help() -> bool:
-    """Whether ``--help`` is among the options, which the runner hands on to the config."""
+    """Whether ``--help`` was given; the runner hands it on to the config."""
     return any(name in HELP for name in runner_arguments())
 
 
 def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the named arguments of ``python -m monai.bundle run`` as text, those of its ``--args_file`` included.
 
-    Of a call of :func:`monai.bundle.run` from Python they are as they were given.
+    Arguments of a call of :func:`monai.bundle.run` from Python are returned as they were given.
 
     Args:
-        argv: the command line, ``sys.argv`` by default; of any other program the result is empty.
+        argv: the command line, ``sys.argv`` by default. The result is empty for any other program.
     """
     arguments = _typed(sys.argv if argv is None else argv)
     if not arguments and argv is None:

@@ -1,4 +1,4 @@
-"""What a config says, as text that can be compared, and the values of it that need nothing to be built."""
+"""Config entries as comparable text, and config values that are computed without building a component."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser, ReferenceResolver
 
-# All that an expression may call: one that builds or changes something is not evaluated a second time.
+# All that an expression may call. Other calls could build or change something, and are not made a second time.
 CALLS = (
     *(abs, all, any, bool, dict, enumerate, float, int, len, list),
     *(max, min, range, round, set, sorted, str, sum, tuple, zip),
@@ -21,9 +21,9 @@ _UNKNOWN = object()
 
 
 def flatten(config: Any, id: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the entries of a config by their dotted ids, ``train::trainer::max_epochs``, in its order.
+    """Yield the entries of a config in order, by ids such as ``train::trainer::max_epochs``.
 
-    A list in which nothing is built, such as ``[64, 64]`` or ``["instance", {"affine": true}]``, is one entry.
+    A list without components, such as ``[64, 64]`` or ``["instance", {"affine": true}]``, is one entry.
     """
     if isinstance(config, Mapping) and config:
         for key, value in config.items():
@@ -36,7 +36,7 @@ def flatten(config: Any, id: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as text; of an object, which Python code has put into a config, the name of its type.
+    """Return a value as text; an object that Python code put into a config becomes the name of its type.
 
     Example:
         >>> as_text((1.0, 2)), as_text({"a": 0.5}), as_text(object())
@@ -46,9 +46,9 @@ def as_text(value: Any) -> str:
 
 
 class PlainValues:
-    """The values that entries of a config come to, where these are numbers, text, switches, lists and dicts of them.
+    """Values of config entries that are numbers, text, switches, or lists and dicts of them.
 
-    Nothing of the config is built for it. An entry that depends on something that would have to be has no such value.
+    No component is built. An entry that depends on a component has no such value.
 
     Args:
         config: the config as it was written.
@@ -67,7 +67,7 @@ class PlainValues:
             return self._value(id, default) if isinstance(written, list | dict) else written
         if "@" not in written and not written.startswith("$"):
             return written
-        if written not in self.values:  # what is written alike has the same value
+        if written not in self.values:  # equal text has equal values
             self.values[written] = self._value(id, _UNKNOWN)
         return default if self.values[written] is _UNKNOWN else self.values[written]
 
@@ -76,7 +76,7 @@ class PlainValues:
             return default
         try:
             return self.parser.get_parsed_content(id)
-        except Exception:  # whatever an expression raises, without the modules it may want
+        except Exception:  # an expression without its modules may raise anything
             return default
 
     def _is_plain(self, value: Any, above: tuple[str, ...] = ()) -> bool:
@@ -97,7 +97,7 @@ def _builds(config: Any) -> bool:
 
 
 def _without_objects(config: Any) -> Any:
-    """Put what nothing is known of in the place of an object, which a parser might not be able to copy."""
+    """Replace each object by a placeholder; a parser might not be able to copy the object."""
     if isinstance(config, Mapping):
         return {key: _without_objects(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
@@ -125,6 +125,6 @@ def _plain(value: Any) -> Any:
 
 
 class _Name(str):
-    """What an object is told by: the name of its type, or its own if it is a function or a type."""
+    """Stands for an object: the name of its type, or its own name if it is a function or a type."""
 
     __slots__ = ()

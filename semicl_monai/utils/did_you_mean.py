@@ -1,4 +1,4 @@
-"""What was probably meant by an unknown name."""
+"""Suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-# monai.utils.look_up_option takes any three letters for each other, and its error has several lines
+# not monai.utils.look_up_option: it takes any three letters for each other, and its error has several lines
 def did_you_mean(name: str, known: Iterable[str], before: str = "", after: str = "", cutoff: float = 0.6) -> str:
     """Return ``", did you mean ..."`` for an error, or nothing where no known name is close.
 
     Args:
-        name: as given.
-        known: the names there are.
-        before: put before the one that was probably meant.
-        after: put after it.
+        name: the unknown name.
+        known: the known names.
+        before: text before the suggested name.
+        after: text after it.
         cutoff: how close it must be, 1 for the same.
 
     Example:

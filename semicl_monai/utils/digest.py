@@ -1,4 +1,4 @@
-"""SHA-256 of what files and networks hold."""
+"""SHA-256 of files, images and state dicts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _images: dict[tuple[Stamp, ...], str] = {}
 
 
 def file_stamp(file: str | os.PathLike[str]) -> Stamp:
-    """Return what changes when a file is another one or is written to: real path, size, both times and inode.
+    """Return a stamp that changes with the file: real path, size, both times and inode.
 
     Raises:
         OSError: When there is no such file.
@@ -45,14 +45,14 @@ def file_digest(file: str | os.PathLike[str] | None) -> str | None:
 
 
 def image_digest(files: Files) -> str:
-    """Return the SHA-256 of the voxels of an image as float32, which tells one image from all others.
+    """Return the SHA-256 of the voxels of an image as float32, which identifies the image.
 
-    The name of the file, links, copies, compression, the rest of the header, the type the voxels are stored in and axes
-    of size 1 behind the third do not matter. What is not NIfTI is taken whole. The digest of a file that stays as it is
-    is computed once.
+    These do not matter: file names, links, copies, compression, the rest of the header, the stored data type, and axes
+    of size 1 after the third. A file that is not NIfTI is hashed whole. The digest of an unchanged file is computed
+    once.
 
     Args:
-        files: the file, or several, one a channel.
+        files: the file, or several, one per channel.
 
     Raises:
         InputError: When a file cannot be read.
@@ -65,13 +65,13 @@ def image_digest(files: Files) -> str:
 
 
 def voxel_count(files: Files) -> int | None:
-    """Return how many voxels an image has by its header, which is all that is read.
+    """Return the number of voxels of an image; only its header is read.
 
     Two images of different sizes are different images. ``None`` where a file cannot be read or is not NIfTI.
     """
     try:
         return sum(_count(path, file_stamp(path)) for path in _paths(files))
-    except Exception:  # what a broken file makes nibabel raise is no closed list
+    except Exception:  # a broken file can make nibabel raise anything
         return None
 
 
@@ -103,14 +103,14 @@ def _sha256(chunks: Iterator[bytes | memoryview]) -> str:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error) as error:  # what a damaged gzip raises too
+    except (OSError, EOFError, zlib.error) as error:  # a damaged gzip raises these too
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(f"image file {path} cannot be read: {reason}.") from error
 
 
 @cache
 def _count(path: Path, stamp: Stamp) -> int:
-    """Voxels of a file, whose header is read once as long as it stays as it is."""
+    """Number of voxels of a file; the header of an unchanged file is read once."""
     return math.prod(open_nifti(path).shape)
 
 
@@ -124,7 +124,7 @@ def _values(path: Path) -> Iterator[bytes | memoryview]:
     with _readable(path):
         try:
             image = open_nifti(path)
-        except Exception:  # what no NIfTI makes nibabel raise is no closed list
+        except Exception:  # a file that is not NIfTI can make nibabel raise anything
             with gzip.open(path) if _is_packed(path) else open(path, "rb") as stream:
                 yield from iter(lambda: stream.read(CHUNK), b"")
             return

@@ -25,10 +25,10 @@ def in_several_processes() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-# not those of ignite.distributed: when others have joined the processes, their first use waits for all ranks, and any
-# use after the processes have parted is an error
+# not ignite.distributed: if other code has initialised the process group, its first use waits for all ranks, and any
+# use after the group is destroyed is an error
 def rank_and_size() -> tuple[int, int]:
-    """Number of this process and how many there are; ``(0, 1)`` when ``torch.distributed`` is not initialised.
+    """Rank of this process and number of processes; ``(0, 1)`` when ``torch.distributed`` is not initialised.
 
     Example:
         >>> rank_and_size()
@@ -38,7 +38,7 @@ def rank_and_size() -> tuple[int, int]:
 
 
 def is_not_rank0() -> bool:
-    """Whether another of several processes reports and writes.
+    """Whether this process is not the first one, which reports and writes.
 
     Example:
         >>> is_not_rank0()
@@ -48,7 +48,7 @@ def is_not_rank0() -> bool:
 
 
 def local_device() -> torch.device:
-    """The first GPU, of several processes that of this one; or the CPU where there is none."""
+    """The GPU of this process, which is the first one for a single process; the CPU without a GPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -67,7 +67,7 @@ def start_processes(device: torch.device | str) -> None:
         raise InputError("multi_gpu_*.json wants to be run by torchrun --nproc_per_node=N -m monai.bundle run ...")
     if in_several_processes():  # a client initialises twice
         return
-    # by ignite and not by torch: its handlers would join the processes when they are first used, each at its own time
+    # by ignite and not by torch: otherwise each of ignite's handlers would join the processes at its own first use
     idist.initialize("nccl" if torch.device(device).type == "cuda" else "gloo")
 
 
@@ -76,9 +76,9 @@ def data_parallel(
 ) -> DistributedDataParallel:
     """Average the gradients of ``network`` over the processes.
 
-    They travel in a process group of their own. The network lives longer than :func:`ignite.distributed.finalize`, and
-    with it the threads of its group; one of gloo's threads that frees a tensor of the last ``all_gather`` when the
-    interpreter has just gone aborts the process (SIGABRT). The common group, which gathers, ends with its threads.
+    The gradients travel in a process group of their own. The network outlives :func:`ignite.distributed.finalize`, and
+    so do the threads of its group. A gloo thread that frees a tensor of the last ``all_gather`` just after the
+    interpreter has gone aborts the process (SIGABRT). The common group, which gathers, ends with its threads.
 
     Args:
         network: on ``device``.
@@ -92,9 +92,9 @@ def data_parallel(
 
 
 def share_of_rank(batch_size: int) -> int:
-    """How much of a batch of ``batch_size`` volumes this process takes.
+    """Number of volumes of a batch that this process takes.
 
-    A client whose user does not see the error, MONAI Label, gets the nearest batch that the processes can share.
+    MONAI Label, whose user does not see errors, gets the nearest batch size that the processes can share.
 
     Raises:
         InputError: When the processes that a user has started cannot share it evenly.
@@ -117,8 +117,8 @@ def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
     """The tensors of all ranks, joined along ``dim`` in the order of the ranks.
 
     When every rank computes the same loss from the result, the gradient of its own ``tensor`` is the world size times
-    that of one process with the whole batch; DistributedDataParallel averages over the ranks, so that the gradients of
-    the *parameters* equal those of one process.
+    that of one process with the whole batch. DistributedDataParallel averages over the ranks, so the gradients of the
+    *parameters* equal those of one process.
 
     Args:
         tensor: of the same shape on every rank.
@@ -138,7 +138,7 @@ def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
 
 
 def all_gather_rows(tensor: Tensor) -> Tensor:
-    """The rows of all ranks' tensors in the order of the ranks; each rank may have another number of them.
+    """The rows of all ranks' tensors in the order of the ranks; ranks may differ in their number of rows.
 
     Gradients are those of :func:`all_gather_with_gradient`.
 
@@ -158,7 +158,7 @@ def all_gather_rows(tensor: Tensor) -> Tensor:
 
 
 def all_gather_object(content: Any) -> list[Any]:
-    """What all ranks give, in the order of the ranks; anything that can be pickled.
+    """The objects of all ranks, in the order of the ranks; any object that can be pickled.
 
     Example:
         >>> all_gather_object("a")
@@ -166,7 +166,7 @@ def all_gather_object(content: Any) -> list[Any]:
     """
     if not in_several_processes():
         return [content]
-    # in a list: ignite gathers numbers and texts as tensors, and waits for ever where another rank gives anything else
+    # in a list: ignite gathers numbers and text as tensors, and waits forever if another rank gives another type
     gathered: Any = idist.all_gather([content])
     return [own for [own] in gathered]
 

@@ -1,4 +1,4 @@
-"""The errors a user can mend, and how they are shown."""
+"""Errors that a user can fix, and how they are shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-# What a disk, its rights or its limits refuse. Any other OSError may be a fault of ours, and keeps its traceback.
+# Errors of a disk, its permissions or its limits. Any other OSError may be our fault, and keeps its traceback.
 OF_THE_DISK = {
     getattr(errno, name)
     for name in (
@@ -27,7 +27,7 @@ OF_THE_DISK = {
     if hasattr(errno, name)
 }
 FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
-# How torch words it; torch.OutOfMemoryError is a RuntimeError too
+# How torch words missing memory; torch.OutOfMemoryError is a RuntimeError too
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "bad allocation")
 LESS_MEMORY = (
     "lower --batch_size, --samples_per_volume or --roi_size, or give --cache_dir, which keeps the prepared volumes on "
@@ -45,9 +45,9 @@ class InputError(ValueError):
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:
-    """Return the input error that ``error`` is or was caused by; MONAI wraps what a transform or a config raises.
+    """Return the input error among ``error`` and its causes; MONAI wraps errors of transforms and configs.
 
-    What a process of a data loader raises comes as the text of its traceback.
+    An error in a process of a data loader arrives as the text of its traceback.
     """
     for cause in _causes(error):
         if isinstance(cause, InputError):
@@ -59,9 +59,9 @@ def find_input_error(error: BaseException | None) -> InputError | None:
 
 
 def note_unchecked(entries: Iterable[str]) -> None:
-    """Note which entries of the config a user has given that cannot be checked beforehand.
+    """Note the config entries of a user that cannot be checked beforehand.
 
-    What a component then makes of them, such as an argument it does not have, is shown in one line that names them.
+    If a component later fails on them, such as on an unknown argument, one line names these entries.
 
     Args:
         entries: as they were given, such as ``"--optimizer::weight_decay"``; those of an earlier run are forgotten.
@@ -70,10 +70,10 @@ def note_unchecked(entries: Iterable[str]) -> None:
 
 
 def error_line(error: BaseException | None) -> str | None:
-    """Return the one line for an error that a user can mend, or that it was caused by; ``None`` for any other.
+    """Return one line for an error that a user can fix, or that has such a cause; ``None`` for any other.
 
-    These are an :class:`InputError`, a disk that is full, read-only or out of rights, memory that is not there, and a
-    component of a config that is not there.
+    A user can fix an :class:`InputError`, a disk that is full, read-only or not permitted, a lack of memory, and an
+    unknown component in a config.
 
     Example:
         >>> error_line(OSError(28, "No space left on device", "/data/model.pt"))
@@ -102,7 +102,7 @@ def _unchecked_line(error: BaseException | None) -> str | None:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it was caused by, the last first."""
+    """The error and its causes, the latest first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -145,7 +145,7 @@ def _disk_line(error: BaseException) -> str | None:
 
 
 def reason_of(error: OSError) -> str:
-    """Return why something cannot be read or written, in a word of the system: ``"No space left on device"``."""
+    """Return why something cannot be read or written, in the system's words: ``"No space left on device"``."""
     if error.strerror:
         return error.strerror
     number = _number(error)  # shutil.copytree lists (from, to, why) of what it could not copy
@@ -153,14 +153,14 @@ def reason_of(error: OSError) -> str:
 
 
 def _number(error: BaseException) -> int | None:
-    """The number of an error of the system; SaveImage of MONAI and processes of data loaders give it in a text."""
+    """The errno of an error; MONAI's SaveImage and processes of data loaders give it only as text."""
     number = getattr(error, "errno", None)
     found = None if number else re.search(r"\[Errno (\d+)\]", str(error))
     return int(found[1]) if found else number
 
 
 def _file_of(error: BaseException) -> str | None:
-    """The file that cannot be read or written: an error of ``write`` does not name it."""
+    """The file that cannot be read or written; an error of ``write`` does not name it."""
     if getattr(error, "filename", None):
         return str(error.filename)  # type: ignore[attr-defined]
     named = re.search(r"cannot find a suitable writer for (.+)\.\n|\[Errno \d+\] [^'\n]*'([^'\n]+)'", str(error))
@@ -180,11 +180,11 @@ def _name_of(value: Any) -> str | None:
 
 
 def show_input_errors() -> None:
-    """Make an uncaught error that a user can mend end the program with its one line in place of a traceback.
+    """End the program with one line, not a traceback, on an uncaught error that a user can fix.
 
-    See :func:`error_line` for which these are. Every other error is shown as before. Threads tell theirs in a line too;
-    what is told twice, by a thread and by those that wait for it, is told once. Text that the terminal has no letters
-    for is printed with escapes. Called from ``initialize`` of our configs.
+    :func:`error_line` says which errors these are. Every other error is shown as before. Errors of threads are shown in
+    one line too. A line that both a thread and its waiting caller raise is shown once. Characters that the terminal
+    cannot show are printed as escapes. ``initialize`` of our configs calls this function.
     """
     previous, previous_of_threads, told = sys.excepthook, threading.excepthook, set[str]()
 
@@ -192,7 +192,7 @@ def show_input_errors() -> None:
         line = _line_for_user(error)
         if line is not None and line not in told:
             told.add(line)
-            for bar in list(getattr(tqdm, "_instances", ())):  # the line is not to stand behind one
+            for bar in list(getattr(tqdm, "_instances", ())):  # so that the line does not follow a progress bar
                 bar.close()
             print(f"error: {line}", file=sys.stderr)
         return line is not None
@@ -211,7 +211,7 @@ def show_input_errors() -> None:
 
 
 def _log_without_tracebacks() -> None:
-    """Handlers of MONAI log an exception with its traceback before it gets here."""
+    """Drop tracebacks from the log, where MONAI's handlers write an exception before it gets here."""
     make = logging.getLogRecordFactory()
     if not isinstance(make, partial) or make.func is not _record_without_traceback:
         logging.setLogRecordFactory(partial(_record_without_traceback, make))

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON that is read with a line for what is wrong."""
+"""Write files whole or not at all; read JSON with one-line errors."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from semicl_monai.utils.errors import InputError, reason_of
 def draft_of(target: Path, name: str = "") -> Iterator[Path]:
     """Give a path for a draft of a file or a folder, which is renamed to ``target`` at the end.
 
-    It lies in a hidden folder beside ``target``, whose own folder is made. That hidden folder is of this one call, so
-    that other threads, processes and machines write theirs at the same time. After an error or Ctrl-C nothing is left.
+    The draft lies in a hidden folder beside ``target``; missing parent folders are made. Each call has its own hidden
+    folder, so threads, processes and machines can write at the same time. After an error or Ctrl-C nothing is left.
 
     Args:
         target: the file or folder.
-        name: of the draft, by default that of ``target``.
+        name: name of the draft, by default that of ``target``.
 
     Raises:
-        OSError: When it cannot be written, or ``target`` is a folder that holds something.
+        OSError: When it cannot be written, or ``target`` is a folder that is not empty.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-", ignore_cleanup_errors=True) as folder:
@@ -50,7 +50,7 @@ def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str
     Raises:
         InputError: When it cannot be written. No draft is left behind.
     """
-    # a name of a file that is no UTF-8 stands in the text as its bytes
+    # a file name that is not UTF-8 is written as its bytes
     data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     try:
         target = Path(os.path.realpath(path))  # a link stays a link
@@ -65,7 +65,7 @@ def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str
 
 @contextmanager
 def new_folder(path: str | Path, content: str) -> Iterator[Path]:
-    """Make a folder whole or not at all: give a draft of it to fill, which gets its name at the end.
+    """Make a folder whole or not at all: yield a draft to fill, which is renamed to ``path`` at the end.
 
     Args:
         path: the folder, new or empty.
@@ -82,14 +82,14 @@ def new_folder(path: str | Path, content: str) -> Iterator[Path]:
     except (OSError, InputError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
         if not isinstance(cause, OSError) or (cause is not error and str(draft) not in str(error)):
-            raise  # of anything but the draft
+            raise  # not an error of the draft
         raise InputError(f"{content} cannot be written to {path}: {reason_of(cause)}.") from error
 
 
 def save_json(content: Any, path: str | Path, advice: str = "give a writable --output_dir") -> None:
     """Write ``content`` as JSON to ``path``, whole or not at all.
 
-    It is in ASCII, as MONAI opens configs in the encoding of the locale.
+    The file is ASCII, since MONAI opens configs in the encoding of the locale.
 
     Raises:
         InputError: When it cannot be written.
@@ -109,7 +109,7 @@ def save_tensors(content: Any, path: str | Path, advice: str = "give a writable 
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of a JSON file, of which Python would drop all but the last entry of one name."""
+    """The object of a JSON file without repeated names, of which Python would keep only the last entry."""
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
@@ -122,7 +122,7 @@ def read_json(file: str | Path, option: str) -> dict[str, Any]:
 
     Args:
         file: the file.
-        option: what it is given as, for the error.
+        option: name of the option, for the error.
 
     Raises:
         InputError: When it cannot be read or holds something else.

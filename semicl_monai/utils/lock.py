@@ -22,20 +22,21 @@ except ImportError:  # Windows, where nothing is locked
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
-TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)  # the last of NFS
+TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)  # NFS gives the last one
 
 _held: dict[str, int] = {}  # file descriptors of the locks of this process, by lock file
 
 
 def lock_folders(folders: Sequence[str | Path]) -> None:
-    """Make the folders a run writes to and hold them, until :func:`unlock_folders` or the end of the process.
+    """Make and lock the folders of a run, until :func:`unlock_folders` or the end of the process.
 
-    A process may hold a folder twice, so that a run that has failed in a notebook can be started again. Processes that
-    it starts do not hold it. Of several processes of one run the first one holds it. Where the system or the file
-    system knows no locks, a warning says so.
+    A process may lock a folder again, so a failed run in a notebook can be restarted. Its child processes do not hold
+    the lock. Of several processes of one run, the first one holds it. A warning says so where the system or the file
+    system has no locks.
 
     Raises:
-        InputError: When one cannot be written to, or another process holds it. Those before it are let go.
+        InputError: When a folder cannot be written to, or another process holds it. Folders locked before it are
+            released.
     """
     if is_not_rank0():
         return
@@ -58,7 +59,7 @@ def lock_folders(folders: Sequence[str | Path]) -> None:
 
 
 def unlock_folders(folders: Sequence[str | Path]) -> None:
-    """Let other processes have folders that this one holds; folders that it does not hold are left as they are."""
+    """Release folders that this process holds; other folders are left as they are."""
     for file in map(_lock_file, folders):
         lock = _held.pop(file, None)
         if lock is not None:
@@ -69,7 +70,7 @@ def unlock_folders(folders: Sequence[str | Path]) -> None:
 
 @contextmanager
 def locked(output_dir: Path) -> Iterator[None]:
-    """Hold the folder of a study; the lock lives on in the steps, so that none of them is run twice at a time.
+    """Hold the folder of a study; its steps inherit the lock, so no step runs twice at a time.
 
     Raises:
         InputError: When another run holds it, or it cannot be made.

@@ -11,7 +11,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], aligned
     Args:
         header: names of the columns.
         rows: cells; a ``|`` in one is escaped.
-        aligned: whether the cells of a column are padded to one width, as is easier to read in a terminal.
+        aligned: whether to pad the cells of a column to one width, for reading in a terminal.
 
     Example:
         >>> print(markdown_table(["name", "values"], [["a", "1|2"]]))

@@ -1,10 +1,10 @@
-"""NIfTI files: how they are opened, which of their spaces is used, and what no stage takes.
+"""NIfTI files: how they are opened, which of their affines is used, and what every stage refuses.
 
-A header may tell the space of a volume twice, as an sform and as a qform. **The sform is used where its code is above
-0, else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``,
-x flipped, the centre at the origin. All is in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
+A header may give the affine of a volume twice, as an sform and as a qform. **The sform is used where its code is above
+0, else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``, x
+flipped, the centre at the origin. All is in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
 
-The refusals here say what is wrong and not of which file; :func:`naming` puts that before them.
+Errors raised here say what is wrong, but not in which file; :func:`naming` adds the file.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ SPACE_FIELDS = (
     *("qoffset_x", "qoffset_y", "qoffset_z", "pixdim", "xyzt_units"),
 )
 AFFINE_TOLERANCE = 1e-3  # mm, for the rounding of two headers
-WHOLE_TOLERANCE = 1e-3  # for what scl_slope makes of class numbers
-FLAT = 1e-4  # volume of three axes of length 1, below which they lie in a plane
+WHOLE_TOLERANCE = 1e-3  # for the rounding of class numbers by scl_slope
+FLAT = 1e-4  # three axes of length 1 that span a smaller volume lie in a plane
 MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of metre, mm and micrometre, by xyzt_units
 CHUNK = 1 << 20
-MASK_DESCRIPTION = b"semicl-monai mask"  # by which, and a sum of its voxels, a mask of ours is told from a user's file
+MASK_DESCRIPTION = b"semicl-monai mask"  # with a checksum of the voxels it identifies a mask of ours
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Space:
     Attributes:
         shape: voxels along the three axes of the file.
         affine: from voxels to mm.
-        header: of its file, for what to say of an affine that is not the expected one; may be empty.
+        header: header of its file, to explain an unexpected affine in an error; may be empty.
         file: its file.
     """
 
@@ -55,7 +55,7 @@ class Space:
 
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Put the case and the file before whatever goes wrong inside.
+    """Put the case and the file before the message of any error inside.
 
     Args:
         where: such as ``"case a: image file a.nii.gz"``.
@@ -67,7 +67,7 @@ def naming(where: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{where} {error}") from error
-    except Exception as error:  # what a broken file makes nibabel and zlib raise is no closed list
+    except Exception as error:  # a broken file can make nibabel and zlib raise anything
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
 
@@ -83,8 +83,8 @@ def open_nifti(file: str | os.PathLike[str]) -> Any:
         :func:`affine_in_mm`.
 
     Raises:
-        InputError: When it is not there, is not called like a NIfTI file, has no voxels, does not hold real numbers, or
-            has an affine that is not finite or has no inverse.
+        InputError: When the file is missing, has no NIfTI suffix, has no voxels, does not hold real numbers, or has an
+            affine that is not finite or has no inverse.
     """
     path = Path(file).expanduser()
     if not path.is_file():
@@ -112,14 +112,14 @@ def without_suffix(name: str) -> str:
 
 
 def affine_in_mm(image: Any) -> np.ndarray:
-    """Return the affine from voxels to mm of nibabel's image, by the form that this module says."""
+    """Return the affine of a nibabel image, from voxels to mm, by the rule of this module."""
     affine = np.array(image.affine, float)
     affine[:3] *= MM.get(int(image.header["xyzt_units"]) & 7, 1.0)
     return affine
 
 
 def mask_description(voxels: np.ndarray) -> bytes:
-    """Return what the header of a mask of ours says, by which one that was corrected by hand is no longer ours."""
+    """Return the header text of a mask of ours; after a correction by hand the text no longer fits."""
     total = zlib.crc32(np.asarray(voxels, "<f4").tobytes(order="F"))
     return MASK_DESCRIPTION + f" {total:08x}".encode()
 
@@ -137,7 +137,7 @@ def _check_affine(affine: np.ndarray) -> None:
 def read_voxels(image: Any) -> np.ndarray:
     """Read the voxels of an opened file, to the end of the file.
 
-    nibabel stops at the last voxel. Only at the end of a gzip stream its checksum is compared.
+    nibabel stops at the last voxel, but the checksum of a gzip stream is compared only at its end.
 
     Args:
         image: from :func:`open_nifti`.
@@ -162,7 +162,7 @@ def check_intensities(voxels: np.ndarray) -> None:
         InputError: When some are not finite, or all are equal.
     """
     low, high = voxels.min(), voxels.max()
-    if not (np.isfinite(low) and np.isfinite(high)):  # NaN is the minimum of what has one
+    if not (np.isfinite(low) and np.isfinite(high)):  # the minimum of an array with NaN is NaN
         broken = np.count_nonzero(~np.isfinite(voxels))
         advice = "; --replace_nan 0 takes NaN for 0" if np.isnan(voxels).any() else ""
         raise InputError(f"must hold finite numbers, got NaN or infinity in {broken} voxel(s){advice}.")
@@ -189,7 +189,7 @@ def check_replace_nan(value: Any) -> float | None:
 
 
 def whole_numbers(voxels: np.ndarray) -> np.ndarray:
-    """Return the voxels of a label, of which those that are whole to within 1e-3 are rounded.
+    """Return the voxels of a label, rounded where they are whole to within 1e-3.
 
     A label that was saved with a scale (``scl_slope``), or resampled, holds 0.9999999 for 1.
     """
@@ -207,10 +207,10 @@ def check_same_space(space: Space, other: Space) -> None:
 
     Args:
         space: of the image.
-        other: what must be equal, its affine to within 1e-3 mm.
+        other: the space that must be equal, its affine to within 1e-3 mm.
 
     Raises:
-        InputError: When the two differ. Where the headers tell why, so does the line.
+        InputError: When the two differ; the message gives the reason if the headers show it.
     """
     if space.shape != other.shape:
         raise InputError(f"must have its shape {space.shape}, got {other.shape}.")
@@ -223,7 +223,7 @@ def check_same_space(space: Space, other: Space) -> None:
 
 
 def _reason(space: Space) -> str:
-    """What of a header may be why an affine is not as expected."""
+    """The likely reason for an unexpected affine, from the header."""
     header = nifti_header(space.header)
     if header is None:
         return ""
@@ -237,16 +237,16 @@ def _reason(space: Space) -> str:
 def _differ(header: nib.Nifti1Header) -> bool:
     try:
         return not np.allclose(header.get_sform(), header.get_qform(), atol=AFFINE_TOLERANCE)
-    except (ValueError, nib.spatialimages.HeaderDataError):  # a qform that is none
+    except (ValueError, nib.spatialimages.HeaderDataError):  # an invalid qform
         return True
 
 
 def nifti_header(fields: Mapping[str, Any], kind: type[nib.Nifti1Header] = nib.Nifti1Header) -> nib.Nifti1Header | None:
-    """Return a header with what ``fields`` tells of the space, as the file had it; ``None`` where that is incomplete.
+    """Return a header with the space of the file, from ``fields``; ``None`` if they are incomplete.
 
     Args:
         fields: a header, or the metadata that MONAI makes of one.
-        kind: of the header that is made.
+        kind: class of the header.
     """
     if not all(name in fields for name in SPACE_FIELDS):
         return None

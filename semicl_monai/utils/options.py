@@ -32,7 +32,7 @@ def is_true(value: Any, option: str = "a switch") -> bool:
 
 
 def one_of(value: Any, known: Sequence[str], option: str) -> str:
-    """Read an option that has a few known values; upper case and Python's ``None`` are as good.
+    """Read an option with a few known values; upper case and Python's ``None`` are accepted.
 
     Args:
         value: the option as given.
@@ -53,11 +53,11 @@ def one_of(value: Any, known: Sequence[str], option: str) -> str:
 
 
 def dividing_interval(epochs: int, longest: int = 5) -> int:
-    """The longest interval that divides the epochs, so that the last one is validated too.
+    """The longest interval that divides the epochs, so that the last epoch is validated too.
 
     Args:
-        epochs: of the training.
-        longest: the interval to take where it divides them.
+        epochs: epochs of the training.
+        longest: the largest interval allowed.
 
     Example:
         >>> [dividing_interval(epochs) for epochs in (40, 9, 7, 1)]

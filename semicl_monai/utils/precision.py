@@ -12,14 +12,14 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def default_amp(device: torch.device | str, bfloat16: bool = False) -> bool:
-    """Whether a network is run in mixed precision by default: on a GPU, and not where it is run in bfloat16."""
+    """Whether mixed precision is the default: on a GPU, unless the network runs in bfloat16."""
     return torch.device(device).type == "cuda" and not bfloat16
 
 
 def multiplies_bfloat16(device: torch.device | str) -> bool:
-    """Whether ``device`` is a CPU with instructions for bfloat16, on which networks in it are faster.
+    """Whether ``device`` is a CPU with bfloat16 instructions, which make bfloat16 networks faster.
 
-    A CPU without them is many times slower in it than in float32.
+    A CPU without these instructions is many times slower in bfloat16 than in float32.
     """
     if torch.device(device).type != "cpu":
         return False

@@ -1,4 +1,4 @@
-"""What a network was trained on, as it is kept inside its file of weights."""
+"""Provenance of weights: the cases they were trained on, kept inside their file."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SeenCase = dict[str, str]
 
 @dataclass(frozen=True)
 class Provenance:
-    """How weights were made, and what they have seen.
+    """How weights were made, and which cases they have seen.
 
-    A case that was seen is ``{"case": name, "image": digest, "patient": name}``, see
-    :func:`semicl_monai.utils.image_digest`; the patient is the case itself where none was given.
+    Each case is ``{"case": name, "image": digest, "patient": name}``, see :func:`semicl_monai.utils.image_digest`. The
+    patient is the case itself where none was given.
 
     Args:
-        method: the method they are made by.
-        pretrained: SHA-256 of the file they have started from; ``None`` from scratch.
+        method: the method that made them.
+        pretrained: SHA-256 of the file of the initial weights; ``None`` from scratch.
         state: :func:`semicl_monai.utils.state_digest` of the tensors this belongs to.
-        from_unknown: whether they have started from weights of which it is not known what those had seen.
+        from_unknown: whether the provenance of the initial weights is unknown.
         classes: names of the classes the classifier was trained for, without background; none after pre-training.
         labelled: cases that were seen with their labels.
-        unlabelled: cases of which the image alone was seen.
-        validation: cases that have chosen the best epoch.
+        unlabelled: cases whose image alone was seen.
+        validation: cases that were used to choose the best epoch.
     """
 
     method: str | None = None
@@ -51,7 +51,7 @@ class Provenance:
         return [case for part in parts for case in getattr(self, part)]
 
     def belongs_to(self, state: Mapping[str, torch.Tensor]) -> bool:
-        """Whether it is that of these tensors, and not of what they were before they were changed."""
+        """Whether it describes exactly these tensors; changed tensors do not match."""
         return self.state == state_digest(state)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,13 +91,13 @@ class Provenance:
 def with_provenance(state: Mapping[str, torch.Tensor], provenance: Provenance) -> OrderedDict[str, torch.Tensor]:
     """Return the state dict with its provenance, to be saved by :func:`torch.save`.
 
-    It holds the tensors and nothing else, as programs that load weights want it. The provenance is an attribute of the
-    mapping, as :meth:`torch.nn.Module.state_dict` keeps its own metadata; :func:`torch.load` brings it back, with
-    ``weights_only=True`` too.
+    Its entries are the tensors alone, as programs that load weights expect. The provenance is an attribute of the
+    mapping, like the metadata of :meth:`torch.nn.Module.state_dict`. :func:`torch.load` restores it, also with
+    ``weights_only=True``.
 
     Args:
         state: the state dict.
-        provenance: of these tensors; the digest of their state is put in.
+        provenance: provenance of these tensors; the digest of their state is filled in.
     """
     stamped = OrderedDict(state)
     vars(stamped)[ENTRY] = replace(provenance, state=state_digest(state)).to_dict()
@@ -105,7 +105,7 @@ def with_provenance(state: Mapping[str, torch.Tensor], provenance: Provenance) -
 
 
 def provenance_in(content: Any) -> Any:
-    """Return what a loaded file of weights says of its provenance, not read yet; ``None`` where it says nothing."""
+    """Return the raw provenance in a loaded file of weights, for :meth:`Provenance.from_dict`, or ``None``."""
     for level in _levels(content):
         found = getattr(level, "__dict__", {}).get(ENTRY, level.get(ENTRY))
         if isinstance(found, Mapping):
@@ -114,7 +114,7 @@ def provenance_in(content: Any) -> Any:
 
 
 def _levels(content: Any) -> Iterable[Mapping[str, Any]]:
-    """The content and the mappings in it, those of a checkpoint."""
+    """The content, and the state dicts in it where it is a checkpoint."""
     if isinstance(content, Mapping):
         yield content
         yield from (value for value in content.values() if isinstance(value, OrderedDict))

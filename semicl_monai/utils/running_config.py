@@ -1,4 +1,4 @@
-"""The config that is being run, as a part of it cannot see it otherwise."""
+"""The running config, for components that cannot see it otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from monai.bundle import ConfigParser, ConfigWorkflow, run
 
 
-# MONAI hands a component its arguments alone. What a whole run was started with is known to its callers.
+# MONAI gives a component only its own arguments. The component's callers know the arguments of the whole run.
 def running_parser() -> ConfigParser | None:
     """Return the parser that builds the caller; ``None`` outside of a config."""
     found = (frame.f_locals.get("self") for frame in _callers())
@@ -21,8 +21,8 @@ def running_parser() -> ConfigParser | None:
 def running_config() -> dict[str, Any]:
     """Return the config, overrides included, whose parser builds the caller; empty outside of a config.
 
-    Values are as they were written: numbers, text, ``"$..."`` expressions, ``{"_target_": ...}``. They are those of the
-    parser itself and must not be changed.
+    Values are as they were written: numbers, text, ``"$..."`` expressions, ``{"_target_": ...}``. They belong to the
+    parser and must not be changed.
     """
     parser = running_parser()
     return {} if parser is None else parser.get()
@@ -40,7 +40,8 @@ def running_call() -> dict[str, Any]:
     """Return the arguments of the :func:`monai.bundle.run` at work, from a command line or from Python.
 
     These are ``config_file``, ``args_file``, ``run_id``, ... and the overrides by their names, as the caller gave them.
-    Empty for programs that build a workflow themselves, such as MONAI Label and clients of federated learning.
+    The result is empty in programs that build a workflow themselves, such as MONAI Label and clients of federated
+    learning.
     """
     for frame in _callers():
         if frame.f_code is run.__code__:

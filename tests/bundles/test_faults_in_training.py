@@ -93,7 +93,7 @@ def empty_dir(dataset_dir, tmp_path):
 )
 def test_labels_that_are_all_empty_are_refused_before_training(run_stage, empty_dir, tmp_path, stage, options):
     line = refusal(run_stage, stage, dataset_dir=str(empty_dir), **options)
-    assert line.startswith("labels of training volumes must hold foreground (a value above 0) in at least one of them,")
+    assert line.startswith("at least one label of the training volumes must hold foreground (a value above 0),")
     assert " got 2 empty: synthetic_0" in line
     assert networks(tmp_path) == []
 

@@ -185,7 +185,7 @@ def test_a_prepared_volume_has_the_wanted_spacing_and_orientation(workflow, spli
 
 
 def test_the_stray_value_is_mended_with_a_warning_and_training_goes_on(run_stage, split_file, case, tmp_path):
-    with pytest.warns(UserWarning, match=rf"case {case(1001)}: label file .* holds 421 in \d+ voxel.* taken for 420"):
+    with pytest.warns(UserWarning, match=rf"case {case(1001)}: label file .* holds 421 in \d+ voxel.* read as 420"):
         run_stage("train", pretrained="none", validation="none", split_file=split_file)
     assert (tmp_path / "models/model.pt").is_file()
 
@@ -223,7 +223,7 @@ def test_without_the_data_a_line_tells_where_it_is_given_out_and_how_it_must_lie
     empty.mkdir()
     message = refuse(run_stage, stage, dataset_dir=str(empty), **({"pretrained": "none"} if stage == "train" else {}))
     assert message.startswith(f"no MM-WHS {modality} images in {empty}: ")
-    assert "after registration at https://zmiclab.github.io/zxh/0/mmwhs/" in message
+    assert "register at https://zmiclab.github.io/zxh/0/mmwhs/" in message
     for file in ("train_1001_image", "train_1001_label", "test_2001_image"):
         part = f"{modality}_{file.split('_')[0]}/" if "image" in file else ""
         assert f"{part}{modality}_{file}.nii.gz" in message

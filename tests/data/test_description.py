@@ -64,11 +64,11 @@ def test_what_is_not_named_is_not_known(describe, content):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"background": 0, "whole": [1, 2]}, r"must name one whole number each, got \[1, 2\] for whole"),
-        ({"a": 1.5}, "must name one whole number each, got 1.5 for a"),
-        ({"a": -1}, "must name one whole number each, got -1 for a"),
-        ({"a": True}, "must name one whole number each, got True for a"),
-        ({"one": "two"}, "must name one whole number each, got 'two' for one"),
+        ({"background": 0, "whole": [1, 2]}, r"must give each name one whole number, got \[1, 2\] for whole"),
+        ({"a": 1.5}, "must give each name one whole number, got 1.5 for a"),
+        ({"a": -1}, "must give each name one whole number, got -1 for a"),
+        ({"a": True}, "must give each name one whole number, got True for a"),
+        ({"one": "two"}, "must give each name one whole number, got 'two' for one"),
         ({"a": 1, "b": 1}, "must differ, got 1 for a and b"),
         ({"01": "a", "1": "b"}, "must differ, got 1 for a and b"),
         ({"1": "a", "2": "a"}, "must have names that differ, none of them 'mean', got 'a'"),
@@ -89,7 +89,7 @@ def test_labels_that_are_not_one_value_a_class_are_refused(describe, labels, mes
 @pytest.mark.parametrize("content", [{"labels": {"1": "%s"}}, {"labels": {"%s": 1}}, {"channel_names": {"0": "%s"}}])
 def test_a_name_that_a_config_would_run_is_refused(describe, content, name):
     named = json.loads(json.dumps(content).replace("%s", name))
-    with pytest.raises(InputError, match=r"dataset\.json: a name must not begin with \$, @ or %, .*got '[$@%]"):
+    with pytest.raises(InputError, match=r"dataset\.json: a name must not begin with \$, @ or %: .*got '[$@%]"):
         describe(**named)
 
 
@@ -130,5 +130,5 @@ def test_classes_stand_in_the_order_of_their_values(tmp_path, labels, class_name
     if fits:
         check_class_values(file, class_names, label_values)
     else:
-        with pytest.raises(InputError, match=r"dataset\.json calls the label value \d+ '\w+', which is class \d of"):
+        with pytest.raises(InputError, match=r"dataset\.json calls the label value \d+ '\w+', but class \d of"):
             check_class_values(file, class_names, label_values)

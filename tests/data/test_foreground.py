@@ -19,9 +19,7 @@ def dataset(**values):
 
 
 def test_labels_that_are_all_empty_are_refused_and_named(caplog):
-    message = (
-        "labels of training volumes must hold foreground (a value above 0) in at least one of them, got 2 empty: a, b."
-    )
+    message = "at least one label of the training volumes must hold foreground (a value above 0), got 2 empty: a, b."
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         check_foreground([dataset(x=1.0), dataset(a=0.0, b=0.0)])
     with pytest.raises(InputError, match=r"got 1 empty: a\.$"):

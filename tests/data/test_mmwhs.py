@@ -141,7 +141,7 @@ def test_without_data_the_error_tells_where_it_comes_from_and_how_it_must_lie(tm
     wanted = rf"no MM-WHS mr images in {tmp_path}.*mr_train/mr_train_1001_image\.nii\.gz .*mr_test_2001_image"
     with pytest.raises(InputError, match=wanted) as raised:
         mmwhs_sections(folder, "mr")
-    assert "given out after registration at https://zmiclab.github.io/zxh/0/mmwhs/" in str(raised.value)
+    assert "register at https://zmiclab.github.io/zxh/0/mmwhs/" in str(raised.value)
     assert "cannot be downloaded by this project" in str(raised.value)
     assert "\n" not in str(raised.value)
 

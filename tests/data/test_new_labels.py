@@ -90,7 +90,7 @@ def test_a_file_of_an_earlier_version_is_read_and_nothing_hidden_is_guessed(data
     if trusted:
         assert grown(root, file).split["labelled"] == [*before["labelled"], "b00", "n00"]
         return
-    with pytest.warns(UserWarning, match="does not tell which labels it left unused on purpose, .* b00; move their"):
+    with pytest.warns(UserWarning, match="does not say which labels were left unused on purpose. .* b00. To use their"):
         assert grown(root, file).split["labelled"] == [*before["labelled"], "n00"]
 
 
@@ -109,7 +109,7 @@ def test_new_cases_of_the_data_sets_own_held_out_lists_do_not_train(data, tmp_pa
     root = data(names("a", 6), test=[entry("t0")])
     before = SegmentationDatalist(root, save_to=tmp_path / "split.json").split
     data(names("a", 6), test=[entry("t0"), entry("t1")])
-    with pytest.warns(UserWarning, match="the data set holds them out and the split_file does not know them: t1"):
+    with pytest.warns(UserWarning, match="the data set holds out these cases and the split_file lacks them: t1"):
         assert grown(root, tmp_path / "split.json").split == before
 
 

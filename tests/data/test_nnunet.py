@@ -258,7 +258,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
     refuse(tmp_path, r"imagesTr must hold images like case_0000\.nii\.gz, got none")
     describe(tmp_path, 2)
     touch(tmp_path, "imagesTr/a_000.nii.gz")
-    refuse(tmp_path, r"case a_000: wanted a file a channel, a_000_0000\.nii\.gz and others, got .*a_000\.nii\.gz")
+    refuse(tmp_path, r"case a_000: wanted one file per channel, a_000_0000\.nii\.gz and so on, got .*a_000\.nii\.gz")
 
 
 @pytest.mark.parametrize("names", [{}, ["CT"], "CT"])

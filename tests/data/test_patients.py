@@ -207,6 +207,6 @@ def test_one_label_for_two_patients_is_refused_and_for_scans_of_one_patient_it_i
     assert len(read({"training": scans}).split["labelled"]) >= 3
     scans[-1]["patient"] = "another"
     with pytest.raises(
-        InputError, match=r"case d: the label must be its own, got .*c0_seg\.nii, which is that of c0 too"
+        InputError, match=r"case d: each patient must have its own label, but .*c0_seg\.nii is also the label of c0"
     ):
         read({"training": scans})

@@ -525,7 +525,9 @@ def crop(image):
 
 def test_a_function_without_a_name_of_its_own_is_refused(records, folder):
     VolumeDataset(records, Compose([Load(KEYS), Lambdad("image", double)]), cache_dir=folder).prepare()
-    with pytest.raises(InputError, match=r"^cache_dir cannot tell this Lambdad from another one: .*leave it out\.$"):
+    with pytest.raises(
+        InputError, match=r"^cache_dir cannot tell this Lambdad from another one: .*leave cache_dir out\.$"
+    ):
         VolumeDataset(records, Compose([Load(KEYS), Lambdad("image", lambda image: image)]), cache_dir=folder)
 
 

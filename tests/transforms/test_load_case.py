@@ -206,10 +206,10 @@ def test_a_label_with_channels_is_refused(sample):
         ({"keys": ("image", "mask")}, "keys must be 'image' or 'label', got 'mask'"),
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
         ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
-        ({"label_values": VALUES}, "label_values must be 2, one a class without background, got 3"),
+        ({"label_values": VALUES}, "label_values must be 2, one per class but background, got 3"),
         ({"label_values": [500, 500]}, "label_values must differ from each other and from 0, got [500, 500]"),
         ({"label_values": [500, 0]}, "label_values must differ from each other and from 0, got [500, 0]"),
-        ({"label_values": [2, 500]}, "label_values from 1 to 2 must stand in place, got 2 for 1"),
+        ({"label_values": [2, 500]}, "label_values from 1 to 2 must equal their class number, got 2 for class 1"),
         ({"label_values": ["a", 500]}, "label_values must be whole numbers, got 'a'"),
         ({"label_values": [500.5, 600]}, "label_values must be whole numbers, got 500.5"),
         ({"stray_values": {"b": 1}}, "stray_values must be whole numbers, got 'b'"),
@@ -308,8 +308,8 @@ def test_a_known_stray_value_is_replaced_with_a_warning(sample, numbers, stray_v
     np.testing.assert_array_equal(label[0], numbers)
     where = f"case a: label file {sample['label']} holds"
     assert [str(warning.message) for warning in warned] == [
-        f"{where} 421 in 3 voxel(s), which is taken for 420.",
-        f"{where} 7 in 1 voxel(s), which is taken for 0.",
+        f"{where} 421 in 3 voxel(s), read as 420.",
+        f"{where} 7 in 1 voxel(s), read as 0.",
     ]
 
 
@@ -317,7 +317,7 @@ def test_class_numbers_can_have_stray_values_too(sample):
     volume = np.ones((6, 7, 8))
     volume[0, 0, 0] = 9
     save(sample["label"], volume)
-    with pytest.warns(UserWarning, match=r"holds 9 in 1 voxel\(s\), which is taken for 1"):
+    with pytest.warns(UserWarning, match=r"holds 9 in 1 voxel\(s\), read as 1"):
         assert load(sample, stray_values={"9": 1})["label"].eq(1).all()
 
 
@@ -397,7 +397,7 @@ def test_channels_can_be_prepared_and_a_prediction_inverted_and_saved(channels, 
 @pytest.mark.parametrize(("count", "in_channels"), [(2, 1), (2, 3), (0, 1)])
 def test_another_number_of_files_than_channels_is_refused(channels, count, in_channels):
     sample = {"image": channels[0]["image"][:count], "case": "b"}
-    wanted = f"must be one of {in_channels} file(s), one a channel, got {count}"
+    wanted = f"must be {in_channels} file(s), one per channel, got {count}"
     refuse_channels(sample, "case b: image file", wanted, in_channels=in_channels)
 
 

@@ -105,7 +105,7 @@ def test_one_transform_draws_anew_each_time():
 
 def test_the_smallest_image_is_one_of_four_pixels_a_cell():
     assert cut(coordinates(12, 12), patch_size=3).shape == (9, 2, 3, 3)
-    with pytest.raises(InputError, match=r"needs images of at least 12 pixels an edge, got \(12, 11\)"):
+    with pytest.raises(InputError, match=r"needs images of at least 12 pixels per edge, got \(12, 11\)"):
         cut(coordinates(12, 11))
 
 
