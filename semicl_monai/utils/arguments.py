@@ -11,7 +11,7 @@ from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.option_checks import check_number_signs
 
 HELP = ("-h", "--help")
-# Of all commands; fire would take a folder called 2024 for a number.
+# The path arguments of all commands. fire would read a folder called 2024 as a number.
 PATHS = (
     *("app", "bundle", "dataset_dir", "datalist", "folder", "group_pattern", "name", "output_dir", "python"),
     *("settings", "split_file", "study_dir"),
@@ -19,9 +19,10 @@ PATHS = (
 
 
 def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[str]:
-    """Refuse words of a command line that its command does not take. fire itself calls the command first.
+    """Refuse words of a command line that its command does not take.
 
-    With ``--help`` nothing is checked, and all but the command is left out: fire would call it.
+    fire itself would run the command first and complain afterwards. With ``--help`` nothing is checked. The returned
+    words are then only the command and ``--help``, because fire would otherwise run the command.
 
     Args:
         commands: functions by name, or further commands by name.
@@ -31,8 +32,8 @@ def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[s
         The words for fire.
 
     Raises:
-        InputError: When a command or option is unknown, with what was probably meant, one is missing or given twice, or
-            a path holds ``#``.
+        InputError: When a command or an option is unknown, an option is missing or given twice, or a path holds ``#``.
+            For an unknown name the error suggests a similar known one.
     """
     command: Any = commands
     rest, name = list(words), ""
@@ -42,7 +43,7 @@ def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[s
         command = command[rest.pop(0)]
     if any(word in HELP for word in rest):
         return [*name.split(), "--", "--help"]
-    if callable(command) and "--" not in rest:  # what fire keeps for itself
+    if callable(command) and "--" not in rest:  # "--" starts the flags of fire itself
         _check_call(command, rest, name)
     return list(words)
 
@@ -72,7 +73,7 @@ def _check_call(command: Callable[..., Any], words: Sequence[str], name: str) ->
 
 
 def _sorted_out(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Positional words, and options with their values, as fire tells them apart."""
+    """Split words into positional words and options with their values, by the same rules as fire."""
     positional: list[str] = []
     named: list[tuple[str, str]] = []
     rest = iter(zip(words, [*words[1:], None], strict=False))

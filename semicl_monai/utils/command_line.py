@@ -1,4 +1,7 @@
-"""What a config cannot see of the ``monai.bundle run`` that runs it, from a command line or from Python."""
+"""Facts about the current ``monai.bundle run`` that its config cannot see.
+
+The run may have been started from a command line or from Python.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ from semicl_monai.utils.did_you_mean import did_you_mean
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.running_config import config_folder, running_call
 
-# What the runner adds to a config for its experiment tracking, and a user may set.
+# Entries that the runner adds to a config for experiment tracking. A user may set them.
 TRACKING = ["tracking_uri", "experiment_name", "run_name", "save_execute_config", "is_not_rank0"]
 HELP = ("help", "h")
 
 
 def find_bundle_root() -> str:
-    """Return the folder above ``configs`` of the config file that is run, elsewhere ``"."``.
+    """Return the bundle folder of the running config file, which is the folder above ``configs``.
 
-    With it a config finds its own bundle from any working directory; a program that sets ``bundle_root`` itself
-    (MONAI Label, FL clients, tests) replaces this value.
+    The result is ``"."`` when no config file is running. With this function a config finds its own bundle from any
+    working directory. A program that sets ``bundle_root`` itself (MONAI Label, FL clients, tests) replaces the value.
     """
     files = _config_files(runner_arguments())
     folder = Path(files[0]).parent if files else config_folder()
@@ -34,17 +37,19 @@ def find_bundle_root() -> str:
 
 
 def check_overrides(others: Sequence[str] = ()) -> None:
-    """Refuse an option that the config files do not know; the runner itself accepts it silently.
+    """Refuse an option that the config files do not know.
+
+    The runner itself accepts an unknown option silently.
 
     Args:
-        others: options that are in no config file, those of methods.
+        others: known options that are in no config file, such as the options of methods.
 
     Raises:
-        InputError: With the name that was probably meant.
+        InputError: When an option is unknown. The error suggests a similar known name.
     """
     arguments = runner_arguments()
     files = _config_files(arguments)
-    if not files or "bundle_root" in running_call():  # MONAI Label, which adds arguments of its own
+    if not files or "bundle_root" in running_call():  # MONAI Label adds arguments of its own
         return
     config = ConfigParser.load_config_files(files)
     known = [*config, *others, *inspect.signature(run).parameters]
@@ -59,7 +64,11 @@ def check_overrides(others: Sequence[str] = ()) -> None:
 
 
 def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
-    """Refuse an entry that only a further file has and nobody reads, where its name is almost that of one that is."""
+    """Refuse a misspelt entry of a further config file.
+
+    An entry is misspelt when the first file does not have it, nothing refers to it, and its name is almost that of an
+    entry of the first file.
+    """
     first, text = ConfigParser.load_config_files(files[:1]), json.dumps(config, default=str)
     for name in (name for name in config if name not in first):
         hint = did_you_mean(name, first, cutoff=0.8)
@@ -68,9 +77,10 @@ def _check_files(files: Sequence[str], config: Mapping[str, Any]) -> None:
 
 
 def _check_below(entry: Any, name: str, below: Sequence[str]) -> None:
-    """Refuse a new name in what is but a collection of entries, where nobody would read it.
+    """Refuse a new name in a plain collection of entries, because nothing would read it.
 
-    A component may have arguments that the config does not give, and so may what is below it.
+    A component is not checked. It may have arguments that the config does not give. The same holds for everything below
+    a component.
     """
     for key in below:
         if not isinstance(entry, Mapping) or "_target_" in entry:
@@ -82,15 +92,15 @@ def _check_below(entry: Any, name: str, below: Sequence[str]) -> None:
 
 
 def further_files() -> list[str]:
-    """Return the config files that are put over the first one, those for several processes left out."""
+    """Return the config files after the first one, without the ``multi_gpu_*`` files for several processes."""
     return [file for file in _config_files(runner_arguments())[1:] if not Path(file).name.startswith("multi_gpu_")]
 
 
 def started_by_user() -> bool:
-    """Whether the configs are run by :func:`monai.bundle.run`, as a user calls it or types it.
+    """Whether a user has started :func:`monai.bundle.run`, from Python or from a command line.
 
-    MONAI Label calls it too, with ``bundle_root`` among the overrides or, for training on several GPUs, with a config
-    that it writes for the purpose.
+    MONAI Label calls this function too. It passes ``bundle_root`` as an override. For training on several GPUs it
+    passes a config file that it has written itself.
     """
     arguments = runner_arguments()
     files = _config_files(arguments)
@@ -98,22 +108,23 @@ def started_by_user() -> bool:
 
 
 def wants_help() -> bool:
-    """Whether ``--help`` is among the options, which the runner hands on to the config."""
+    """Whether ``--help`` is among the options. The runner hands ``--help`` on to the config."""
     return any(name in HELP for name in runner_arguments())
 
 
 def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the named arguments of ``python -m monai.bundle run`` as text, those of its ``--args_file`` included.
+    """Return the named arguments of ``python -m monai.bundle run`` as text.
 
-    Of a call of :func:`monai.bundle.run` from Python they are as they were given.
+    The arguments in ``--args_file`` are included. For a call of :func:`monai.bundle.run` from Python the values are
+    returned as they were given.
 
     Args:
-        argv: the command line, ``sys.argv`` by default; of any other program the result is empty.
+        argv: the command line, ``sys.argv`` by default. For the command line of another program the result is empty.
     """
     arguments = _typed(sys.argv if argv is None else argv)
     if not arguments and argv is None:
         arguments = {name: value for name, value in running_call().items() if value is not None}
-    # not load_config_files, which takes "network_def::features" for a place in a config
+    # not load_config_files: it would read "network_def::features" as a place in a config
     from_file = ConfigParser.load_config_file(arguments["args_file"]) if "args_file" in arguments else {}
     return {**from_file, **arguments}
 
@@ -130,7 +141,7 @@ def _typed(argv: Sequence[str]) -> dict[str, Any]:
 
 
 def _is_option(token: str) -> bool:
-    """Whether fire takes it for an option: ``-epochs`` too, but not ``-1``."""
+    """Whether fire reads a word as an option: ``-epochs`` is one too, but ``-1`` is not."""
     return token.startswith("-") and token.lstrip("-")[:1].isalpha()
 
 
@@ -142,5 +153,5 @@ def _config_files(arguments: dict[str, Any]) -> list[str]:
 
 
 def _literal(value: Any) -> Any:
-    """Read a list as the runner does: ``"['a.json','b.json']"``; anything else is taken as it is."""
+    """Read a list such as ``"['a.json','b.json']"`` as the runner does, and return any other value unchanged."""
     return ast.literal_eval(value) if isinstance(value, str) and value.startswith("[") else value

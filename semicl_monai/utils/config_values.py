@@ -1,4 +1,4 @@
-"""What a config says, as text that can be compared, and the values of it that need nothing to be built."""
+"""The entries of a config as text that can be compared, and the values that need no component to be built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser, ReferenceResolver
 
-# All that an expression may call: one that builds or changes something is not evaluated a second time.
+# The only functions an expression may call here. An expression that builds or changes something must not run twice.
 CALLS = (
     *(abs, all, any, bool, dict, enumerate, float, int, len, list),
     *(max, min, range, round, set, sorted, str, sum, tuple, zip),
@@ -21,9 +21,9 @@ _UNKNOWN = object()
 
 
 def flatten(config: Any, id: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the entries of a config by their dotted ids, ``train::trainer::max_epochs``, in its order.
+    """Yield the entries of a config with their ids, such as ``train::trainer::max_epochs``, in the config's order.
 
-    A list in which nothing is built, such as ``[64, 64]`` or ``["instance", {"affine": true}]``, is one entry.
+    A list without components, such as ``[64, 64]`` or ``["instance", {"affine": true}]``, is one entry.
     """
     if isinstance(config, Mapping) and config:
         for key, value in config.items():
@@ -36,7 +36,9 @@ def flatten(config: Any, id: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as text; of an object, which Python code has put into a config, the name of its type.
+    """Return a value as text.
+
+    Python code may have put an object into a config. For an object the text is the name of its type.
 
     Example:
         >>> as_text((1.0, 2)), as_text({"a": 0.5}), as_text(object())
@@ -46,13 +48,13 @@ def as_text(value: Any) -> str:
 
 
 class PlainValues:
-    """The values that entries of a config come to, where these are numbers, text, switches, lists and dicts of them.
+    """The values of config entries that are numbers, text, switches, or lists and dicts of these.
 
-    Nothing of the config is built for it. An entry that depends on something that would have to be has no such value.
+    No component of the config is built. An entry that depends on a component has no plain value.
 
     Args:
         config: the config as it was written.
-        given: values that are known already, by their ids.
+        given: values that are already known, by their ids.
     """
 
     def __init__(self, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -61,7 +63,7 @@ class PlainValues:
         self.values: dict[str, Any] = {}
 
     def get(self, id: str, default: Any = None) -> Any:
-        """Return the value of an entry, ``default`` where it has none."""
+        """Return the plain value of an entry, or ``default`` when the entry has none."""
         written = self.parser.get(id, default)
         if not isinstance(written, str):
             return self._value(id, default) if isinstance(written, list | dict) else written
@@ -97,7 +99,7 @@ def _builds(config: Any) -> bool:
 
 
 def _without_objects(config: Any) -> Any:
-    """Put what nothing is known of in the place of an object, which a parser might not be able to copy."""
+    """Replace each object by an unknown component, because a parser may be unable to copy the object."""
     if isinstance(config, Mapping):
         return {key: _without_objects(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
@@ -125,6 +127,6 @@ def _plain(value: Any) -> Any:
 
 
 class _Name(str):
-    """What an object is told by: the name of its type, or its own if it is a function or a type."""
+    """The name that stands for an object: the name of its type, or the own name of a function or type."""
 
     __slots__ = ()

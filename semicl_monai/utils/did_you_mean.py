@@ -1,4 +1,4 @@
-"""What was probably meant by an unknown name."""
+"""Suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-# monai.utils.look_up_option takes any three letters for each other, and its error has several lines
+# monai.utils.look_up_option suggests any other name of three letters, and its error has several lines
 def did_you_mean(name: str, known: Iterable[str], before: str = "", after: str = "", cutoff: float = 0.6) -> str:
-    """Return ``", did you mean ..."`` for an error, or nothing where no known name is close.
+    """Return ``", did you mean ..."`` for an error, or an empty text when no known name is similar.
 
     Args:
-        name: as given.
-        known: the names there are.
-        before: put before the one that was probably meant.
-        after: put after it.
-        cutoff: how close it must be, 1 for the same.
+        name: the unknown name.
+        known: the known names.
+        before: text to put before the suggested name.
+        after: text to put after the suggested name.
+        cutoff: the least similarity of the suggested name. 1 means equal names.
 
     Example:
         >>> did_you_mean("epochss", ["device", "epochs"], before="--")

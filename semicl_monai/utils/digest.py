@@ -1,4 +1,4 @@
-"""SHA-256 of what files and networks hold."""
+"""SHA-256 digests of the content of files and networks."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ _images: dict[tuple[Stamp, ...], str] = {}
 
 
 def file_stamp(file: str | os.PathLike[str]) -> Stamp:
-    """Return what changes when a file is another one or is written to: real path, size, both times and inode.
+    """Return the real path, size, both times and inode of a file.
+
+    The stamp changes when the file is replaced or written to.
 
     Raises:
-        OSError: When there is no such file.
+        OSError: When the file does not exist.
     """
     stat = os.stat(file)
     return os.path.realpath(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def file_digest(file: str | os.PathLike[str] | None) -> str | None:
-    """Return the SHA-256 of a file; ``None`` where there is none."""
+    """Return the SHA-256 of a file, or ``None`` when there is no file."""
     if file is None or not Path(file).is_file():
         return None
     with open(file, "rb") as stream:
@@ -45,14 +47,14 @@ def file_digest(file: str | os.PathLike[str] | None) -> str | None:
 
 
 def image_digest(files: Files) -> str:
-    """Return the SHA-256 of the voxels of an image as float32, which tells one image from all others.
+    """Return the SHA-256 of the voxels of an image as float32, which identifies the image.
 
-    The name of the file, links, copies, compression, the rest of the header, the type the voxels are stored in and axes
-    of size 1 behind the third do not matter. What is not NIfTI is taken whole. The digest of a file that stays as it is
-    is computed once.
+    These do not change the digest: the file name, links, copies, compression, the data type of the stored voxels, other
+    header fields, and axes of size 1 after the third. For a file that is not NIfTI, all bytes are used. The digest of
+    an unchanged file is computed only once.
 
     Args:
-        files: the file, or several, one a channel.
+        files: the file, or several files with one channel each.
 
     Raises:
         InputError: When a file cannot be read.
@@ -65,13 +67,13 @@ def image_digest(files: Files) -> str:
 
 
 def voxel_count(files: Files) -> int | None:
-    """Return how many voxels an image has by its header, which is all that is read.
+    """Return the number of voxels of an image, or ``None`` when a file cannot be read or is not NIfTI.
 
-    Two images of different sizes are different images. ``None`` where a file cannot be read or is not NIfTI.
+    Only the header is read. Images with different numbers of voxels are different images.
     """
     try:
         return sum(_count(path, file_stamp(path)) for path in _paths(files))
-    except Exception:  # what a broken file makes nibabel raise is no closed list
+    except Exception:  # nibabel may raise anything for a broken file
         return None
 
 
@@ -103,14 +105,14 @@ def _sha256(chunks: Iterator[bytes | memoryview]) -> str:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error) as error:  # what a damaged gzip raises too
+    except (OSError, EOFError, zlib.error) as error:  # a damaged gzip file raises the last two
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(f"image file {path} cannot be read: {reason}.") from error
 
 
 @cache
 def _count(path: Path, stamp: Stamp) -> int:
-    """Voxels of a file, whose header is read once as long as it stays as it is."""
+    """Return the number of voxels of a file. The header of an unchanged file is read only once."""
     return math.prod(open_nifti(path).shape)
 
 
@@ -120,11 +122,11 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _values(path: Path) -> Iterator[bytes | memoryview]:
-    """Shape and voxels of a file, or the whole of one that is not NIfTI."""
+    """Yield the shape and voxels of a NIfTI file, or all bytes of any other file."""
     with _readable(path):
         try:
             image = open_nifti(path)
-        except Exception:  # what no NIfTI makes nibabel raise is no closed list
+        except Exception:  # nibabel may raise anything for a file that is not NIfTI
             with gzip.open(path) if _is_packed(path) else open(path, "rb") as stream:
                 yield from iter(lambda: stream.read(CHUNK), b"")
             return
