@@ -69,7 +69,7 @@ class PlainValues:
             return self._value(id, default) if isinstance(written, list | dict) else written
         if "@" not in written and not written.startswith("$"):
             return written
-        if written not in self.values:  # what is written alike has the same value
+        if written not in self.values:  # equal texts have equal values
             self.values[written] = self._value(id, _UNKNOWN)
         return default if self.values[written] is _UNKNOWN else self.values[written]
 
@@ -78,7 +78,7 @@ class PlainValues:
             return default
         try:
             return self.parser.get_parsed_content(id)
-        except Exception:  # whatever an expression raises, without the modules it may want
+        except Exception:  # an expression may raise anything, for example when a module that it needs is missing here
             return default
 
     def _is_plain(self, value: Any, above: tuple[str, ...] = ()) -> bool:

@@ -1,4 +1,4 @@
-"""Tensors of all processes, with gradients."""
+"""Several processes: how they start, how they share a batch, and how they gather tensors with gradients."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def in_several_processes() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-# not those of ignite.distributed: when others have joined the processes, their first use waits for all ranks, and any
-# use after the processes have parted is an error
+# not ignite.distributed. If another library has initialised torch.distributed, the first call of ignite waits for all
+# ranks. A call of ignite after the process group has ended is an error.
 def rank_and_size() -> tuple[int, int]:
-    """Number of this process and how many there are; ``(0, 1)`` when ``torch.distributed`` is not initialised.
+    """Rank of this process and number of processes; ``(0, 1)`` when ``torch.distributed`` is not initialised.
 
     Example:
         >>> rank_and_size()
@@ -38,7 +38,7 @@ def rank_and_size() -> tuple[int, int]:
 
 
 def is_not_rank0() -> bool:
-    """Whether another of several processes reports and writes.
+    """Whether this process is not rank 0. Only rank 0 reports and writes files.
 
     Example:
         >>> is_not_rank0()
@@ -48,7 +48,7 @@ def is_not_rank0() -> bool:
 
 
 def local_device() -> torch.device:
-    """The first GPU, of several processes that of this one; or the CPU where there is none."""
+    """The GPU of this process, which is the first GPU for a single process; the CPU when there is no GPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -61,13 +61,13 @@ def start_processes(device: torch.device | str) -> None:
         device: this process's device.
 
     Raises:
-        InputError: When they were not started by ``torchrun``.
+        InputError: When the processes were not started by ``torchrun``.
     """
     if "WORLD_SIZE" not in os.environ:
-        raise InputError("multi_gpu_*.json wants to be run by torchrun --nproc_per_node=N -m monai.bundle run ...")
-    if in_several_processes():  # a client initialises twice
+        raise InputError("multi_gpu_*.json must be run by torchrun --nproc_per_node=N -m monai.bundle run ...")
+    if in_several_processes():  # a federated-learning client initialises twice
         return
-    # by ignite and not by torch: its handlers would join the processes when they are first used, each at its own time
+    # ignite and not torch: otherwise each handler of ignite would join the process group at its own first use
     idist.initialize("nccl" if torch.device(device).type == "cuda" else "gloo")
 
 
@@ -76,12 +76,13 @@ def data_parallel(
 ) -> DistributedDataParallel:
     """Average the gradients of ``network`` over the processes.
 
-    They travel in a process group of their own. The network lives longer than :func:`ignite.distributed.finalize`, and
-    with it the threads of its group; one of gloo's threads that frees a tensor of the last ``all_gather`` when the
-    interpreter has just gone aborts the process (SIGABRT). The common group, which gathers, ends with its threads.
+    The gradients have their own process group. This prevents a crash (SIGABRT) at the end of the program. The network
+    lives longer than :func:`ignite.distributed.finalize`, and so do the threads of its group. If the network shared the
+    group of ``all_gather``, a gloo thread could free a gathered tensor after the interpreter has gone. The common group
+    is used only for gathering, and it ends together with its threads.
 
     Args:
-        network: on ``device``.
+        network: the network, already on ``device``.
         device: this process's device.
         find_unused_parameters: as in :class:`torch.nn.parallel.DistributedDataParallel`.
     """
@@ -92,12 +93,12 @@ def data_parallel(
 
 
 def share_of_rank(batch_size: int) -> int:
-    """How much of a batch of ``batch_size`` volumes this process takes.
+    """Return how many of the ``batch_size`` volumes of a batch this process takes.
 
-    A client whose user does not see the error, MONAI Label, gets the nearest batch that the processes can share.
+    Users of MONAI Label would not see an error. For them the nearest possible batch size is used, with a warning.
 
     Raises:
-        InputError: When the processes that a user has started cannot share it evenly.
+        InputError: When a user has started the run and the processes cannot share the batch evenly.
 
     Example:
         >>> share_of_rank(4)
@@ -106,7 +107,7 @@ def share_of_rank(batch_size: int) -> int:
     size = rank_and_size()[1]
     share = max(1, round(batch_size / size))
     if share * size != batch_size:
-        wanted = f"batch_size, of all processes together, must be a multiple of their number {size}, got {batch_size}"
+        wanted = f"batch_size must be a multiple of the number of processes {size}, got {batch_size}"
         if started_by_user():
             raise InputError(f"{wanted}.")
         logger.warning(f"{wanted}; taking {share * size}.")
@@ -114,14 +115,14 @@ def share_of_rank(batch_size: int) -> int:
 
 
 def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
-    """The tensors of all ranks, joined along ``dim`` in the order of the ranks.
+    """Join the tensors of all ranks along ``dim``, in the order of the ranks.
 
-    When every rank computes the same loss from the result, the gradient of its own ``tensor`` is the world size times
-    that of one process with the whole batch; DistributedDataParallel averages over the ranks, so that the gradients of
-    the *parameters* equal those of one process.
+    Suppose every rank computes the same loss from the result. The gradient of a rank's own ``tensor`` is then the world
+    size times the gradient in a single process with the whole batch. DistributedDataParallel averages over the ranks.
+    The gradients of the *parameters* therefore equal those of a single process.
 
     Args:
-        tensor: of the same shape on every rank.
+        tensor: the tensor of this rank. Its shape must be the same on every rank.
         dim: the dimension to join along.
 
     Returns:
@@ -138,12 +139,12 @@ def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
 
 
 def all_gather_rows(tensor: Tensor) -> Tensor:
-    """The rows of all ranks' tensors in the order of the ranks; each rank may have another number of them.
+    """Join the rows of the tensors of all ranks, in the order of the ranks.
 
-    Gradients are those of :func:`all_gather_with_gradient`.
+    The number of rows may differ between ranks. The gradients are those of :func:`all_gather_with_gradient`.
 
     Args:
-        tensor: of the same shape on every rank but for its first dimension.
+        tensor: the tensor of this rank. All dimensions but the first must be the same on every rank.
 
     Example:
         >>> all_gather_rows(torch.tensor([[1.0], [2.0]])).shape
@@ -158,7 +159,7 @@ def all_gather_rows(tensor: Tensor) -> Tensor:
 
 
 def all_gather_object(content: Any) -> list[Any]:
-    """What all ranks give, in the order of the ranks; anything that can be pickled.
+    """Gather one object from each rank, in the order of the ranks. An object is anything that can be pickled.
 
     Example:
         >>> all_gather_object("a")
@@ -166,20 +167,20 @@ def all_gather_object(content: Any) -> list[Any]:
     """
     if not in_several_processes():
         return [content]
-    # in a list: ignite gathers numbers and texts as tensors, and waits for ever where another rank gives anything else
+    # in a list: ignite gathers numbers and texts as tensors. It would wait for ever if another rank gave another type.
     gathered: Any = idist.all_gather([content])
     return [own for [own] in gathered]
 
 
 def largest_over_ranks(number: int, device: torch.device) -> int:
-    """The largest of the ranks' numbers.
+    """Return the largest of the numbers of all ranks.
 
     Args:
-        number: this rank's number.
-        device: a device the process group can communicate from.
+        number: the number of this rank.
+        device: a device that the process group can communicate from.
 
     Returns:
-        The largest; ``number`` itself when ``torch.distributed`` is not initialised.
+        The largest number; ``number`` itself when ``torch.distributed`` is not initialised.
 
     Example:
         >>> largest_over_ranks(3, torch.device("cpu"))
@@ -193,7 +194,10 @@ def largest_over_ranks(number: int, device: torch.device) -> int:
 
 
 class _AllGather(Function):
-    """Stack the tensors of all ranks; torch's own all-gather with a gradient is deprecated from torch 2.13 on."""
+    """Stack the tensors of all ranks.
+
+    torch has its own all-gather with a gradient, but that function is deprecated from torch 2.13 on.
+    """
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The errors a user can mend, and how they are shown."""
+"""Errors that a user can fix, and how they are shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-# What a disk, its rights or its limits refuse. Any other OSError may be a fault of ours, and keeps its traceback.
+# Errors of the disk: full, no permission, or a limit reached. Any other OSError may be a bug and keeps its traceback.
 OF_THE_DISK = {
     getattr(errno, name)
     for name in (
@@ -27,27 +27,28 @@ OF_THE_DISK = {
     if hasattr(errno, name)
 }
 FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
-# How torch words it; torch.OutOfMemoryError is a RuntimeError too
+# The words of torch for this error. torch.OutOfMemoryError is a RuntimeError too.
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "bad allocation")
 LESS_MEMORY = (
     "lower --batch_size, --samples_per_volume or --roi_size, or give --cache_dir, which keeps the prepared volumes on "
     "disk"
 )
 
-_unchecked: list[str] = []  # entries of the config that the user has given and no table of options knows
+_unchecked: list[str] = []  # config entries that the user has given and that are in no table of options
 
 
 class InputError(ValueError):
     """Something the user gave cannot be used: a file, a folder or an option.
 
-    The message is one line: what is wrong, where (file, case, option), what was wanted, what came.
+    The message is one line. It says what is wrong, where (file, case, option), what was expected and what was given.
     """
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:
-    """Return the input error that ``error`` is or was caused by; MONAI wraps what a transform or a config raises.
+    """Return the input error that ``error`` is or was caused by, or ``None``.
 
-    What a process of a data loader raises comes as the text of its traceback.
+    MONAI wraps the errors of transforms and configs in errors of its own. An error of a data loader process arrives as
+    the text of its traceback. Both are searched.
     """
     for cause in _causes(error):
         if isinstance(cause, InputError):
@@ -59,21 +60,23 @@ def find_input_error(error: BaseException | None) -> InputError | None:
 
 
 def note_unchecked(entries: Iterable[str]) -> None:
-    """Note which entries of the config a user has given that cannot be checked beforehand.
+    """Note the config entries of a user that cannot be checked beforehand.
 
-    What a component then makes of them, such as an argument it does not have, is shown in one line that names them.
+    Such an entry may cause an error later, for example when a component does not have the argument. The error is then
+    shown in one line that names these entries.
 
     Args:
-        entries: as they were given, such as ``"--optimizer::weight_decay"``; those of an earlier run are forgotten.
+        entries: the entries as they were given, such as ``"--optimizer::weight_decay"``. They replace the entries of an
+            earlier run.
     """
     _unchecked[:] = entries
 
 
 def error_line(error: BaseException | None) -> str | None:
-    """Return the one line for an error that a user can mend, or that it was caused by; ``None`` for any other.
+    """Return one line for an error that a user can fix, or ``None`` for any other error.
 
-    These are an :class:`InputError`, a disk that is full, read-only or out of rights, memory that is not there, and a
-    component of a config that is not there.
+    The line may come from the error itself or from one of its causes. A user can fix an :class:`InputError`, a disk
+    that is full or read-only, missing permissions, too little memory, and an unknown component in a config.
 
     Example:
         >>> error_line(OSError(28, "No space left on device", "/data/model.pt"))
@@ -95,14 +98,14 @@ def _line_for_user(error: BaseException | None) -> str | None:
 def _unchecked_line(error: BaseException | None) -> str | None:
     if not _unchecked or not isinstance(error, Exception):
         return None
-    while isinstance(error.__cause__, Exception):  # MONAI: "Failed to instantiate component", from the reason
+    while isinstance(error.__cause__, Exception):  # MONAI raises "Failed to instantiate component" from the real reason
         error = error.__cause__
     reason = " ".join(str(error).split())[:300].rstrip(".")
-    return f"{type(error).__name__}: {reason}; see to what you gave with {', '.join(_unchecked)}."
+    return f"{type(error).__name__}: {reason}; check what you gave with {', '.join(_unchecked)}."
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it was caused by, the last first."""
+    """Yield the error and then its causes, the most recent first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -119,11 +122,11 @@ def _memory_line(error: BaseException) -> str | None:
 
 
 def _name_line(error: BaseException) -> str | None:
-    """A ``_target_`` of a config that MONAI does not find."""
+    """Return the line for a ``_target_`` of a config that MONAI does not find."""
     found = re.match(r"Cannot locate class or function path: '(.+)'", str(error))
     if found is None or not isinstance(error, ModuleNotFoundError):
         return None
-    return f"the config wants {found[1]} as a _target_, which is not there: see to its name."
+    return f"the config has the _target_ {found[1]}, which does not exist: check its name."
 
 
 def _disk_line(error: BaseException) -> str | None:
@@ -145,22 +148,25 @@ def _disk_line(error: BaseException) -> str | None:
 
 
 def reason_of(error: OSError) -> str:
-    """Return why something cannot be read or written, in a word of the system: ``"No space left on device"``."""
+    """Return the system's reason why a file cannot be read or written, such as ``"No space left on device"``."""
     if error.strerror:
         return error.strerror
-    number = _number(error)  # shutil.copytree lists (from, to, why) of what it could not copy
+    number = _number(error)  # the error of shutil.copytree is a list of (source, target, reason)
     return os.strerror(number) if number else str(error).splitlines()[0][:200]
 
 
 def _number(error: BaseException) -> int | None:
-    """The number of an error of the system; SaveImage of MONAI and processes of data loaders give it in a text."""
+    """Return the number of a system error.
+
+    MONAI's SaveImage and the processes of data loaders give the number only in the text of the error.
+    """
     number = getattr(error, "errno", None)
     found = None if number else re.search(r"\[Errno (\d+)\]", str(error))
     return int(found[1]) if found else number
 
 
 def _file_of(error: BaseException) -> str | None:
-    """The file that cannot be read or written: an error of ``write`` does not name it."""
+    """Return the file that cannot be read or written. An error of ``write`` itself does not name the file."""
     if getattr(error, "filename", None):
         return str(error.filename)  # type: ignore[attr-defined]
     named = re.search(r"cannot find a suitable writer for (.+)\.\n|\[Errno \d+\] [^'\n]*'([^'\n]+)'", str(error))
@@ -172,7 +178,7 @@ def _file_of(error: BaseException) -> str | None:
 
 
 def _name_of(value: Any) -> str | None:
-    """The path of an open file, of Python or of TensorBoard."""
+    """Return the path of an open file of Python or TensorBoard."""
     is_file = isinstance(value, io.IOBase) or type(value).__name__ == "GFile"
     name = (getattr(value, "name", None) or getattr(value, "filename", None)) if is_file else None
     name = os.fsdecode(name) if isinstance(name, str | bytes) else ""
@@ -180,11 +186,11 @@ def _name_of(value: Any) -> str | None:
 
 
 def show_input_errors() -> None:
-    """Make an uncaught error that a user can mend end the program with its one line in place of a traceback.
+    """Show an uncaught error that a user can fix as one line instead of a traceback.
 
-    See :func:`error_line` for which these are. Every other error is shown as before. Threads tell theirs in a line too;
-    what is told twice, by a thread and by those that wait for it, is told once. Text that the terminal has no letters
-    for is printed with escapes. Called from ``initialize`` of our configs.
+    :func:`error_line` says which errors these are. Every other error is shown as before. Errors in threads are shown as
+    one line too. If a thread and the code that waits for it raise the same error, the line is shown once. Characters
+    that the terminal cannot show are printed as escapes. The ``initialize`` steps of our configs call this function.
     """
     previous, previous_of_threads, told = sys.excepthook, threading.excepthook, set[str]()
 
@@ -192,7 +198,7 @@ def show_input_errors() -> None:
         line = _line_for_user(error)
         if line is not None and line not in told:
             told.add(line)
-            for bar in list(getattr(tqdm, "_instances", ())):  # the line is not to stand behind one
+            for bar in list(getattr(tqdm, "_instances", ())):  # otherwise the line would appear behind a progress bar
                 bar.close()
             print(f"error: {line}", file=sys.stderr)
         return line is not None
@@ -211,7 +217,10 @@ def show_input_errors() -> None:
 
 
 def _log_without_tracebacks() -> None:
-    """Handlers of MONAI log an exception with its traceback before it gets here."""
+    """Drop the traceback from log records of errors that a user can fix.
+
+    MONAI's handlers log an exception with its traceback before the exception reaches the hooks above.
+    """
     make = logging.getLogRecordFactory()
     if not isinstance(make, partial) or make.func is not _record_without_traceback:
         logging.setLogRecordFactory(partial(_record_without_traceback, make))

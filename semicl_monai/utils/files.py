@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON that is read with a line for what is wrong."""
+"""Files that are written completely or not at all, and JSON files whose errors are reported in one line."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from semicl_monai.utils.errors import InputError, reason_of
 
 @contextmanager
 def draft_of(target: Path, name: str = "") -> Iterator[Path]:
-    """Give a path for a draft of a file or a folder, which is renamed to ``target`` at the end.
+    """Yield a path for a draft of a file or a folder, and rename the draft to ``target`` at the end.
 
-    It lies in a hidden folder beside ``target``, whose own folder is made. That hidden folder is of this one call, so
-    that other threads, processes and machines write theirs at the same time. After an error or Ctrl-C nothing is left.
+    The draft lies in a hidden folder next to ``target``. The parent folder of ``target`` is made when it does not
+    exist. Each call has its own hidden folder. Other threads, processes and machines can therefore write their drafts
+    at the same time. After an error or Ctrl-C no draft is left.
 
     Args:
         target: the file or folder.
-        name: of the draft, by default that of ``target``.
+        name: name of the draft. The default is the name of ``target``.
 
     Raises:
-        OSError: When it cannot be written, or ``target`` is a folder that holds something.
+        OSError: When ``target`` cannot be written, or is a folder that is not empty.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-", ignore_cleanup_errors=True) as folder:
@@ -38,23 +39,24 @@ def draft_of(target: Path, name: str = "") -> Iterator[Path]:
 
 
 def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str = "") -> None:
-    """Write a file whole or not at all; its folder is made.
+    """Write a file completely or not at all.
 
-    A draft beside the file is flushed to the disk and renamed, so that a full disk or a power cut leaves the old file.
+    The folder of the file is made when it does not exist. The content goes to a draft next to the file. The draft is
+    flushed to the disk and then renamed. The old file therefore survives a full disk or a power cut.
 
     Args:
         path: the file.
-        content: text, which is encoded as UTF-8, or bytes.
-        advice: what the user can do about an error, appended to its line.
+        content: bytes, or text, which is encoded as UTF-8.
+        advice: what the user can do about an error. It is appended to the error.
 
     Raises:
-        InputError: When it cannot be written. No draft is left behind.
+        InputError: When the file cannot be written. No draft is left behind.
     """
-    # a name of a file that is no UTF-8 stands in the text as its bytes
+    # the text may hold a file name that is not UTF-8: its bytes are kept
     data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     try:
         target = Path(os.path.realpath(path))  # a link stays a link
-        # a draft that a killed process leaves must not be found by the name of the file
+        # a killed process leaves its draft: a search for the name of the file must not find it
         with draft_of(target, "draft") as draft, open(draft, "wb") as file:
             file.write(data)
             file.flush()
@@ -65,14 +67,16 @@ def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str
 
 @contextmanager
 def new_folder(path: str | Path, content: str) -> Iterator[Path]:
-    """Make a folder whole or not at all: give a draft of it to fill, which gets its name at the end.
+    """Make a folder completely or not at all.
+
+    The function yields a draft folder to fill. The draft is renamed to ``path`` at the end.
 
     Args:
-        path: the folder, new or empty.
-        content: what it holds, for the error, such as ``"the bundle"``.
+        path: the folder. It must be new or empty.
+        content: what the folder holds, such as ``"the bundle"``. It is named in the error.
 
     Raises:
-        InputError: When it cannot be written. No draft is left behind.
+        InputError: When the folder cannot be written. No draft is left behind.
     """
     path = draft = Path(path)
     try:
@@ -82,50 +86,50 @@ def new_folder(path: str | Path, content: str) -> Iterator[Path]:
     except (OSError, InputError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
         if not isinstance(cause, OSError) or (cause is not error and str(draft) not in str(error)):
-            raise  # of anything but the draft
+            raise  # the error is not about the draft
         raise InputError(f"{content} cannot be written to {path}: {reason_of(cause)}.") from error
 
 
 def save_json(content: Any, path: str | Path, advice: str = "give a writable --output_dir") -> None:
-    """Write ``content`` as JSON to ``path``, whole or not at all.
+    """Write ``content`` as JSON to ``path``, completely or not at all.
 
-    It is in ASCII, as MONAI opens configs in the encoding of the locale.
+    The JSON is in ASCII because MONAI opens configs in the encoding of the locale.
 
     Raises:
-        InputError: When it cannot be written.
+        InputError: When the file cannot be written.
     """
     write_whole(path, json.dumps(content, indent=4, default=str) + "\n", advice)
 
 
 def save_tensors(content: Any, path: str | Path, advice: str = "give a writable --output_dir") -> None:
-    """Write ``content`` by :func:`torch.save` to ``path``, whole or not at all.
+    """Write ``content`` by :func:`torch.save` to ``path``, completely or not at all.
 
     Raises:
-        InputError: When it cannot be written.
+        InputError: When the file cannot be written.
     """
-    buffer = io.BytesIO()  # torch does not tell why it cannot write a file
+    buffer = io.BytesIO()  # the error of torch does not say why a file cannot be written
     torch.save(content, buffer)
     write_whole(path, buffer.getbuffer(), advice)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of a JSON file, of which Python would drop all but the last entry of one name."""
+    """Return a JSON object and refuse repeated names. Python alone would silently keep only the last entry."""
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"an entry '{next(name for name in names if names.count(name) > 1)}' that is there twice")
+        raise ValueError(f"an entry '{next(name for name in names if names.count(name) > 1)}' that appears twice")
     return content
 
 
 def read_json(file: str | Path, option: str) -> dict[str, Any]:
-    """Return the JSON object in a file; a byte order mark is skipped.
+    """Return the JSON object in a file. A byte order mark is skipped.
 
     Args:
         file: the file.
-        option: what it is given as, for the error.
+        option: name of the option that gives the file, for the error.
 
     Raises:
-        InputError: When it cannot be read or holds something else.
+        InputError: When the file cannot be read or does not hold a JSON object.
     """
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
