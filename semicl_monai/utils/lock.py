@@ -1,4 +1,4 @@
-"""Folders that one run writes to at a time."""
+"""Locks that let only one run write to a folder at a time."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from semicl_monai.utils.options import check_writable
 
 try:
     import fcntl
-except ImportError:  # Windows, where nothing is locked
+except ImportError:  # Windows: nothing is locked there
     fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
-TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)  # the last of NFS
+TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)  # EACCES comes from NFS
 
 _held: dict[str, int] = {}  # file descriptors of the locks of this process, by lock file
 
 
 def lock_folders(folders: Sequence[str | Path]) -> None:
-    """Make the folders a run writes to and hold them, until :func:`unlock_folders` or the end of the process.
+    """Make the folders that a run writes to, and lock them.
 
-    A process may hold a folder twice, so that a run that has failed in a notebook can be started again. Processes that
-    it starts do not hold it. Of several processes of one run the first one holds it. Where the system or the file
-    system knows no locks, a warning says so.
+    The locks last until :func:`unlock_folders` or the end of the process. A process may lock the same folder again. A
+    failed run in a notebook can therefore be started again. Child processes do not hold the locks. When a run has
+    several processes, rank 0 holds the locks. If the system or the file system does not support locks, a warning says
+    so.
 
     Raises:
-        InputError: When one cannot be written to, or another process holds it. Those before it are let go.
+        InputError: When a folder cannot be written to, or another process has locked it. The locks that this call has
+            already taken are released.
     """
     if is_not_rank0():
         return
@@ -58,7 +60,7 @@ def lock_folders(folders: Sequence[str | Path]) -> None:
 
 
 def unlock_folders(folders: Sequence[str | Path]) -> None:
-    """Let other processes have folders that this one holds; folders that it does not hold are left as they are."""
+    """Release the locks of this process on some folders. Folders that it has not locked stay unchanged."""
     for file in map(_lock_file, folders):
         lock = _held.pop(file, None)
         if lock is not None:
@@ -69,10 +71,12 @@ def unlock_folders(folders: Sequence[str | Path]) -> None:
 
 @contextmanager
 def locked(output_dir: Path) -> Iterator[None]:
-    """Hold the folder of a study; the lock lives on in the steps, so that none of them is run twice at a time.
+    """Lock the folder of a study.
+
+    The processes of the steps inherit the lock. No step can therefore run twice at the same time.
 
     Raises:
-        InputError: When another run holds it, or it cannot be made.
+        InputError: When another run has locked the folder, or the folder cannot be made.
     """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -98,10 +102,10 @@ def _lock_file(folder: str | Path) -> str:
 
 
 def _lock(file: str) -> int | None:
-    """Return a file descriptor that holds the lock, ``None`` where there are no locks.
+    """Return a file descriptor that holds the lock, or ``None`` when the system does not support locks.
 
     Raises:
-        BlockingIOError: When it is held.
+        BlockingIOError: When another process holds the lock.
     """
     while fcntl is not None:
         lock = None
@@ -117,8 +121,8 @@ def _lock(file: str) -> int | None:
             break
         if _is_at(lock, file):
             return lock
-        os.close(lock)  # its holder has unlinked it in the meantime
-    logger.warning(f"{file} cannot be locked: see to it that no other run writes to this folder at the same time.")
+        os.close(lock)  # the previous holder has deleted the file in the meantime
+    logger.warning(f"{file} cannot be locked: make sure that no other run writes to this folder at the same time.")
     return None
 
 
@@ -134,7 +138,10 @@ def _unlock_all() -> None:
 
 
 def _forget() -> None:
-    """Close the locks in a forked process: a worker of a loader must not hold them when its parent has been killed."""
+    """Close the locks in a forked process.
+
+    Otherwise a data loader worker would keep the locks after its parent has been killed.
+    """
     for lock in _held.values():
         os.close(lock)
     _held.clear()

@@ -10,8 +10,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], aligned
 
     Args:
         header: names of the columns.
-        rows: cells; a ``|`` in one is escaped.
-        aligned: whether the cells of a column are padded to one width, as is easier to read in a terminal.
+        rows: the cells of each row. A ``|`` in a cell is escaped.
+        aligned: whether to pad the cells of a column to one width. The table is then easier to read in a terminal.
 
     Example:
         >>> print(markdown_table(["name", "values"], [["a", "1|2"]]))

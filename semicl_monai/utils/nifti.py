@@ -1,10 +1,11 @@
-"""NIfTI files: how they are opened, which of their spaces is used, and what no stage takes.
+"""NIfTI files: how they are opened, which space is used, and which files are refused.
 
-A header may tell the space of a volume twice, as an sform and as a qform. **The sform is used where its code is above
-0, else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``,
-x flipped, the centre at the origin. All is in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
+A header may give the space of a volume twice, as an sform and as a qform. **The sform is used if its code is above 0.
+Otherwise the qform is used if its code is above 0. Otherwise the default of nibabel is used**: voxels of size
+``pixdim``, x flipped, the centre at the origin. All lengths are in mm. A file whose ``xyzt_units`` are metres or
+micrometres is converted.
 
-The refusals here say what is wrong and not of which file; :func:`naming` puts that before them.
+The errors raised here do not name the file. :func:`naming` puts the file before them.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ SPACE_FIELDS = (
     *("sform_code", "srow_x", "srow_y", "srow_z", "qform_code", "quatern_b", "quatern_c", "quatern_d"),
     *("qoffset_x", "qoffset_y", "qoffset_z", "pixdim", "xyzt_units"),
 )
-AFFINE_TOLERANCE = 1e-3  # mm, for the rounding of two headers
-WHOLE_TOLERANCE = 1e-3  # for what scl_slope makes of class numbers
-FLAT = 1e-4  # volume of three axes of length 1, below which they lie in a plane
-MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of metre, mm and micrometre, by xyzt_units
+AFFINE_TOLERANCE = 1e-3  # mm, allows for rounding in the two headers
+WHOLE_TOLERANCE = 1e-3  # allows for rounding of class numbers by scl_slope
+FLAT = 1e-4  # three axes of length 1 lie in a plane if they span a volume below this
+MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # mm in a metre, mm and micrometre, by xyzt_units
 CHUNK = 1 << 20
-MASK_DESCRIPTION = b"semicl-monai mask"  # by which, and a sum of its voxels, a mask of ours is told from a user's file
+# this text and a checksum of the voxels tell our own masks from files of the user
+MASK_DESCRIPTION = b"semicl-monai mask"
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Space:
 
     Attributes:
         shape: voxels along the three axes of the file.
-        affine: from voxels to mm.
-        header: of its file, for what to say of an affine that is not the expected one; may be empty.
-        file: its file.
+        affine: affine from voxels to mm.
+        header: header of the file. An error about an unexpected affine uses it to give the reason. May be empty.
+        file: the file of the volume.
     """
 
     shape: tuple[int, ...]
@@ -55,19 +57,19 @@ class Space:
 
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Put the case and the file before whatever goes wrong inside.
+    """Put the case and the file before any error raised inside.
 
     Args:
-        where: such as ``"case a: image file a.nii.gz"``.
+        where: the case and the file, such as ``"case a: image file a.nii.gz"``.
 
     Raises:
-        InputError: When anything was raised inside; one line.
+        InputError: When any error was raised inside. The message is one line.
     """
     try:
         yield
     except InputError as error:
         raise InputError(f"{where} {error}") from error
-    except Exception as error:  # what a broken file makes nibabel and zlib raise is no closed list
+    except Exception as error:  # nibabel and zlib may raise anything for a broken file
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
 
@@ -79,12 +81,12 @@ def open_nifti(file: str | os.PathLike[str]) -> Any:
         file: the file.
 
     Returns:
-        nibabel's image, whose voxels :func:`read_voxels` reads. Its own ``affine`` is in units of the file: see
-        :func:`affine_in_mm`.
+        nibabel's image. :func:`read_voxels` reads its voxels. The ``affine`` of the image is in the units of the file.
+        :func:`affine_in_mm` converts it.
 
     Raises:
-        InputError: When it is not there, is not called like a NIfTI file, has no voxels, does not hold real numbers, or
-            has an affine that is not finite or has no inverse.
+        InputError: When the file does not exist, does not have a NIfTI suffix, has no voxels, does not hold real
+            numbers, or has an affine that is not finite or has no inverse.
     """
     path = Path(file).expanduser()
     if not path.is_file():
@@ -112,14 +114,17 @@ def without_suffix(name: str) -> str:
 
 
 def affine_in_mm(image: Any) -> np.ndarray:
-    """Return the affine from voxels to mm of nibabel's image, by the form that this module says."""
+    """Return the affine from voxels to mm of nibabel's image. The module docstring says which form is used."""
     affine = np.array(image.affine, float)
     affine[:3] *= MM.get(int(image.header["xyzt_units"]) & 7, 1.0)
     return affine
 
 
 def mask_description(voxels: np.ndarray) -> bytes:
-    """Return what the header of a mask of ours says, by which one that was corrected by hand is no longer ours."""
+    """Return the description that the header of our own masks holds.
+
+    It includes a checksum of the voxels. A mask that was corrected by hand no longer matches its description.
+    """
     total = zlib.crc32(np.asarray(voxels, "<f4").tobytes(order="F"))
     return MASK_DESCRIPTION + f" {total:08x}".encode()
 
@@ -135,9 +140,9 @@ def _check_affine(affine: np.ndarray) -> None:
 
 
 def read_voxels(image: Any) -> np.ndarray:
-    """Read the voxels of an opened file, to the end of the file.
+    """Read the voxels of an opened file, and read on to the end of the file.
 
-    nibabel stops at the last voxel. Only at the end of a gzip stream its checksum is compared.
+    nibabel stops at the last voxel. gzip compares its checksum only at the end of the stream.
 
     Args:
         image: from :func:`open_nifti`.
@@ -156,22 +161,22 @@ def check_intensities(voxels: np.ndarray) -> None:
     """Check the voxels of an image.
 
     Args:
-        voxels: after :func:`without_nan`.
+        voxels: the voxels after :func:`without_nan`.
 
     Raises:
-        InputError: When some are not finite, or all are equal.
+        InputError: When some voxels are not finite, or all voxels are equal.
     """
     low, high = voxels.min(), voxels.max()
-    if not (np.isfinite(low) and np.isfinite(high)):  # NaN is the minimum of what has one
+    if not (np.isfinite(low) and np.isfinite(high)):  # the minimum is NaN when any voxel is NaN
         broken = np.count_nonzero(~np.isfinite(voxels))
-        advice = "; --replace_nan 0 takes NaN for 0" if np.isnan(voxels).any() else ""
+        advice = "; --replace_nan 0 replaces NaN by 0" if np.isnan(voxels).any() else ""
         raise InputError(f"must hold finite numbers, got NaN or infinity in {broken} voxel(s){advice}.")
     if low == high:
         raise InputError(f"must not be constant, got {float(low):g} in every voxel.")
 
 
 def without_nan(voxels: np.ndarray, value: float | None) -> np.ndarray:
-    """Return the voxels of an image with ``value`` in place of NaN; by default, as they are."""
+    """Return the voxels of an image with NaN replaced by ``value``, or unchanged when ``value`` is ``None``."""
     if value is None or voxels.dtype.kind != "f":
         return voxels
     return np.where(np.isnan(voxels), voxels.dtype.type(value), voxels)
@@ -181,7 +186,7 @@ def check_replace_nan(value: Any) -> float | None:
     """Return the option ``replace_nan`` as a number.
 
     Raises:
-        InputError: When it is neither ``None`` nor a finite number.
+        InputError: When the option is neither ``None`` nor a finite number.
     """
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)):
         return value
@@ -189,9 +194,9 @@ def check_replace_nan(value: Any) -> float | None:
 
 
 def whole_numbers(voxels: np.ndarray) -> np.ndarray:
-    """Return the voxels of a label, of which those that are whole to within 1e-3 are rounded.
+    """Return the voxels of a label, and round values that are within 1e-3 of a whole number.
 
-    A label that was saved with a scale (``scl_slope``), or resampled, holds 0.9999999 for 1.
+    A label that was resampled or saved with a scale (``scl_slope``) may hold 0.9999999 instead of 1.
     """
     if voxels.dtype.kind != "f":
         return voxels
@@ -203,14 +208,14 @@ def whole_numbers(voxels: np.ndarray) -> np.ndarray:
 
 
 def check_same_space(space: Space, other: Space) -> None:
-    """Check that a label, or a further channel, lies where its image does.
+    """Check that a label or a further channel has the same space as its image.
 
     Args:
-        space: of the image.
-        other: what must be equal, its affine to within 1e-3 mm.
+        space: space of the image.
+        other: space of the label or channel. Its affine may differ by up to 1e-3 mm.
 
     Raises:
-        InputError: When the two differ. Where the headers tell why, so does the line.
+        InputError: When the two spaces differ. The message gives the reason if the headers show it.
     """
     if space.shape != other.shape:
         raise InputError(f"must have its shape {space.shape}, got {other.shape}.")
@@ -223,30 +228,32 @@ def check_same_space(space: Space, other: Space) -> None:
 
 
 def _reason(space: Space) -> str:
-    """What of a header may be why an affine is not as expected."""
+    """Return a property of the header that may be the reason for an unexpected affine."""
     header = nifti_header(space.header)
     if header is None:
         return ""
     if header["sform_code"] <= 0 and header["qform_code"] <= 0:
-        return f"; {space.file} tells no space (sform_code and qform_code are 0), so that a default is used"
+        return f"; {space.file} gives no space (sform_code and qform_code are 0), so a default is used"
     if header["sform_code"] > 0 and header["qform_code"] > 0 and _differ(header):
-        return f"; in {space.file} the sform, which is used, and the qform differ"
+        return f"; in {space.file} the sform and the qform differ, and the sform is used"
     return ""
 
 
 def _differ(header: nib.Nifti1Header) -> bool:
     try:
         return not np.allclose(header.get_sform(), header.get_qform(), atol=AFFINE_TOLERANCE)
-    except (ValueError, nib.spatialimages.HeaderDataError):  # a qform that is none
+    except (ValueError, nib.spatialimages.HeaderDataError):  # the qform is invalid
         return True
 
 
 def nifti_header(fields: Mapping[str, Any], kind: type[nib.Nifti1Header] = nib.Nifti1Header) -> nib.Nifti1Header | None:
-    """Return a header with what ``fields`` tells of the space, as the file had it; ``None`` where that is incomplete.
+    """Return a header with the space given by ``fields``, or ``None`` when ``fields`` lacks a part of the space.
+
+    The fields keep the values that they had in the file.
 
     Args:
-        fields: a header, or the metadata that MONAI makes of one.
-        kind: of the header that is made.
+        fields: a header, or the metadata that MONAI makes from a header.
+        kind: type of the returned header.
     """
     if not all(name in fields for name in SPACE_FIELDS):
         return None
