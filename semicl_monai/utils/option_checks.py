@@ -27,7 +27,7 @@ from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
 from semicl_monai.utils.option_table import Option, method_options, options_of
 from semicl_monai.utils.running_config import running_call, running_config, running_parser
 
-# A home folder in these would be taken for a folder called "~"; the others are expanded where they are read.
+# In these options "~" would become a folder of that name. All other paths are expanded where they are read.
 NOT_EXPANDED = ("output_dir", "ckpt_dir", "log_dir", "weights", "pretrained", "split_file")
 # Lists of steps that do no work of their own.
 NOT_RUN = ("imports", "initialize", "finalize")
@@ -35,15 +35,15 @@ WIDTH = 26
 
 
 def check_options(stage: str) -> None:
-    """Check the options of the config that is being run; with ``--help``, print them and end the program.
+    """Check the options of the running config, or print them and end the program with ``--help``.
 
-    A value that the config itself computes is left to what uses it.
+    A value that the config itself computes is not checked here. The component that uses it checks it.
 
     Args:
         stage: ``"pretrain"``, ``"train"``, ``"evaluate"`` or ``"inference"``.
 
     Raises:
-        InputError: When no config file knows an option, a value is not what its option takes, or a text holds ``#``.
+        InputError: When an option is in no config file, an option does not accept its value, or a text holds ``#``.
         SystemExit: After ``--help``.
     """
     config = running_config()
@@ -68,14 +68,18 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
         return
     wanted = call.get("run_id") or "run"
     known = [name for name in ("pretrain", "run", "evaluate") if name in config]
-    # MONAI builds {"_target_": ...} below an id like "train", or returns a number, and ends well without a training
+    # For an id like "train" MONAI would only build its components, or return a number. It would end without an error
+    # and without training.
     if known and wanted not in known and (wanted in NOT_RUN or not isinstance(config.get(wanted), list | tuple)):
         commands = " or ".join(f"python -m monai.bundle run{'' if name == 'run' else f' {name}'}" for name in known)
         raise InputError(f"the config has no steps '{wanted}' to run: wanted {commands}.")
 
 
 def _unchecked(stage: str) -> list[str]:
-    """What a user has given beside the options of the stage and its network, which is checked by itself; files too."""
+    """Return the entries and files that a user has given and that cannot be checked here.
+
+    The options of the stage are checked here. The network is checked by :func:`check_network`.
+    """
     known = {*(option.name for option in options_of(stage)), *method_options(stage), *inspect.signature(run).parameters}
     arguments = runner_arguments()
     given = [name for name in arguments if name not in known and not name.startswith("network_def")]
@@ -87,22 +91,24 @@ def check_value(option: Option, value: Any) -> None:
     """Check the value of an option.
 
     Raises:
-        InputError: When it is not what the option takes.
+        InputError: When the option does not accept the value.
     """
     if not option.kind.accepts(value):
         raise InputError(f"{option.name} must be {option.kind.wanted}, got {_shown(value, option.kind)}.")
     if option.name in NOT_EXPANDED and isinstance(value, str) and value.startswith("~"):
-        raise InputError(f"{option.name} must not begin with '~', which a shell expands: write it out, got '{value}'.")
+        raise InputError(f"{option.name} must not begin with '~': write the home folder out, got '{value}'.")
 
 
 def check_number_signs(values: Mapping[str, Any]) -> None:
-    """Refuse text with ``#`` or ``::``, which MONAI's configs take for a separator: ``run#1`` becomes ``run::1``.
+    """Refuse text with ``#`` or ``::``, because MONAI's configs read both as separators.
+
+    For example, ``run#1`` would become ``run::1``.
 
     Args:
-        values: text, and lists of text, by name.
+        values: texts and lists of texts, by name.
 
     Raises:
-        InputError: When one holds it.
+        InputError: When a text holds ``#`` or ``::``.
     """
     for name, value in values.items():
         for text in value if isinstance(value, list | tuple) else [value]:
@@ -113,14 +119,16 @@ def check_number_signs(values: Mapping[str, Any]) -> None:
 
 
 def check_network(**sizes: Sequence[int] | None) -> None:
-    """Build ``network_def`` of the config that is being run and give it two images, for the error alone.
+    """Check ``network_def`` of the running config: build the network and run it on two images.
+
+    The network is built only for this check.
 
     Args:
-        sizes: size of images it will get, by the option that sets it; ``None`` where there are none.
+        sizes: image sizes that the network will get, by the option that sets the size. ``None`` means no such images.
 
     Raises:
-        InputError: When it cannot be built, does not take images of ``in_channels`` and such a size, or does not answer
-            ``num_classes`` classes, with the reason in one line.
+        InputError: When the network cannot be built, does not accept images of ``in_channels`` and these sizes, or does
+            not return ``num_classes`` classes. The message gives the reason in one line.
     """
     config = running_config()
     if "network_def" not in config:
@@ -129,11 +137,11 @@ def check_network(**sizes: Sequence[int] | None) -> None:
     if definition is None:
         raise InputError("network_def must be a network, got none.")
     name = definition.get("_target_", "it") if isinstance(definition, Mapping) else "it"
-    # apart from the run's own, whose random numbers it must not take
+    # the check must not use up random numbers of the run
     with torch.random.fork_rng(devices=[]):  # networks are made on the CPU
         try:
             network = ConfigParser(config).get_parsed_content("network_def")
-        except Exception as error:  # what a network makes of its arguments is no closed list
+        except Exception as error:  # a network may raise anything
             raise InputError(f"network_def: {name} cannot be built: {_innermost(error)}") from error
         for option, size in sizes.items():
             if size is not None:
@@ -154,7 +162,7 @@ def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[in
     if not isinstance(answer, torch.Tensor) or answer.ndim < len(size) + 2 or [*answer.shape[-len(size) :]] != [*size]:
         got = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
         raise InputError(f"network_def: {name} answers {got}: wanted one map of {option} {list(size)} for each class.")
-    # deep supervision has its heads in a dimension more
+    # deep supervision adds a dimension for its heads
     if answer.shape[-len(size) - 1] != classes:
         raise InputError(
             f"network_def: {name} answers {answer.shape[-len(size) - 1]} classes: wanted {classes}, background and "
@@ -163,18 +171,18 @@ def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[in
 
 
 def _answer(network: Any, shape: tuple[int, ...]) -> Any:
-    """What a network makes of images of a shape; where it can do without, nothing is computed."""
+    """Return the output of a network for images of a shape, without any computation if the network allows that."""
     try:
         return copy.deepcopy(network).to("meta")(torch.empty(shape, device="meta"))
-    except Exception:  # the network may not know how: a second try tells
+    except Exception:  # the network may not support the meta device: a second try on real tensors shows the reason
         return network(torch.zeros(shape))
 
 
 def _check_parts(config: Mapping[str, Any]) -> None:
-    """Check overrides of parts of the config, as ``train::trainer::max_epochs``, against what the part takes.
+    """Check overrides of arguments of components, such as ``train::trainer::max_epochs``.
 
     Raises:
-        InputError: When there is no such component, it has no such argument, or the argument has no effect.
+        InputError: When the component does not exist, it does not have the argument, or the argument has no effect.
     """
     for typed in runner_arguments():
         *path, name = typed.replace("#", "::").split("::")
@@ -182,9 +190,11 @@ def _check_parts(config: Mapping[str, Any]) -> None:
         if path and isinstance(part, Mapping) and isinstance(part.get("_target_"), str) and path[0] != "network_def":
             _check_arguments("::".join(path), part, list(part) if name == "_target_" else [name])
     parameters = _part_at(config, ["optimizer", "params"])
-    if "optimizer::lr" in runner_arguments() and isinstance(parameters, Mapping):  # groups, each with its rate
+    if "optimizer::lr" in runner_arguments() and isinstance(
+        parameters, Mapping
+    ):  # parameter groups with a learning rate each
         raise InputError(
-            "optimizer::lr has no effect, as the parts of the network have rates of their own: give learning_rate, "
+            "optimizer::lr has no effect, because each part of the network has its own rate: give learning_rate, "
             "pretrained_learning_rate or classifier_learning_rate."
         )
 
@@ -205,7 +215,7 @@ def _check_arguments(path: str, part: Mapping[str, Any], names: Sequence[str]) -
     component = ConfigComponent(config={"_target_": wanted}, id=path, locator=ComponentLocator())
     try:
         target = locate(str(component.resolve_module_name()))
-    except Exception as error:  # a module may raise anything where it is imported
+    except Exception as error:  # a module may raise anything during its import
         raise InputError(f"{path}: {wanted} cannot be imported: {_innermost(error)}.") from error
     if target is None:
         raise InputError(f"{path}: there is no component {wanted}: wanted a name of MONAI, or a dotted path.")
@@ -226,7 +236,7 @@ def help_text(stage: str, config: Mapping[str, Any]) -> str:
 
     Args:
         stage: the stage.
-        config: its config, of which the defaults are.
+        config: the config of the stage. It gives the defaults.
     """
     known = [option for option in options_of(stage) if option.of_method or option.name in config]
     lines = [f"--{option.name:{WIDTH}}{option.meaning}\n{'':{WIDTH + 2}}{_default(option, config)}" for option in known]
@@ -248,9 +258,10 @@ def _is_computed(value: Any) -> bool:
 
 
 def _check_typed_expression(option: Option, value: Any) -> None:
-    """Refuse a text of the user's that MONAI takes for an expression and cannot compute, as a folder called @home.
+    """Check a text of the user that MONAI reads as an expression.
 
-    What it computes is held to what the option takes.
+    A text that cannot be computed is refused, for example a folder called ``@home``. Otherwise the computed value must
+    be a value that the option accepts.
     """
     name, parser = option.name, running_parser()
     parts = [part for part in (value if isinstance(value, list | tuple) else [value]) if isinstance(part, str)]

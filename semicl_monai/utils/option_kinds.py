@@ -1,4 +1,4 @@
-"""What the value of an option may be."""
+"""Kinds of values that an option may accept."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Kind:
     """A kind of value.
 
     Args:
-        wanted: what it is, as in "must be ...".
-        accepts: whether a value is one.
+        wanted: description of the kind. It completes the sentence "must be ...".
+        accepts: function that says whether a value is of this kind.
     """
 
     wanted: str
@@ -41,7 +41,7 @@ class Kind:
 
 
 def whole(low: int, high: int | None = None) -> Kind:
-    """Whole numbers of a range; neither ``1.5`` nor ``True``."""
+    """Whole numbers of a range. ``1.5`` and ``True`` are not accepted."""
     wanted = f"a whole number from {low}" + ("" if high is None else f" to {high}")
     return Kind(wanted, lambda value: _is_whole(value) and low <= value and (high is None or value <= high))
 
@@ -50,10 +50,10 @@ def number(low: float = -math.inf, high: float = math.inf, *, above: bool = Fals
     """Finite numbers of a range.
 
     Args:
-        low: the smallest.
-        high: the largest.
-        above: whether ``low`` itself is too small.
-        below: whether ``high`` itself is too large.
+        low: lower end of the range.
+        high: upper end of the range.
+        above: whether ``low`` itself is refused.
+        below: whether ``high`` itself is refused.
     """
     return Kind(
         _range(low, high, above, below),
@@ -66,7 +66,7 @@ def number(low: float = -math.inf, high: float = math.inf, *, above: bool = Fals
 
 
 def choice(*known: Any) -> Kind:
-    """One of a few texts, in any case, or numbers."""
+    """One of a few texts or numbers. Upper and lower case are equal."""
     names = [str(value) for value in known]
     return Kind(f"one of {', '.join(names)}", lambda value: str(value).lower() in names and not isinstance(value, bool))
 
@@ -90,7 +90,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_device(value: Any) -> bool:
-    """Whether a tensor can be made there."""
+    """Whether a tensor can be made on this device."""
     try:
         return torch.empty(1, device=value).device.type != "meta"
     except (RuntimeError, AssertionError, TypeError, NotImplementedError):  # torch has no single error for it
@@ -109,12 +109,12 @@ def _is_list_of_names(value: Any) -> bool:
 SWITCH = Kind("true or false", lambda value: str(value).lower() in ("true", "false"))
 TEXT = Kind("text", lambda value: isinstance(value, str))
 NAMES = Kind("a list of names that differ, none of them empty or 'mean'", _is_list_of_names)
-# fire takes a folder called 2024 for a number, and 1e3 for another one
+# fire reads a folder called 2024 or 1e3 as a number
 NUMBERED = "(write ./2024 for a folder called 2024)"
 PATH = Kind(
     f"a path as text {NUMBERED}", lambda value: isinstance(value, str | os.PathLike) and str(value).strip() != ""
 )
-# configs append to it
+# text only: configs append to the folder
 FOLDER = Kind(f"a folder as text {NUMBERED}", lambda value: isinstance(value, str) and value.strip() != "")
 DEVICE = Kind("a device that is there, such as cpu or cuda:0", _is_device)
 COMPONENT = Kind("a component of a config file", lambda value: not isinstance(value, str | int | float | list))

@@ -7,19 +7,20 @@ from torch import Tensor
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor itself when it is float64, otherwise the tensor as float32."""
+    """Return a float64 tensor unchanged, and any other tensor as float32."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def default_amp(device: torch.device | str, bfloat16: bool = False) -> bool:
-    """Whether a network is run in mixed precision by default: on a GPU, and not where it is run in bfloat16."""
+    """Whether mixed precision is the default: yes on a GPU, unless the whole network runs in bfloat16."""
     return torch.device(device).type == "cuda" and not bfloat16
 
 
 def multiplies_bfloat16(device: torch.device | str) -> bool:
-    """Whether ``device`` is a CPU with instructions for bfloat16, on which networks in it are faster.
+    """Whether ``device`` is a CPU with instructions for bfloat16.
 
-    A CPU without them is many times slower in it than in float32.
+    Networks in bfloat16 are faster on such a CPU. On a CPU without these instructions, bfloat16 is many times slower
+    than float32.
     """
     if torch.device(device).type != "cpu":
         return False

@@ -1,4 +1,4 @@
-"""What a network was trained on, as it is kept inside its file of weights."""
+"""Provenance of weights: the data a network was trained on, stored inside its weights file."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SeenCase = dict[str, str]
 
 @dataclass(frozen=True)
 class Provenance:
-    """How weights were made, and what they have seen.
+    """How weights were trained, and on which cases.
 
-    A case that was seen is ``{"case": name, "image": digest, "patient": name}``, see
-    :func:`semicl_monai.utils.image_digest`; the patient is the case itself where none was given.
+    A case is stored as ``{"case": name, "image": digest, "patient": name}``. The digest is that of
+    :func:`semicl_monai.utils.image_digest`. If no patient was given, the patient is the case itself.
 
     Args:
-        method: the method they are made by.
-        pretrained: SHA-256 of the file they have started from; ``None`` from scratch.
-        state: :func:`semicl_monai.utils.state_digest` of the tensors this belongs to.
-        from_unknown: whether they have started from weights of which it is not known what those had seen.
-        classes: names of the classes the classifier was trained for, without background; none after pre-training.
-        labelled: cases that were seen with their labels.
-        unlabelled: cases of which the image alone was seen.
-        validation: cases that have chosen the best epoch.
+        method: the method that trained the weights.
+        pretrained: SHA-256 of the weights file that the training started from. ``None`` means from scratch.
+        state: :func:`semicl_monai.utils.state_digest` of the tensors that this provenance belongs to.
+        from_unknown: whether the training started from weights without a known provenance.
+        classes: names of the classes of the classifier, without background. Empty after pre-training.
+        labelled: training cases used with their labels.
+        unlabelled: training cases used without labels.
+        validation: validation cases used to choose the best epoch.
     """
 
     method: str | None = None
@@ -47,28 +47,28 @@ class Provenance:
     validation: tuple[SeenCase, ...] = ()
 
     def seen(self, *parts: str) -> list[SeenCase]:
-        """Return the cases of some of the parts ``"labelled"``, ``"unlabelled"`` and ``"validation"``."""
+        """Return the cases of the given parts, each ``"labelled"``, ``"unlabelled"`` or ``"validation"``."""
         return [case for part in parts for case in getattr(self, part)]
 
     def belongs_to(self, state: Mapping[str, torch.Tensor]) -> bool:
-        """Whether it is that of these tensors, and not of what they were before they were changed."""
+        """Whether this provenance belongs to exactly these tensors. It does not if the tensors were changed later."""
         return self.state == state_digest(state)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists, mappings and text, as :meth:`from_dict` reads them."""
+        """Return the provenance as plain lists, mappings and text. :meth:`from_dict` reads them."""
         lists = {part: [dict(case) for case in getattr(self, part)] for part in SEEN}
         return {**asdict(self), "classes": list(self.classes), **lists}
 
     @classmethod
     def from_dict(cls, content: Any, where: object) -> Provenance:
-        """Read what :meth:`to_dict` has returned.
+        """Read a mapping made by :meth:`to_dict`.
 
         Args:
             content: the mapping.
-            where: the file it was found in, for the error.
+            where: the file that holds the mapping, for the error.
 
         Raises:
-            InputError: When it is anything else.
+            InputError: When ``content`` is not such a mapping.
         """
         wanted = cls().to_dict()
         _check(isinstance(content, Mapping), where, "must be a mapping", content)
@@ -89,15 +89,15 @@ class Provenance:
 
 
 def with_provenance(state: Mapping[str, torch.Tensor], provenance: Provenance) -> OrderedDict[str, torch.Tensor]:
-    """Return the state dict with its provenance, to be saved by :func:`torch.save`.
+    """Return the state dict with its provenance, ready for :func:`torch.save`.
 
-    It holds the tensors and nothing else, as programs that load weights want it. The provenance is an attribute of the
-    mapping, as :meth:`torch.nn.Module.state_dict` keeps its own metadata; :func:`torch.load` brings it back, with
-    ``weights_only=True`` too.
+    The items of the mapping are only the tensors, as programs that load weights expect. The provenance is an attribute
+    of the mapping. :meth:`torch.nn.Module.state_dict` stores its own metadata in the same way. :func:`torch.load`
+    restores the attribute, also with ``weights_only=True``.
 
     Args:
         state: the state dict.
-        provenance: of these tensors; the digest of their state is put in.
+        provenance: provenance of these tensors. Its ``state`` is set to the digest of the tensors.
     """
     stamped = OrderedDict(state)
     vars(stamped)[ENTRY] = replace(provenance, state=state_digest(state)).to_dict()
@@ -105,7 +105,10 @@ def with_provenance(state: Mapping[str, torch.Tensor], provenance: Provenance) -
 
 
 def provenance_in(content: Any) -> Any:
-    """Return what a loaded file of weights says of its provenance, not read yet; ``None`` where it says nothing."""
+    """Return the raw provenance in a loaded weights file, or ``None`` when the file has none.
+
+    :meth:`Provenance.from_dict` reads the raw provenance.
+    """
     for level in _levels(content):
         found = getattr(level, "__dict__", {}).get(ENTRY, level.get(ENTRY))
         if isinstance(found, Mapping):
@@ -114,7 +117,7 @@ def provenance_in(content: Any) -> Any:
 
 
 def _levels(content: Any) -> Iterable[Mapping[str, Any]]:
-    """The content and the mappings in it, those of a checkpoint."""
+    """Yield the content and the ordered mappings in it. A checkpoint holds such mappings."""
     if isinstance(content, Mapping):
         yield content
         yield from (value for value in content.values() if isinstance(value, OrderedDict))

@@ -115,7 +115,7 @@ def first_voxel(value):
     [
         (
             first_voxel(np.nan),
-            r"finite numbers, got NaN or infinity in 1 voxel\(s\); --replace_nan 0 replaces NaN by 0",
+            r"numbers, got NaN or infinity in 1 voxel\(s\); --replace_nan 0 replaces NaN by 0",
         ),
         (first_voxel(-np.inf), r"finite numbers, got NaN or infinity in 1 voxel\(s\)\.$"),
         (np.ones_like, "not be constant, got 1 in every voxel"),
