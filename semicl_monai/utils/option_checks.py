@@ -174,7 +174,7 @@ def _answer(network: Any, shape: tuple[int, ...]) -> Any:
     """Return the output of a network for images of a shape, without any computation if the network allows that."""
     try:
         return copy.deepcopy(network).to("meta")(torch.empty(shape, device="meta"))
-    except Exception:  # the network may not support the meta device: a second try on real tensors shows the reason
+    except Exception:  # the network may not support the meta device: try real tensors
         return network(torch.zeros(shape))
 
 

@@ -79,11 +79,11 @@ def test_a_record_with_a_byte_order_mark_is_read(runner, tmp_path):
 
 
 @damages(
-    missing=({}, "is not what a study writes: give another output_dir, or bring that file back"),
-    options=({"bundle": "b", "options": [1]}, "is not what a study writes"),
-    stage=({"bundle": "b", "options": {"train": 3}}, "is not what a study writes"),
-    methods=({"bundle": "b", "methods": "random"}, "is not what a study writes"),
-    digests=({"bundle": "b", "sha256": 1}, "is not what a study writes"),
+    missing=({}, "was not written by a study: give another output_dir, or restore that file"),
+    options=({"bundle": "b", "options": [1]}, "was not written by a study"),
+    stage=({"bundle": "b", "options": {"train": 3}}, "was not written by a study"),
+    methods=({"bundle": "b", "methods": "random"}, "was not written by a study"),
+    digests=({"bundle": "b", "sha256": 1}, "was not written by a study"),
 )
 def test_what_a_study_was_made_with(tmp_path, content, reason):
     configs = tmp_path / "bundle/configs"
