@@ -44,13 +44,13 @@ def refused(file, content, reason, call, what):
         call()
 
 
-NO_RECORD = "is not what a study writes.*; delete it, and its step is run again"
+NO_RECORD = "was not written by a study.*; delete it to run its step again"
 
 
 @damages(
     keys=(
         {"key": "a", "state": "done", "sate": 1},
-        "unexpected keyword argument 'sate'; delete it, and its step is run",
+        "unexpected keyword argument 'sate'; delete it to run its step",
     ),
     missing=({"key": "a"}, NO_RECORD),
     state=({"key": "a", "state": 3}, NO_RECORD),
@@ -63,7 +63,7 @@ def test_the_record_of_a_step(runner, tmp_path, content, reason):
 @pytest.mark.parametrize("content", [value for value, _ in ANY_JSON.values()], ids=ANY_JSON)
 def test_a_record_that_is_deleted_as_told_lets_the_study_go_on(runner, tmp_path, content):
     file = tmp_path / "a/steps/train.json"
-    refused(file, content, "; delete it, and its step is run again", runner, "record")
+    refused(file, content, "; delete it to run its step again", runner, "record")
     file.unlink()
     told = []
     runner().run([Step("train", "a", {})], lambda step, record: told.append(record.state))
@@ -198,7 +198,7 @@ def test_a_table_with_a_byte_order_mark_is_read(tables):
 
 def test_a_column_of_the_users_own_is_not_thrown_away(study_with_a_column, runner, tmp_path):
     cells = make_cells(read_variants(["random"])[0], [6], [0], COMMON)
-    with pytest.raises(InputError, match=r"cells\.csv has a column note, which a study does not write: take it out\.$"):
+    with pytest.raises(InputError, match=r"cells\.csv has a column note, which a study does not write: remove it\.$"):
         Progress(tmp_path, cells, runner())(cells[0].last, study_with_a_column)
 
 
