@@ -234,11 +234,11 @@ def _read_record(file: Path) -> Record:
         content = read_json(file, "record")
         record = Record(**content)
     except (InputError, TypeError) as error:
-        raise InputError(f"{_without_end(error, file)}; delete it to run its step again.") from error
+        raise InputError(f"{_without_end(error, file)}; delete this file to run the step again.") from error
     numbers = (record.seconds, record.cpu_seconds, record.peak_mib)
     right = isinstance(record.key, str) and record.state in STATES
     if not right or not all(number is None or isinstance(number, int | float) for number in numbers):
-        raise InputError(f"record {file} was not written by a study; delete it to run its step again.")
+        raise InputError(f"record {file} was not written by a study; delete this file to run the step again.")
     return record
 
 

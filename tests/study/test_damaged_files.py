@@ -44,13 +44,13 @@ def refused(file, content, reason, call, what):
         call()
 
 
-NO_RECORD = "was not written by a study.*; delete it to run its step again"
+NO_RECORD = "was not written by a study.*; delete this file to run the step again"
 
 
 @damages(
     keys=(
         {"key": "a", "state": "done", "sate": 1},
-        "unexpected keyword argument 'sate'; delete it to run its step",
+        "unexpected keyword argument 'sate'; delete this file to run the step",
     ),
     missing=({"key": "a"}, NO_RECORD),
     state=({"key": "a", "state": 3}, NO_RECORD),
@@ -63,7 +63,7 @@ def test_the_record_of_a_step(runner, tmp_path, content, reason):
 @pytest.mark.parametrize("content", [value for value, _ in ANY_JSON.values()], ids=ANY_JSON)
 def test_a_record_that_is_deleted_as_told_lets_the_study_go_on(runner, tmp_path, content):
     file = tmp_path / "a/steps/train.json"
-    refused(file, content, "; delete it to run its step again", runner, "record")
+    refused(file, content, "; delete this file to run the step again", runner, "record")
     file.unlink()
     told = []
     runner().run([Step("train", "a", {})], lambda step, record: told.append(record.state))
@@ -113,7 +113,7 @@ def test_settings(tmp_path, content, reason):
     refused(file, content, reason, lambda: read_variants(["random"], file), "settings")
 
 
-NO_SUMMARY = "is not what an evaluation writes: run evaluate again"
+NO_SUMMARY = "was not written by an evaluation: run evaluate again"
 
 
 @damages(

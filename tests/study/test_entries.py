@@ -48,7 +48,7 @@ def test_a_study_without_a_result_is_refused(tables):
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"there is no table .*cases\.csv: wanted the folder of a study"):
+    with pytest.raises(InputError, match=r"there is no table .*cases\.csv: give the folder of a study"):
         read_entries(tmp_path)
 
 

@@ -120,13 +120,13 @@ def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
         ),
         (
             {"methods": {"a": {"method": "local", "pretrain": {"method": "pcl"}}}},
-            "a: pretrain may not have method, which",
+            "a: pretrain may not have method, because",
         ),
         (
             {"methods": {"a": {"method": "local", "last_pretrain": {"method": "pcl"}}}},
-            "a: last_pretrain may not have method, which",
+            "a: last_pretrain may not have method, because",
         ),
-        ({"stages": {"train": {"method": "local_pseudo"}}}, r"s\.json: train may not have method, which the study"),
+        ({"stages": {"train": {"method": "local_pseudo"}}}, r"s\.json: train may not have method, because the study"),
         ({"methods": {"a": {"method": ["local"]}}}, r"unknown method '\['local'\]'"),
         ({"stages": []}, r"s\.json: stages must be a JSON object, got \[\]"),
         ({"stages": {"train": None}}, r"s\.json: train must be a JSON object, got None"),
