@@ -1,4 +1,4 @@
-"""What inference costs beside MONAI's own sliding window of the bare network."""
+"""Benchmark of a bundle's inference against MONAI's sliding window on the bare network."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from semicl_monai.study.runner import MAXRSS_PER_MIB
 def benchmark_inference(
     bundle: str | None = None, spatial_size: tuple[int, int, int] = (256, 256, 200), **overrides: Any
 ) -> None:
-    """Print time and peak memory of the bundle's inference, and of MONAI's sliding window of the bare network.
+    """Print time and peak memory of the bundle's inference, and of MONAI's sliding window on the bare network.
 
-    The inference is that of the bundle's ``inference.json`` from the image file to the mask file. The bare network is
-    run over the loaded image by the same inferer of MONAI in the same precision, and nothing else. Each runs in a
-    process of its own; its peak memory is the largest resident size of the process on a CPU, and what torch has
-    allocated at most on a GPU. The weights are untrained, the image is noise.
+    The inference is the whole run of the bundle's ``inference.json``, from the image file to the mask file. For the
+    bare network, only MONAI's inferer is run on the loaded image, with the same inferer and the same precision. Each of
+    the two runs in its own process. On a CPU the peak memory is the largest resident size of the process. On a GPU it
+    is the peak memory allocated by torch. The weights are untrained and the image is noise.
 
     Args:
-        bundle: folder of the bundle, by default ``bundles/hippocampus_mri_3d_segmentation``.
+        bundle: folder of the bundle. The default is ``bundles/hippocampus_mri_3d_segmentation``.
         spatial_size: size of the image in voxels.
         overrides: other options of the config, such as ``bfloat16``.
     """
@@ -81,7 +81,7 @@ def _run_bare(config: str, image: Path, options: dict[str, Any]) -> tuple[float,
     volume = LoadImage(ensure_channel_first=True)(image)[None].to(device)
 
     def run() -> None:
-        # what the bundle computes in: float16 of MONAI's engines on CUDA, bfloat16 elsewhere, or float32
+        # the precision of the bundle: float16 by MONAI's engines on CUDA, bfloat16 elsewhere, or float32
         dtype = torch.bfloat16 if half[0] else torch.float16
         with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=any(half)):
             window(volume, network)

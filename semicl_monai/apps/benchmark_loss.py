@@ -1,4 +1,4 @@
-"""What the exact loss in linear memory saves over the usual dense formula."""
+"""Benchmark of the exact loss with linear memory against the usual dense formula."""
 
 from __future__ import annotations
 
@@ -41,22 +41,25 @@ def benchmark_loss(
 ) -> list[dict[str, float | None]]:
     """Compare :class:`semicl_monai.losses.SupConLoss` with the dense formula: time, memory, value and gradient.
 
-    Both run forward and backward in this process on the same random embeddings of two foreground classes and
-    background. Times are medians of runs in turn; the ratio of times is the median of the ratios within a turn. Memory
-    is the peak of what torch's CPU allocator has handed out and not yet got back, as ``torch.profiler`` records every
-    allocation: without the inputs, which are there before, and without what other libraries allocate for themselves.
-    Unlike a process's resident size it is the same in every run and does not depend on what was freed before.
+    Both run forward and backward in this process. They get the same random embeddings of two foreground classes and
+    background. The two losses are timed alternately. Times are medians over these turns. The ratio of times is the
+    median of the ratios of the turns.
+
+    Memory is the peak memory allocated by torch on the CPU. ``torch.profiler`` records every allocation. The inputs are
+    not counted, and neither is memory allocated by other libraries. This number is the same in every run. It does not
+    depend on memory freed earlier, unlike the resident size of the process.
 
     Args:
         num_pixels: numbers of embeddings to measure.
         channels: length of an embedding.
         foreground: fraction of the embeddings that are anchors.
         repeats: number of timed runs.
-        dense_limit: the dense formula, whose memory grows with the square, runs up to so many embeddings.
+        dense_limit: largest number of embeddings for the dense formula. Its memory grows with the square of the number.
 
     Returns:
-        One row by number of embeddings, ``None`` where the dense formula did not run. Differences are relative: of the
-        values, and of the gradients the largest absolute difference over the largest absolute gradient.
+        One row for each number of embeddings. Values are ``None`` where the dense formula did not run. The differences
+        of values and gradients are relative. For gradients this is the largest absolute difference divided by the
+        largest absolute gradient.
     """
     print(" ".join(f"{column:>12}" for column in COLUMNS))
     rows = []
@@ -104,7 +107,7 @@ def _seconds(loss: Loss, input: Tensor, target: Tensor) -> float:
 
 
 def _peak_memory(loss: Loss, input: Tensor, target: Tensor) -> float:
-    """Peak of the allocated memory in MiB, from the profiler's record of every allocation."""
+    """Return the peak of the allocated memory in MiB. The profiler records every allocation."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         _value_and_gradient(loss, input, target)
     with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +125,7 @@ def _difference(ours: Tensor, dense: Tensor) -> float:
 
 
 def _dense_supcon(input: Tensor, target: Tensor) -> Tensor:
-    """The loss as public implementations write it, with matrices of N x N."""
+    """Compute the loss in the usual way of public implementations, with N x N matrices."""
     embeddings = F.normalize(input, dim=1)
     logits = embeddings @ embeddings.T / TEMPERATURE
     logits = logits - logits.max(dim=1, keepdim=True).values.detach()

@@ -1,4 +1,4 @@
-"""The whole job on a small synthetic data set."""
+"""Demonstration of the whole workflow on a small synthetic data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from semicl_monai.study import read_summary
 from semicl_monai.synthetic import make_synthetic_hippocampus, make_synthetic_whole_heart
 from semicl_monai.utils import InputError
 
-# The size at which the whole demonstration takes a few minutes on two CPU cores.
+# With these sizes the whole demonstration takes a few minutes on two CPU cores.
 NETWORK = {"network_def::features": [8, 16, 32, 64, 64, 8]}
 PATCHES = {"network_def::filters": [8, 16, 32, 64]}
 HEART = {**NETWORK, "spacing": [4.0, 4.0, 4.0], "roi_size": [64, 64], "cache_dir": "$@output_dir + '/cache'"}
@@ -23,7 +23,7 @@ TRAINING = {"labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
 
 
 class Demonstration(NamedTuple):
-    """What a bundle is shown on: synthetic data, its images for inference, and the options all stages are given."""
+    """Settings of the demonstration of a bundle: synthetic data, folder of images for inference, and common options."""
 
     make_data: Callable[[Path], Path]
     images: str
@@ -41,15 +41,15 @@ DEMONSTRATIONS = {
 def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
     """Pre-train, fine-tune, evaluate and segment on synthetic volumes, and compare with training from scratch.
 
-    Every step is a ``python -m monai.bundle run`` command, printed before it runs.
+    Every step is a ``python -m monai.bundle run`` command. The command is printed before it runs.
 
     Args:
         output_dir: folder for the synthetic data, weights, masks, tables and pictures.
-        bundle: folder of a bundle of this repository, by default ``bundles/hippocampus_mri_segmentation``.
+        bundle: folder of a bundle of this repository. The default is ``bundles/hippocampus_mri_segmentation``.
 
     Raises:
-        InputError: When the bundle is not where it should be, or there is no synthetic data for it.
-        SystemExit: When a step fails, with its exit code.
+        InputError: When the bundle is not found, or there is no synthetic data for it.
+        SystemExit: When a step fails. The exit code is that of the step.
     """
     configs = find_bundle(bundle, "pretrain", "train", "evaluate", "inference") / "configs"
     name = configs.parent.name
@@ -75,7 +75,7 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
 
 
 def comparison(runs: dict[str, Path]) -> str:
-    """Return a table of Dice and HD95 by class, a line a run."""
+    """Return a table of Dice and HD95 by class, with one line for each run."""
     summaries = {name: read_summary(run / "eval/evaluate") for name, run in runs.items()}
     first = next(iter(summaries.values()))
     classes = list(first["classes"])

@@ -1,4 +1,4 @@
-"""Write the config files of a bundle from their one source."""
+"""Write the config files of a bundle from their common sources and its ``task.json``."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from semicl_monai.utils import OPTIONS, InputError, did_you_mean, read_json, wri
 
 SOURCES = Path(__file__).parents[1] / "configs"
 
-# What each shipped file is put together from, later sources over earlier ones; VIEW is "slice" or "patch".
+# The sources of each config file. Later sources override earlier ones. VIEW is "slice" or "patch".
 FILES = {
     "pretrain": ("common", "data", "augmentation", "VIEW_augmentation", "pretrain", "VIEW_objectives"),
     "train": ("common", "data", "augmentation", "VIEW_augmentation", "VIEW_weak_view", "VIEW_inferer", "train"),
     "evaluate": ("common", "data", "VIEW_inferer", "inferer", "evaluate"),
     "inference": ("common", "VIEW_inferer", "inferer", "inference"),
 }
-# What is put over each of these when several processes run it.
+# Config files with overrides for several processes, and the config file that each of them overrides.
 MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate")}
 NAMES = (*FILES, *MULTI_GPU)
-LABEL_PRETRAIN = "monailabel_pretrain"  # pre-training in MONAI Label, which may have options of its own
+LABEL_PRETRAIN = "monailabel_pretrain"  # name of the pre-training in MONAI Label; a task may give it options
 GENERATED_FROM = {"generated_from": "task.json, by python -m semicl_monai export_bundle"}
 LINE_LENGTH = 120
-# Entries of a task that had another name before 0.1, which is still taken until 0.2.
+# Entries of a task with another name before 0.1. The old names are accepted until 0.2.
 OLD_NAMES = {"layout": "dataset_format", "least_size": "min_size", "sampler": "pixel_sampler"}
 RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "steps", "finalize")
 
 
 def export_bundle(bundle: str) -> None:
-    """Write the configs of the bundle whose ``task.json`` says what it is: ``configs/pretrain.json`` and others.
+    """Write the configs of a bundle, such as ``configs/pretrain.json``, from its ``task.json``.
 
-    What ``configs/metadata.json`` says of channels, classes and shapes is renewed; what you have written there stays.
+    The channels, classes and shapes in ``configs/metadata.json`` are updated. Your own entries in that file are kept.
 
     Args:
         bundle: folder of the bundle.
 
     Raises:
-        InputError: When the folder has no ``task.json``, or it or ``metadata.json`` cannot be used.
+        InputError: When the folder has no ``task.json``, or when ``task.json`` or ``metadata.json`` cannot be used.
     """
     for path in write_configs(bundle):
         print(f"wrote {path}")
@@ -58,17 +58,17 @@ def write_configs(bundle: str | Path) -> list[Path]:
 
 
 def _metadata(bundle: str | Path, file: Path) -> dict[str, str]:
-    """The text of ``metadata.json``, where there is one that has to be written anew."""
+    """Return the new text of ``metadata.json`` by file name, or an empty dict if the file stays as it is."""
     if not file.is_file():
         return {}
     before = read_metadata(file)
     content = renewed_metadata(before, _single(bundle, "inference"), file)
-    # MONAI reads it in the encoding of the locale
+    # MONAI reads the file in the encoding of the locale, so it must be ASCII
     return {file.name: as_text(content)} if content != before or not file.read_bytes().isascii() else {}
 
 
 def label_pretraining(bundle: str | Path) -> dict[str, Any]:
-    """Return the config of a trainer of MONAI Label that pre-trains: that of the bundle, over which its data is put.
+    """Return the config for pre-training in MONAI Label, which is the bundle's config with the data of MONAI Label.
 
     Args:
         bundle: folder of the bundle, with its config files.
@@ -77,11 +77,11 @@ def label_pretraining(bundle: str | Path) -> dict[str, Any]:
         InputError: When a file of the bundle cannot be read.
     """
     config = read_json(Path(bundle) / "configs" / "pretrain.json", "config")
-    del config["datalist"]  # in MONAI Label the studies are its data
+    del config["datalist"]  # in MONAI Label the studies are the data
     merge(config, _read("monailabel"))
     if (Path(bundle) / "task.json").is_file():
         merge(config, _read_task(bundle).get("stages", {}).get(LABEL_PRETRAIN, {}))
-    # MONAI Label knows files called train.json, and the run list of that name, alone
+    # MONAI Label only knows a config file called train.json with a list of steps called "run"
     config["run"] = config.pop("pretrain")
     return config
 
@@ -91,7 +91,7 @@ def export_config(bundle: str | Path, name: str) -> str:
 
     Args:
         bundle: folder of the bundle.
-        name: the file without its ending: one of ``NAMES``.
+        name: name of the file without its suffix, one of ``NAMES``.
     """
     config = _multi_gpu(bundle, MULTI_GPU[name]) if name in MULTI_GPU else _single(bundle, name)
     run = {key: config.pop(key) for key in RUN_LAST if key in config}
@@ -112,7 +112,7 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
 
 
 def _without_unused(config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is null, is no option, and is only handed on: a bundle has it if its task needs it."""
+    """Leave out entries that are null, are not options, and are only passed on. A task can still set such an entry."""
     options = {option.name for option in OPTIONS}
     unused = {f"@{key}" for key, value in config.items() if value is None and key not in options}
     text = json.dumps(config)
@@ -129,7 +129,7 @@ def _without_unused(config: dict[str, Any]) -> dict[str, Any]:
 def _read_task(bundle: str | Path) -> dict[str, Any]:
     task = Path(bundle) / "task.json"
     if not task.is_file():
-        raise InputError(f"{bundle} is not the source of a bundle: wanted a file task.json in it.")
+        raise InputError(f"{bundle} is not the source of a bundle: it must have a file task.json.")
     content: dict[str, Any] = _renamed(read_json(task, "task"), task)
     _check_types(content, task)
     _check_typos(content, task)
@@ -137,12 +137,14 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
 
 
 def _renamed(content: Any, file: Path) -> Any:
-    """Return a task, or a stage of it, by the names of today."""
+    """Return a task, or a stage of a task, with old names of entries replaced by the current names."""
     if not isinstance(content, dict):
         return content
     for old in content.keys() & OLD_NAMES.keys():
         warnings.warn(
-            f"task {file}: {old} is now called {OLD_NAMES[old]}; the old name goes in 0.2.", FutureWarning, stacklevel=2
+            f"task {file}: {old} is now called {OLD_NAMES[old]}; the old name will be removed in 0.2.",
+            FutureWarning,
+            stacklevel=2,
         )
     stages = content.get("stages")
     renamed = {OLD_NAMES.get(name, name): value for name, value in content.items()}
@@ -152,7 +154,7 @@ def _renamed(content: Any, file: Path) -> Any:
 
 
 def _check_typos(content: dict[str, Any], file: Path) -> None:
-    """Refuse an entry that would do nothing, where its name is almost that of one that does something."""
+    """Refuse a misspelt entry, which has no effect and a name almost equal to that of a known entry."""
     known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)} | {"stages"}
     text = json.dumps(content)
     tables = {"": content, **{f"stages: {stage}: ": own for stage, own in content.get("stages", {}).items()}}
@@ -163,7 +165,7 @@ def _check_typos(content: dict[str, Any], file: Path) -> None:
 
 
 def _check_types(content: dict[str, Any], file: Path) -> None:
-    """Refuse what cannot be put together; what a config computes (``"$..."``) is for its own stage to check."""
+    """Refuse entries of a wrong type. Values that a config computes (``"$..."``) are checked later, by their stage."""
     names, size, stages = content.get("class_names", []), content.get("roi_size", "$"), content.get("stages", {})
     count = content.get("in_channels", 1)
     if not _computed(names) and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
@@ -185,7 +187,10 @@ def _computed(value: Any) -> bool:
 
 
 def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
-    """What several processes do otherwise, and the lists of the single process with what they do before and after."""
+    """Return the overrides for several processes.
+
+    The lists ``initialize`` and ``finalize`` hold the steps of a single process and the added steps for several.
+    """
     config, single = _read("multi_gpu"), _single(bundle, name)
     show_errors, *others = single["initialize"]
     config["initialize"] = [show_errors, *config["initialize"], *others]
@@ -204,12 +209,16 @@ def _source(name: str) -> str:
 
 
 def merge(config: dict[str, Any], other: dict[str, Any]) -> None:
-    """Put ``other`` over ``config``: dicts entry by entry, ``"+name"`` appends to the list ``name``."""
+    """Merge ``other`` into ``config``.
+
+    Dicts are merged entry by entry. An entry ``"+name"`` is appended to the list ``name``. Any other entry replaces the
+    entry in ``config``.
+    """
     for key, value in other.items():
         if key.startswith("+"):
             before = config.get(key[1:])
             if not isinstance(before, list) or not isinstance(value, list):
-                raise InputError(f"{key} must be a list that is appended to a list {key[1:]}, got {str(value)[:80]}.")
+                raise InputError(f"{key} must be a list to append to a list {key[1:]}, got {str(value)[:80]}.")
             config[key[1:]] = [*before, *value]
         elif isinstance(value, dict) and isinstance(config.get(key), dict):
             merge(config[key], value)
@@ -218,13 +227,13 @@ def merge(config: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def as_text(config: dict[str, Any]) -> str:
-    """Return JSON indented by 4, with every list or dict below the top level that fits a line on one line."""
+    """Return JSON indented by 4. A list or dict below the top level is on one line if it fits."""
     entries = (f"{json.dumps(key)}: {_value_text(value, 4, len(key) + 4)}" for key, value in config.items())
     return "{\n    " + ",\n    ".join(entries) + "\n}\n"
 
 
 def _value_text(value: Any, indent: int, used: int) -> str:
-    """The text of a value at an indentation, behind so many characters of its line."""
+    """Return the text of a value. ``used`` is the number of characters before the value on its line."""
     line = json.dumps(value)
     if not isinstance(value, dict | list) or not value or indent + used + len(line) < LINE_LENGTH:
         return line

@@ -1,4 +1,4 @@
-"""Where a command finds its bundle."""
+"""Search for the bundle of a command."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def find_bundle(bundle: str | None, *stages: str, default: str = SLICES) -> Path
     """Return the folder of a bundle.
 
     Args:
-        bundle: the folder as given to a command, or None.
-        stages: config files that it must have.
-        default: name of the bundle of this repository to take where none is given.
+        bundle: the folder given to a command, or ``None``.
+        stages: names of the config files that the bundle must have.
+        default: bundle of this repository to use if no folder is given.
 
     Raises:
         InputError: When a config file is missing.

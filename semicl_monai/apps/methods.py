@@ -9,7 +9,7 @@ HEADER = ("`--method`", "what it does", "sees", "trains in pre-training", "from"
 
 
 def methods() -> None:
-    """Print the methods: name, what each does, what it sees, what it trains, and the paper."""
+    """Print the methods, with name, description, data used, parts trained in pre-training, and paper."""
     print(table())
 
 
@@ -24,7 +24,7 @@ def _row(name: str) -> tuple[str, ...]:
 
 
 def _sees(method: type[Method]) -> str:
-    """What it sees before or beyond supervised fine-tuning."""
+    """Return the data that a method uses before or in addition to supervised fine-tuning."""
     parts: list[type[Method]] = [*stages_of(method)] or [method]
     images, labels = any(part.images for part in parts), any(part.labels for part in parts)
     if not labels:
@@ -33,7 +33,7 @@ def _sees(method: type[Method]) -> str:
 
 
 def _trains(method: type[Method]) -> str:
-    """What its pre-training changes."""
+    """Return the parts of the network that the pre-training of a method trains."""
     if not stages_of(method):
         return "nothing; all in fine-tuning" if method.labels else "nothing"
     return "; then ".join(_trained_in(stage) for stage in stages_of(method))

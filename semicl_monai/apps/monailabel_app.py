@@ -13,24 +13,24 @@ from semicl_monai.handlers import ModelSaver
 from semicl_monai.networks.weights_file import find_state_dict
 from semicl_monai.utils import InputError, new_folder, read_json, save_json, write_whole
 
-# Files of the trainer "<bundle>_pretraining", and those of the bundle they are copies of.
+# Files of the trainer "<bundle>_pretraining", and the files of the bundle that they are copied from.
 COPIES = {"logging.conf": "logging.conf", "multi_gpu_train.json": "multi_gpu_pretrain.json"}
 LEFT_OUT = shutil.ignore_patterns("eval", "cache", "checkpoints*", "__pycache__")
 
 
 def monailabel_app(app: str, bundle: str | None = None) -> None:
-    """Put a bundle into the ``monaibundle`` app of MONAI Label, and beside it a trainer that pre-trains it.
+    """Copy a bundle into the ``monaibundle`` app of MONAI Label, and add a trainer for its pre-training.
 
-    The trainer, ``<bundle>_pretraining``, sees all studies of the datastore, and labels where there are some; the
-    bundle's own next training starts from its weights. A bundle without weights gets untrained ones, since MONAI Label
-    offers no model without.
+    The trainer is called ``<bundle>_pretraining``. It uses all studies of the datastore, and labels where they exist.
+    The next training of the bundle starts from the pre-trained weights. A bundle without weights gets untrained
+    weights, because MONAI Label does not offer a model without weights.
 
     Args:
-        app: folder of the app, as ``monailabel apps --download --name monaibundle`` leaves it.
-        bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
+        app: folder of the app, made by ``monailabel apps --download --name monaibundle``.
+        bundle: folder of the bundle. The default is ``bundles/hippocampus_mri_segmentation`` next to the package.
 
     Raises:
-        InputError: When there is no such app or bundle, or the app has the bundle already.
+        InputError: When the app or the bundle does not exist, or the app already has the bundle.
     """
     source, models = find_bundle(bundle, "pretrain"), Path(app).expanduser().resolve() / "model"
     target, pretraining = models / source.name, models / f"{source.name}_pretraining"
@@ -42,7 +42,7 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
         if not has_weights:
             _write_untrained(draft, draft)
     if not has_weights:
-        print("The bundle had no models/model.pt: its masks are noise until the first training.")
+        print("The bundle has no models/model.pt: its masks are noise until the first training.")
     print(
         f"Start the server with\n  monailabel start_server --app {app} --studies STUDIES --conf models "
         f"{target.name},{pretraining.name} --conf zoo_source local --conf sam2 false"
@@ -52,12 +52,12 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
 def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
     if not (models.parent / "main.py").is_file():
         raise InputError(
-            f"{models.parent} is not an app of MONAI Label: wanted main.py in it; get the app by "
+            f"{models.parent} is not an app of MONAI Label, because it has no main.py: get the app by "
             "monailabel apps --download --name monaibundle --output apps."
         )
     for target in targets:
         if target.exists():
-            raise InputError(f"{target} is there already, with what was trained in it: move it away first.")
+            raise InputError(f"{target} already exists and may hold trained weights: move it away first.")
     weights = source / "models" / "model.pt"
     if weights.is_file():
         find_state_dict(weights)
@@ -67,12 +67,12 @@ def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
 
 def _write_pretraining(bundle: Path, folder: Path) -> None:
     metadata = read_json(bundle / "configs" / "metadata.json", "metadata")
-    metadata["description"] = f"Pre-trains {bundle.name} on all studies; then train that one."
+    metadata["description"] = f"Pre-trains {bundle.name} on all studies. Train {bundle.name} afterwards."
     save_json(metadata, folder / "configs" / "metadata.json")
     write_whole(folder / "configs" / "train.json", as_text(label_pretraining(bundle)))
     for name, source in COPIES.items():
         shutil.copy(bundle / "configs" / source, folder / "configs" / name)
-    # Pre-training starts from no model, but 3D Slicer fails on a trainer whose list of models to choose from is empty.
+    # Pre-training needs no weights to start from. But 3D Slicer fails if a trainer has no models to choose from.
     _write_untrained(bundle, folder)
 
 
@@ -80,7 +80,7 @@ def _write_untrained(bundle: Path, folder: Path) -> None:
     parser = ConfigParser(read_json(bundle / "configs" / "inference.json", "config"))
     try:
         network = parser.get_parsed_content("network_def")
-    except Exception as error:  # what a network makes of its arguments is no closed list
+    except Exception as error:  # a network may raise anything
         reason = " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
         raise InputError(f"{bundle / 'configs' / 'inference.json'}: network_def cannot be built: {reason}.") from error
     ModelSaver(folder / "models" / "model.pt", network).write()

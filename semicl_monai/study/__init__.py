@@ -1,4 +1,4 @@
-"""Many runs of a bundle: a grid of methods, amounts of labels and splits, and what comes out of it."""
+"""Many runs of a bundle: a grid of methods, amounts of labels and splits, and the results of the grid."""
 
 from semicl_monai.study.checks import check_same_study, check_unknown_options
 from semicl_monai.study.entries import Entry, read_entries

@@ -1,4 +1,7 @@
-"""What a study has measured, read from its tables: a method at an amount of labels, over all of its splits."""
+"""The results of a study, read from its tables.
+
+An entry holds the results of one method at one amount of labels, over all splits.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,18 @@ ALL_CLASSES = "mean"
 
 @dataclass(frozen=True)
 class Entry:
-    """A method at an amount of labels.
+    """The results of a method at an amount of labels.
 
     Args:
-        method: its name in the study.
-        fraction: labelled fraction, or number, as it was asked for.
-        volumes: labelled volumes, the mean over the splits.
-        minutes: of all its steps, the mean over the splits of which it is known; else nan.
-        cpu_minutes: of the processors, likewise.
-        splits: how many it has been run on.
-        values: by metric and class (and ``"mean"``, of the classes of a case): the value of each split and case.
-        patients: patient by case; a case that is not in it is a patient of its own.
+        method: name of the method in the study.
+        fraction: labelled fraction or number, as given by the user.
+        volumes: number of labelled volumes, the mean over the splits.
+        minutes: time of all steps, the mean over the splits with a known time. nan if no time is known.
+        cpu_minutes: processor time of all steps, with the same mean.
+        splits: number of splits.
+        values: the value of each split and case, by metric and class. The class ``"mean"`` is the mean over the classes
+            of a case.
+        patients: patient by case. A case without an entry is a patient of its own.
     """
 
     method: str
@@ -44,16 +48,16 @@ class Entry:
 
     @property
     def dice(self) -> Values:
-        """Mean Dice of the classes, of each split and case."""
+        """Dice of each split and case, the mean over the classes."""
         return self.values["dice"][ALL_CLASSES]
 
     @property
     def split_seeds(self) -> set[str]:
-        """The splits it has been run on."""
+        """The splits that the method has been run on."""
         return {split for split, _ in self.dice}
 
     def dice_on(self, split_seeds: set[str]) -> Values:
-        """Mean Dice of the classes, of each case of some splits."""
+        """Dice of each case of some splits, the mean over the classes."""
         return {about: value for about, value in self.dice.items() if about[0] in split_seeds}
 
     @property
@@ -63,15 +67,20 @@ class Entry:
 
 
 def shared_splits(entries: Sequence[Entry]) -> set[str]:
-    """Return the splits that all of the entries have run on, on which alone their means compare."""
+    """Return the splits that all entries have been run on.
+
+    The means of the entries can be compared only on these splits.
+    """
     return set.intersection(*(entry.split_seeds for entry in entries))
 
 
 def read_entries(folder: str | Path) -> list[Entry]:
-    """Read ``cases.csv`` and ``cells.csv`` of a study, by amount of labels and in the order of its methods.
+    """Read ``cases.csv`` and ``cells.csv`` of a study.
+
+    The entries are sorted by amount of labels, then by the order of the methods.
 
     Raises:
-        InputError: When a table is not there, holds no case of a cell that is done, or cannot be read.
+        InputError: When a table does not exist, cannot be read, or holds no case of a cell that is done.
     """
     folder = Path(folder)
     cases, cells = read_cases(folder), read_cells(folder)
@@ -104,22 +113,24 @@ def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[E
 
 
 def _check_once(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
-    """Refuse rows about the same, as where the tables of two studies were joined."""
+    """Refuse duplicate rows. They occur when the tables of two studies were joined."""
     for about, count in Counter(tuple(row[name] for name in columns) for row in rows).items():
         if count > 1:
             what = _in_words(columns, dict(zip(columns, about, strict=True)))
-            raise InputError(f"a table of the study has {count} rows of {what}: wanted one.")
+            raise InputError(f"a table of the study has {count} rows of {what}: wanted one row.")
 
 
 def _check_same_cases(cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list[dict[str, str]]]) -> None:
-    """Refuse cells of one split that have been evaluated on other cases, whose means do not compare."""
+    """Refuse cells of one split that were evaluated on different cases. Their means cannot be compared."""
     first: dict[str, Mapping[str, str]] = {}
     for cell in cells:
         other = first.setdefault(cell["split_seed"], cell)
         ours, theirs = ({(row["case"], row["class"]) for row in rows[_about(one)]} for one in (cell, other))
         if ours != theirs:
             both, (case, name) = f"{_in_words(OF_A_CELL, cell)} and {_in_words(OF_A_CELL, other)}", min(ours ^ theirs)
-            raise InputError(f"a table of the study has other cases of {both}: class {name} of {case} is of one alone.")
+            raise InputError(
+                f"a table of the study has different cases for {both}: only one has class {name} of {case}."
+            )
 
 
 def _in_words(columns: Sequence[str], row: Mapping[str, str]) -> str:
@@ -141,7 +152,9 @@ def _entry(method: str, fraction: str, cells: list[dict[str, str]], rows: Sequen
         [float(cell[column]) for cell in cells if cell[column]]
         for column in ("labelled_volumes", "seconds", "cpu_seconds")
     )
-    patients = {row["case"]: row["patient"] for row in rows if row.get("patient")}  # of earlier tables it is not known
+    patients = {
+        row["case"]: row["patient"] for row in rows if row.get("patient")
+    }  # tables of earlier versions have no patients
     return Entry(method, fraction, mean(volumes), _minutes(seconds), _minutes(cpu), len(cells), values, patients)
 
 
@@ -150,6 +163,6 @@ def _minutes(seconds: list[float]) -> float:
 
 
 def _mean_of_classes(of_classes: list[dict[tuple[str, str], float]]) -> dict[tuple[str, str], float]:
-    """Mean over the classes of each case that its truth holds."""
+    """Return the mean over the classes for each case, without classes that the case does not have."""
     table = {key: [values[key] for values in of_classes if not np.isnan(values[key])] for key in of_classes[0]}
     return {key: mean(values) if values else float("nan") for key, values in table.items()}

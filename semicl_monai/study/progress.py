@@ -1,4 +1,4 @@
-"""What a study tells while it runs."""
+"""Messages of a running study."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from semicl_monai.study.runner import Record, Runner
 
 
 class Progress:
-    """After each step: print what it was and how long the rest may take, and bring the tables up to date.
+    """Print each finished step with an estimate of the remaining time, and update the tables.
 
     Args:
         output_dir: folder of the study.
-        cells: of the study.
-        runner: that runs them.
+        cells: cells of the study.
+        runner: runner of the cells.
     """
 
     def __init__(self, output_dir: Path, cells: Sequence[Cell], runner: Runner) -> None:
@@ -46,7 +46,11 @@ class Progress:
         return f"mean Dice {summary['classes']['mean']['dice']['mean']:.3f}"
 
     def seconds_left(self) -> float:
-        """Expect of each step that is left what those like it have taken, else those of its stage, else all."""
+        """Return an estimate of the remaining seconds.
+
+        The estimate for a step is the mean time of finished steps with the same stage, method and sampler. If there are
+        none, it is the mean over the stage. If there are none either, it is the mean over all steps.
+        """
         seconds: dict[object, list[float]] = defaultdict(list)
         for key, step in self.steps.items():
             record = self.runner.records.get(key)
@@ -59,7 +63,7 @@ class Progress:
 
 
 def _kinds(step: Step) -> list[object]:
-    """What a step is like, the closest first."""
+    """Return the groups of similar steps that a step belongs to, the most similar first."""
     return [(step.stage, step.options.get("method"), step.options.get("pixel_sampler")), step.stage, "any"]
 
 

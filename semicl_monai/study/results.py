@@ -17,17 +17,19 @@ from semicl_monai.utils import InputError, read_json, write_whole
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
 CASES = (*OF_A_CELL, "case", "class", *METRICS, "patient")
-TABLES = ("cases.csv", "cells.csv")  # in this order, so that a cell that is done has its cases
+TABLES = ("cases.csv", "cells.csv")  # written in this order: when a cell is done, its cases are there
 CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "peak_mib", "error")
 SCORES = {metric: (0.0, 1.0 if metric == "dice" else math.inf) for metric in METRICS}
 COSTS = {"labelled_volumes": (0.0, math.inf), "seconds": (0.0, math.inf), "cpu_seconds": (0.0, math.inf)}
 
 
 def write_results(output_dir: Path, cells: Sequence[Cell], runner: Runner) -> None:
-    """Write ``cells.csv``, what became of each cell, and ``cases.csv``, a line a case and class of those that are done.
+    """Write the tables ``cells.csv`` and ``cases.csv`` of a study.
 
-    What the tables hold of other cells, which an earlier grid had, stays. The cost of a cell is that of all its steps,
-    those it shares with others too: what it would take to run it alone. Where one of them was resumed it is not known.
+    ``cells.csv`` has one line for each cell, with its state and cost. ``cases.csv`` has one line for each case and
+    class of the cells that are done. Lines of cells from an earlier grid are kept. The cost of a cell is the cost of
+    all its steps, including the shared ones. It is the cost of running the cell alone. The time is not known if one of
+    the steps was resumed.
     """
     reached = [cell for cell in cells if cell.last.key in runner.records]
     done = [cell for cell in reached if runner.records[cell.last.key].state == "done"]
@@ -37,11 +39,11 @@ def write_results(output_dir: Path, cells: Sequence[Cell], runner: Runner) -> No
 
 
 def _of_others(file: Path, columns: Sequence[str], cells: Sequence[Cell]) -> list[dict[str, str]]:
-    """The rows of a table that are of none of the cells."""
+    """Return the rows of a table that belong to other cells."""
     own = {tuple(map(str, _about(cell).values())) for cell in cells}
     rows = read_table(file, OF_A_CELL) if file.is_file() else []
     for name in (name for name in (rows or [{}])[0] if name not in columns):
-        raise InputError(f"{file} has a column {name}, which a study does not write: take it out.")
+        raise InputError(f"{file} has a column {name}, which a study does not write: remove it.")
     return [row for row in rows if tuple(row[name] for name in OF_A_CELL) not in own]
 
 
@@ -52,7 +54,7 @@ def _about(cell: Cell) -> dict[str, Any]:
 def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
     file = runner.place(cell.last) / "eval" / "evaluate" / "cases.csv"
     for row in read_table(file, ("case", "class", *METRICS), SCORES):
-        # more digits than an image has voxels for are no use to anyone, and fill the table
+        # four digits are enough: further digits mean less than a voxel
         yield {
             **_about(cell),
             "patient": row["case"],
@@ -66,7 +68,7 @@ def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:
     row = {**_about(cell), "state": records[-1].state, "error": records[-1].error}
     if records[-1].state != "done":
         return row
-    # not of the evaluation, which does not know what the training was told of validation
+    # not the split.json of the evaluation, which does not know the validation option of the training
     trained = next(step for step in reversed(cell.last.chain()) if step.stage == "train")
     file = runner.place(trained) / "eval" / "train" / "split.json"
     labelled = read_json(file, "split").get("labelled")
@@ -86,10 +88,10 @@ def _total(over: Callable[[Iterable[float]], float], values: Sequence[float | No
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV file, whole or not at all.
+    """Write a CSV file, completely or not at all.
 
     Raises:
-        InputError: When it cannot be written.
+        InputError: When the file cannot be written.
     """
     text = StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -101,18 +103,19 @@ def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 def read_table(
     file: Path, columns: Sequence[str] = (), numbers: Mapping[str, tuple[float, float]] = MappingProxyType({})
 ) -> list[dict[str, str]]:
-    """Read a CSV file; a byte order mark is skipped.
+    """Read a CSV file. A byte order mark is skipped.
 
     Args:
         file: the table.
-        columns: those it must have.
-        numbers: those of them that hold a number, ``nan``, or nothing, with the least and the greatest it may be.
+        columns: columns that the table must have.
+        numbers: the smallest and largest allowed value of each column of numbers. Such a column may also hold ``nan``
+            or empty cells.
 
     Raises:
-        InputError: When it is not there, is no text, is cut off, or holds anything else.
+        InputError: When the file does not exist, is not text, is cut off, or has other content.
     """
     if not file.is_file():
-        raise InputError(f"there is no table {file}: wanted the folder of a study.")
+        raise InputError(f"there is no table {file}: give the folder of a study.")
     try:
         text = file.read_text(encoding="utf-8-sig")
         reader = csv.DictReader(StringIO(text, newline=""), strict=True)
@@ -157,8 +160,8 @@ def read_cells(output_dir: Path) -> list[dict[str, str]]:
     """Read the table of the cells of a study.
 
     Raises:
-        InputError: When it is not there, is damaged, has a state that a study does not write, or a cell that is done
-            without its labelled volumes.
+        InputError: When the table does not exist, is damaged, has an unknown state, or lacks the number of labelled
+            volumes of a cell that is done.
     """
     file = output_dir / "cells.csv"
     cells = read_table(file, (*OF_A_CELL, "state", *COSTS), COSTS)
@@ -174,7 +177,7 @@ def read_cases(output_dir: Path) -> list[dict[str, str]]:
     """Read the table of the cases of a study.
 
     Raises:
-        InputError: When it is not there, or damaged.
+        InputError: When the table does not exist or is damaged.
     """
     return read_table(output_dir / "cases.csv", (*OF_A_CELL, "case", "class", *METRICS), SCORES)
 
@@ -183,10 +186,10 @@ def read_summary(evaluation: Path) -> dict[str, Any]:
     """Read the ``summary.json`` of an evaluation.
 
     Args:
-        evaluation: folder, ``eval/evaluate`` of a run.
+        evaluation: the folder ``eval/evaluate`` of a run.
 
     Raises:
-        InputError: When it cannot be read, or is not what an evaluation writes.
+        InputError: When the file cannot be read, or was not written by an evaluation.
     """
     file = evaluation / "summary.json"
     content = read_json(file, "summary")
@@ -195,7 +198,7 @@ def read_summary(evaluation: Path) -> dict[str, Any]:
             content["classes"][name][metric]["mean"] for name in (*content["classes"], "mean") for metric in METRICS
         ]
     except (LookupError, TypeError) as error:
-        raise InputError(f"summary {file} is not what an evaluation writes: run evaluate again.") from error
+        raise InputError(f"summary {file} was not written by an evaluation: run evaluate again.") from error
     for mean in means:
         if not isinstance(mean, int | float):
             raise InputError(f"summary {file} must hold a number as each mean, got {mean!r}: run evaluate again.")

@@ -1,4 +1,4 @@
-"""Run the steps of a study, several at a time; continue where an earlier run was stopped."""
+"""Runner for the steps of a study: several steps at a time, and continuation of a stopped study."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ STATES = ("started", "done", "failed", "stopped")
 STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "weights"}
 STOPPED = [-getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
-# glibc gives memory back and fetches it anew in every step, which costs more than the step of a small network
+# By default glibc returns memory and requests it again in every training step. For a small network that takes longer
+# than the step itself.
 MALLOC = {
     "MALLOC_TOP_PAD_": "268435456",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
@@ -40,15 +41,16 @@ MALLOC = {
 
 @dataclass
 class Record:
-    """What became of a step, as it is kept beside its log.
+    """The outcome of a step, stored in the folder of the step.
 
     Args:
-        key: of the step.
-        state: ``"started"``, ``"done"``, ``"failed"``, or ``"stopped"`` by a signal from outside, which is not kept.
-        seconds: how long it took; ``None`` where it was resumed, and so took longer than was seen.
-        cpu_seconds: how long the processors were at work for it; ``None`` too where the system does not tell.
-        peak_mib: the most memory it has held, likewise.
-        error: why it has failed, in a line.
+        key: key of the step.
+        state: ``"started"``, ``"done"``, ``"failed"`` or ``"stopped"``. A step is stopped by a signal from outside. The
+            state ``"stopped"`` is not stored.
+        seconds: duration of the step. ``None`` for a resumed step, because only its last part was measured.
+        cpu_seconds: processor time of the step. ``None`` for a resumed step, or when the system does not report it.
+        peak_mib: peak memory in MiB. ``None`` when the system does not report it.
+        error: reason of a failure, in one line.
     """
 
     key: str
@@ -60,14 +62,16 @@ class Record:
 
 
 class Runner:
-    """Run steps of a bundle, each once: what an earlier run has done is not done again.
+    """Run steps of a bundle, each only once.
+
+    Steps that an earlier run has finished are not run again.
 
     Args:
         configs: folder of the configs of the bundle.
         output_dir: folder of the study.
-        workers: steps to run at a time.
-        devices: values of ``CUDA_VISIBLE_DEVICES`` that the workers share; none where they share the processors.
-        retry_failed: whether steps that have failed before are tried again.
+        workers: number of steps to run at a time.
+        devices: values of ``CUDA_VISIBLE_DEVICES`` that the workers share. Empty when the workers share the processors.
+        retry_failed: whether to run steps again that have failed before.
     """
 
     def __init__(
@@ -87,10 +91,12 @@ class Runner:
                 self.records[record.key], self.places[record.key] = record, file.parents[1]
 
     def run(self, last: Iterable[Step], done: Callable[[Step, Record], None]) -> None:
-        """Run steps and all that they need, and call ``done`` after each; what was run before is not run again.
+        """Run steps together with the steps they need, and call ``done`` after each step.
+
+        Steps that were run before are not run again.
 
         Raises:
-            InputError: When a folder holds another step than the one that belongs there.
+            InputError: When the folder of a step holds a finished step with other options.
         """
         steps: dict[str, Step] = {}
         for step in (step for end in last for step in end.chain()):
@@ -102,7 +108,7 @@ class Runner:
             while waiting or running:
                 ready = [step for step in waiting if step.needs is None or step.needs.key in self.records]
                 free = self.workers - len(running)
-                for step in ready[:free]:  # no more of them: what comes to be ready in an earlier split goes first
+                for step in ready[:free]:  # only as many as can start now: steps of an earlier split may become ready
                     waiting.remove(step)
                     running[pool.submit(self._run, step)] = step
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -112,7 +118,7 @@ class Runner:
 
     @contextmanager
     def _no_orphans(self) -> Iterator[None]:
-        """End the steps that are running when the study is stopped before them, by SIGTERM too."""
+        """End the running steps when the study itself is stopped, for example by SIGTERM."""
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             yield
@@ -124,7 +130,7 @@ class Runner:
             signal.signal(signal.SIGTERM, before)
 
     def place(self, step: Step) -> Path:
-        """Return the folder a step has written, or will write, to."""
+        """Return the folder that a step has written to or will write to."""
         return self.places.get(step.key, self.output_dir / step.folder)
 
     def _check_same_runs(self, steps: Iterable[Step]) -> None:
@@ -133,8 +139,8 @@ class Runner:
             record = _read_record(file) if file.is_file() else None
             if record is not None and record.state == "done" and record.key != step.key:
                 raise InputError(
-                    f"{file.parents[1]} holds {step.stage} with other options than those of this study: give another "
-                    f"output_dir, or another name to the method."
+                    f"{file.parents[1]} holds {step.stage} with options other than those of this study: give another "
+                    f"output_dir, or give the method another name."
                 )
 
     def _run(self, step: Step) -> Record:
@@ -142,7 +148,7 @@ class Runner:
         try:
             self._begin(step, folder)
             record = self._without_weights(step) or self._command(step, folder)
-        except Exception as error:  # one cell that cannot even be started must not end the others
+        except Exception as error:  # a cell that cannot be started must not end the others
             record = Record(step.key, "failed", error=f"{type(error).__name__}: {error}")
         if record.state != "stopped":
             save_json(vars(record), self._record_file(step))
@@ -155,14 +161,14 @@ class Runner:
         return self.output_dir / step.folder / "steps" / f"{step.stage}.json"
 
     def _begin(self, step: Step, folder: Path) -> None:
-        """Note which step is at work in the folder, where it must not find the checkpoints of another."""
+        """Record the step that now runs in the folder, and move checkpoints of another step away."""
         file = self._record_file(step)
         if not file.is_file() or _read_record(file).key != step.key:
             set_aside(folder / "models" / "checkpoints" / step.stage)
         save_json(vars(Record(step.key, "started")), file)
 
     def _without_weights(self, step: Step) -> Record | None:
-        """What becomes of a step whose weights the step before has not made."""
+        """Return the record of a step that cannot run because the step before made no weights, or ``None``."""
         needed = self.records[step.needs.key] if step.needs else None
         if step.needs is None or needed is None or needed.state == "done":
             return None
@@ -170,7 +176,7 @@ class Runner:
 
     @contextmanager
     def _free_worker(self) -> Iterator[dict[str, str]]:
-        """The environment of a worker that is free."""
+        """Yield the environment variables of a free worker."""
         environment = self.environments.get()
         try:
             yield environment
@@ -196,7 +202,7 @@ class Runner:
         return record
 
     def words(self, step: Step, folder: Path) -> list[str]:
-        """Return the command of a step, and leave the config it comes to in the folder."""
+        """Return the command of a step, and write the resulting config to the folder of the step."""
         config, options = self.configs / f"{step.stage}.json", self._options(step, folder)
         _save_config(config, options, folder / "configs" / f"{step.stage}.json")
         words = [sys.executable, "-m", "monai.bundle", "run", RUN_IDS[step.stage], "--config_file", str(config)]
@@ -219,7 +225,7 @@ class Runner:
 
 
 def _read_record(file: Path) -> Record:
-    """Read what became of a step.
+    """Read the record of a step.
 
     Raises:
         InputError: When the file is damaged.
@@ -228,21 +234,21 @@ def _read_record(file: Path) -> Record:
         content = read_json(file, "record")
         record = Record(**content)
     except (InputError, TypeError) as error:
-        raise InputError(f"{_without_end(error, file)}; delete it, and its step is run again.") from error
+        raise InputError(f"{_without_end(error, file)}; delete this file to run the step again.") from error
     numbers = (record.seconds, record.cpu_seconds, record.peak_mib)
     right = isinstance(record.key, str) and record.state in STATES
     if not right or not all(number is None or isinstance(number, int | float) for number in numbers):
-        raise InputError(f"record {file} is not what a study writes; delete it, and its step is run again.")
+        raise InputError(f"record {file} was not written by a study; delete this file to run the step again.")
     return record
 
 
 def _without_end(error: Exception, file: Path) -> str:
-    line = str(error) if isinstance(error, InputError) else f"record {file} is not what a study writes: {error}"
+    line = str(error) if isinstance(error, InputError) else f"record {file} was not written by a study: {error}"
     return line.rstrip(".").replace("Record.__init__() ", "")
 
 
 def _environment(number: int, workers: int, devices: tuple[str, ...]) -> dict[str, str]:
-    """The environment of a worker: a device of its own, or its part of the processors."""
+    """Return the environment variables of a worker, which give it a device or a share of the processors."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
     return {"OMP_NUM_THREADS": str(threads), **MALLOC, **os.environ, **own}
@@ -268,7 +274,7 @@ def _wait(process: subprocess.Popen[bytes]) -> tuple[int, float | None, float | 
 
 
 def _reason(log: Path, code: int) -> str:
-    """The line in which a program says why it has ended: ``error: ...``, or the first exception of its traceback."""
+    """Return the line of the log with the reason of the end: ``error: ...``, or the first exception of a traceback."""
     lines = log.read_text(errors="replace").rpartition("\n$ ")[2].splitlines()
     reasons = [line for line in lines if re.match(r"error: |[\w.]+(Error|Exception|Interrupt)\b", line)]
     return f"{(reasons or lines[-1:] or [''])[0].removeprefix('error: ')} (exit code {code}, see {log})"

@@ -34,7 +34,9 @@ def find_bundle_root() -> str:
 
 
 def check_overrides(others: Sequence[str] = ()) -> None:
-    """Refuse an option that the config files do not know; the runner itself accepts it silently.
+    """Refuse an option that the config files do not know.
+
+    The runner itself accepts an unknown option silently.
 
     Args:
         others: further known options, which are in no config file: those of methods.
@@ -44,7 +46,7 @@ def check_overrides(others: Sequence[str] = ()) -> None:
     """
     arguments = runner_arguments()
     files = _config_files(arguments)
-    if not files or "bundle_root" in running_call():  # MONAI Label, which adds arguments of its own
+    if not files or "bundle_root" in running_call():  # MONAI Label adds arguments of its own
         return
     config = ConfigParser.load_config_files(files)
     known = [*config, *others, *inspect.signature(run).parameters]
@@ -103,7 +105,7 @@ def wants_help() -> bool:
 
 
 def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the named arguments of ``python -m monai.bundle run`` as text, those of its ``--args_file`` included.
+    """Return the named arguments of ``python -m monai.bundle run`` as text.
 
     Arguments of a call of :func:`monai.bundle.run` from Python are returned as they were given.
 
@@ -113,7 +115,7 @@ def runner_arguments(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = _typed(sys.argv if argv is None else argv)
     if not arguments and argv is None:
         arguments = {name: value for name, value in running_call().items() if value is not None}
-    # not load_config_files, which takes "network_def::features" for a place in a config
+    # not load_config_files: it would read "network_def::features" as a place in a config
     from_file = ConfigParser.load_config_file(arguments["args_file"]) if "args_file" in arguments else {}
     return {**from_file, **arguments}
 
@@ -130,7 +132,7 @@ def _typed(argv: Sequence[str]) -> dict[str, Any]:
 
 
 def _is_option(token: str) -> bool:
-    """Whether fire takes it for an option: ``-epochs`` too, but not ``-1``."""
+    """Whether fire reads a word as an option: ``-epochs`` is one too, but ``-1`` is not."""
     return token.startswith("-") and token.lstrip("-")[:1].isalpha()
 
 
@@ -142,5 +144,5 @@ def _config_files(arguments: dict[str, Any]) -> list[str]:
 
 
 def _literal(value: Any) -> Any:
-    """Read a list as the runner does: ``"['a.json','b.json']"``; anything else is taken as it is."""
+    """Read a list such as ``"['a.json','b.json']"`` as the runner does, and return any other value unchanged."""
     return ast.literal_eval(value) if isinstance(value, str) and value.startswith("[") else value

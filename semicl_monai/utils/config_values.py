@@ -52,7 +52,7 @@ class PlainValues:
 
     Args:
         config: the config as it was written.
-        given: values that are known already, by their ids.
+        given: values that are already known, by their ids.
     """
 
     def __init__(self, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -61,7 +61,7 @@ class PlainValues:
         self.values: dict[str, Any] = {}
 
     def get(self, id: str, default: Any = None) -> Any:
-        """Return the value of an entry, ``default`` where it has none."""
+        """Return the plain value of an entry, or ``default`` when the entry has none."""
         written = self.parser.get(id, default)
         if not isinstance(written, str):
             return self._value(id, default) if isinstance(written, list | dict) else written

@@ -30,14 +30,14 @@ def file_stamp(file: str | os.PathLike[str]) -> Stamp:
     """Return a stamp that changes with the file: real path, size, both times and inode.
 
     Raises:
-        OSError: When there is no such file.
+        OSError: When the file does not exist.
     """
     stat = os.stat(file)
     return os.path.realpath(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def file_digest(file: str | os.PathLike[str] | None) -> str | None:
-    """Return the SHA-256 of a file; ``None`` where there is none."""
+    """Return the SHA-256 of a file, or ``None`` when there is no file."""
     if file is None or not Path(file).is_file():
         return None
     with open(file, "rb") as stream:
@@ -67,7 +67,7 @@ def image_digest(files: Files) -> str:
 def voxel_count(files: Files) -> int | None:
     """Return the number of voxels of an image; only its header is read.
 
-    Two images of different sizes are different images. ``None`` where a file cannot be read or is not NIfTI.
+    Only the header is read. Images with different numbers of voxels are different images.
     """
     try:
         return sum(_count(path, file_stamp(path)) for path in _paths(files))
@@ -120,7 +120,7 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _values(path: Path) -> Iterator[bytes | memoryview]:
-    """Shape and voxels of a file, or the whole of one that is not NIfTI."""
+    """Yield the shape and voxels of a NIfTI file, or all bytes of any other file."""
     with _readable(path):
         try:
             image = open_nifti(path)

@@ -1,4 +1,4 @@
-"""Tensors of all processes, with gradients."""
+"""Several processes: how they start, how they share a batch, and how they gather tensors with gradients."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def start_processes(device: torch.device | str) -> None:
         device: this process's device.
 
     Raises:
-        InputError: When they were not started by ``torchrun``.
+        InputError: When the processes were not started by ``torchrun``.
     """
     if "WORLD_SIZE" not in os.environ:
-        raise InputError("multi_gpu_*.json wants to be run by torchrun --nproc_per_node=N -m monai.bundle run ...")
-    if in_several_processes():  # a client initialises twice
+        raise InputError("multi_gpu_*.json must be run by torchrun --nproc_per_node=N -m monai.bundle run ...")
+    if in_several_processes():  # a federated-learning client initialises twice
         return
     # by ignite and not by torch: otherwise each of ignite's handlers would join the processes at its own first use
     idist.initialize("nccl" if torch.device(device).type == "cuda" else "gloo")
@@ -81,7 +81,7 @@ def data_parallel(
     interpreter has gone aborts the process (SIGABRT). The common group, which gathers, ends with its threads.
 
     Args:
-        network: on ``device``.
+        network: the network, already on ``device``.
         device: this process's device.
         find_unused_parameters: as in :class:`torch.nn.parallel.DistributedDataParallel`.
     """
@@ -97,7 +97,7 @@ def share_of_rank(batch_size: int) -> int:
     MONAI Label, whose user does not see errors, gets the nearest batch size that the processes can share.
 
     Raises:
-        InputError: When the processes that a user has started cannot share it evenly.
+        InputError: When a user has started the run and the processes cannot share the batch evenly.
 
     Example:
         >>> share_of_rank(4)
@@ -106,7 +106,7 @@ def share_of_rank(batch_size: int) -> int:
     size = rank_and_size()[1]
     share = max(1, round(batch_size / size))
     if share * size != batch_size:
-        wanted = f"batch_size, of all processes together, must be a multiple of their number {size}, got {batch_size}"
+        wanted = f"batch_size must be a multiple of the number of processes {size}, got {batch_size}"
         if started_by_user():
             raise InputError(f"{wanted}.")
         logger.warning(f"{wanted}; taking {share * size}.")
@@ -114,14 +114,14 @@ def share_of_rank(batch_size: int) -> int:
 
 
 def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
-    """The tensors of all ranks, joined along ``dim`` in the order of the ranks.
+    """Join the tensors of all ranks along ``dim``, in the order of the ranks.
 
     When every rank computes the same loss from the result, the gradient of its own ``tensor`` is the world size times
     that of one process with the whole batch. DistributedDataParallel averages over the ranks, so the gradients of the
     *parameters* equal those of one process.
 
     Args:
-        tensor: of the same shape on every rank.
+        tensor: the tensor of this rank. Its shape must be the same on every rank.
         dim: the dimension to join along.
 
     Returns:
@@ -140,10 +140,10 @@ def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
 def all_gather_rows(tensor: Tensor) -> Tensor:
     """The rows of all ranks' tensors in the order of the ranks; ranks may differ in their number of rows.
 
-    Gradients are those of :func:`all_gather_with_gradient`.
+    The number of rows may differ between ranks. The gradients are those of :func:`all_gather_with_gradient`.
 
     Args:
-        tensor: of the same shape on every rank but for its first dimension.
+        tensor: the tensor of this rank. All dimensions but the first must be the same on every rank.
 
     Example:
         >>> all_gather_rows(torch.tensor([[1.0], [2.0]])).shape
@@ -172,14 +172,14 @@ def all_gather_object(content: Any) -> list[Any]:
 
 
 def largest_over_ranks(number: int, device: torch.device) -> int:
-    """The largest of the ranks' numbers.
+    """Return the largest of the numbers of all ranks.
 
     Args:
-        number: this rank's number.
-        device: a device the process group can communicate from.
+        number: the number of this rank.
+        device: a device that the process group can communicate from.
 
     Returns:
-        The largest; ``number`` itself when ``torch.distributed`` is not initialised.
+        The largest number; ``number`` itself when ``torch.distributed`` is not initialised.
 
     Example:
         >>> largest_over_ranks(3, torch.device("cpu"))
@@ -193,7 +193,10 @@ def largest_over_ranks(number: int, device: torch.device) -> int:
 
 
 class _AllGather(Function):
-    """Stack the tensors of all ranks; torch's own all-gather with a gradient is deprecated from torch 2.13 on."""
+    """Stack the tensors of all ranks.
+
+    torch has its own all-gather with a gradient, but that function is deprecated from torch 2.13 on.
+    """
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:

@@ -34,13 +34,13 @@ LESS_MEMORY = (
     "disk"
 )
 
-_unchecked: list[str] = []  # entries of the config that the user has given and no table of options knows
+_unchecked: list[str] = []  # config entries that the user has given and that are in no table of options
 
 
 class InputError(ValueError):
     """Something the user gave cannot be used: a file, a folder or an option.
 
-    The message is one line: what is wrong, where (file, case, option), what was wanted, what came.
+    The message is one line. It says what is wrong, where (file, case, option), what was expected and what was given.
     """
 
 
@@ -64,7 +64,8 @@ def note_unchecked(entries: Iterable[str]) -> None:
     If a component later fails on them, such as on an unknown argument, one line names these entries.
 
     Args:
-        entries: as they were given, such as ``"--optimizer::weight_decay"``; those of an earlier run are forgotten.
+        entries: the entries as they were given, such as ``"--optimizer::weight_decay"``. They replace the entries of an
+            earlier run.
     """
     _unchecked[:] = entries
 
@@ -95,10 +96,10 @@ def _line_for_user(error: BaseException | None) -> str | None:
 def _unchecked_line(error: BaseException | None) -> str | None:
     if not _unchecked or not isinstance(error, Exception):
         return None
-    while isinstance(error.__cause__, Exception):  # MONAI: "Failed to instantiate component", from the reason
+    while isinstance(error.__cause__, Exception):  # MONAI raises "Failed to instantiate component" from the real reason
         error = error.__cause__
     reason = " ".join(str(error).split())[:300].rstrip(".")
-    return f"{type(error).__name__}: {reason}; see to what you gave with {', '.join(_unchecked)}."
+    return f"{type(error).__name__}: {reason}; check what you gave with {', '.join(_unchecked)}."
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -119,11 +120,11 @@ def _memory_line(error: BaseException) -> str | None:
 
 
 def _name_line(error: BaseException) -> str | None:
-    """A ``_target_`` of a config that MONAI does not find."""
+    """Return the line for a ``_target_`` of a config that MONAI does not find."""
     found = re.match(r"Cannot locate class or function path: '(.+)'", str(error))
     if found is None or not isinstance(error, ModuleNotFoundError):
         return None
-    return f"the config wants {found[1]} as a _target_, which is not there: see to its name."
+    return f"the config has the _target_ {found[1]}, which does not exist: check its name."
 
 
 def _disk_line(error: BaseException) -> str | None:
@@ -148,7 +149,7 @@ def reason_of(error: OSError) -> str:
     """Return why something cannot be read or written, in the system's words: ``"No space left on device"``."""
     if error.strerror:
         return error.strerror
-    number = _number(error)  # shutil.copytree lists (from, to, why) of what it could not copy
+    number = _number(error)  # the error of shutil.copytree is a list of (source, target, reason)
     return os.strerror(number) if number else str(error).splitlines()[0][:200]
 
 
@@ -172,7 +173,7 @@ def _file_of(error: BaseException) -> str | None:
 
 
 def _name_of(value: Any) -> str | None:
-    """The path of an open file, of Python or of TensorBoard."""
+    """Return the path of an open file of Python or TensorBoard."""
     is_file = isinstance(value, io.IOBase) or type(value).__name__ == "GFile"
     name = (getattr(value, "name", None) or getattr(value, "filename", None)) if is_file else None
     name = os.fsdecode(name) if isinstance(name, str | bytes) else ""

@@ -18,7 +18,7 @@ from semicl_monai.utils.errors import InputError, reason_of
 
 @contextmanager
 def draft_of(target: Path, name: str = "") -> Iterator[Path]:
-    """Give a path for a draft of a file or a folder, which is renamed to ``target`` at the end.
+    """Yield a path for a draft of a file or a folder, and rename the draft to ``target`` at the end.
 
     The draft lies in a hidden folder beside ``target``; missing parent folders are made. Each call has its own hidden
     folder, so threads, processes and machines can write at the same time. After an error or Ctrl-C nothing is left.
@@ -38,23 +38,24 @@ def draft_of(target: Path, name: str = "") -> Iterator[Path]:
 
 
 def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str = "") -> None:
-    """Write a file whole or not at all; its folder is made.
+    """Write a file completely or not at all.
 
-    A draft beside the file is flushed to the disk and renamed, so that a full disk or a power cut leaves the old file.
+    The folder of the file is made when it does not exist. The content goes to a draft next to the file. The draft is
+    flushed to the disk and then renamed. The old file therefore survives a full disk or a power cut.
 
     Args:
         path: the file.
-        content: text, which is encoded as UTF-8, or bytes.
-        advice: what the user can do about an error, appended to its line.
+        content: bytes, or text, which is encoded as UTF-8.
+        advice: what the user can do about an error. It is appended to the error.
 
     Raises:
-        InputError: When it cannot be written. No draft is left behind.
+        InputError: When the file cannot be written. No draft is left behind.
     """
     # a file name that is not UTF-8 is written as its bytes
     data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     try:
         target = Path(os.path.realpath(path))  # a link stays a link
-        # a draft that a killed process leaves must not be found by the name of the file
+        # a killed process leaves its draft: a search for the name of the file must not find it
         with draft_of(target, "draft") as draft, open(draft, "wb") as file:
             file.write(data)
             file.flush()
@@ -68,11 +69,11 @@ def new_folder(path: str | Path, content: str) -> Iterator[Path]:
     """Make a folder whole or not at all: yield a draft to fill, which is renamed to ``path`` at the end.
 
     Args:
-        path: the folder, new or empty.
-        content: what it holds, for the error, such as ``"the bundle"``.
+        path: the folder. It must be new or empty.
+        content: what the folder holds, such as ``"the bundle"``. It is named in the error.
 
     Raises:
-        InputError: When it cannot be written. No draft is left behind.
+        InputError: When the folder cannot be written. No draft is left behind.
     """
     path = draft = Path(path)
     try:
@@ -87,23 +88,23 @@ def new_folder(path: str | Path, content: str) -> Iterator[Path]:
 
 
 def save_json(content: Any, path: str | Path, advice: str = "give a writable --output_dir") -> None:
-    """Write ``content`` as JSON to ``path``, whole or not at all.
+    """Write ``content`` as JSON to ``path``, completely or not at all.
 
     The file is ASCII, since MONAI opens configs in the encoding of the locale.
 
     Raises:
-        InputError: When it cannot be written.
+        InputError: When the file cannot be written.
     """
     write_whole(path, json.dumps(content, indent=4, default=str) + "\n", advice)
 
 
 def save_tensors(content: Any, path: str | Path, advice: str = "give a writable --output_dir") -> None:
-    """Write ``content`` by :func:`torch.save` to ``path``, whole or not at all.
+    """Write ``content`` by :func:`torch.save` to ``path``, completely or not at all.
 
     Raises:
-        InputError: When it cannot be written.
+        InputError: When the file cannot be written.
     """
-    buffer = io.BytesIO()  # torch does not tell why it cannot write a file
+    buffer = io.BytesIO()  # the error of torch does not say why a file cannot be written
     torch.save(content, buffer)
     write_whole(path, buffer.getbuffer(), advice)
 
@@ -113,19 +114,19 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"an entry '{next(name for name in names if names.count(name) > 1)}' that is there twice")
+        raise ValueError(f"an entry '{next(name for name in names if names.count(name) > 1)}' that appears twice")
     return content
 
 
 def read_json(file: str | Path, option: str) -> dict[str, Any]:
-    """Return the JSON object in a file; a byte order mark is skipped.
+    """Return the JSON object in a file. A byte order mark is skipped.
 
     Args:
         file: the file.
         option: name of the option, for the error.
 
     Raises:
-        InputError: When it cannot be read or holds something else.
+        InputError: When the file cannot be read or does not hold a JSON object.
     """
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)

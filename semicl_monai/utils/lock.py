@@ -1,4 +1,4 @@
-"""Folders that one run writes to at a time."""
+"""Locks that let only one run write to a folder at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from semicl_monai.utils.options import check_writable
 
 try:
     import fcntl
-except ImportError:  # Windows, where nothing is locked
+except ImportError:  # Windows: nothing is locked there
     fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def locked(output_dir: Path) -> Iterator[None]:
     """Hold the folder of a study; its steps inherit the lock, so no step runs twice at a time.
 
     Raises:
-        InputError: When another run holds it, or it cannot be made.
+        InputError: When another run has locked the folder, or the folder cannot be made.
     """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -99,10 +99,10 @@ def _lock_file(folder: str | Path) -> str:
 
 
 def _lock(file: str) -> int | None:
-    """Return a file descriptor that holds the lock, ``None`` where there are no locks.
+    """Return a file descriptor that holds the lock, or ``None`` when the system does not support locks.
 
     Raises:
-        BlockingIOError: When it is held.
+        BlockingIOError: When another process holds the lock.
     """
     while fcntl is not None:
         lock = None
@@ -118,8 +118,8 @@ def _lock(file: str) -> int | None:
             break
         if _is_at(lock, file):
             return lock
-        os.close(lock)  # its holder has unlinked it in the meantime
-    logger.warning(f"{file} cannot be locked: see to it that no other run writes to this folder at the same time.")
+        os.close(lock)  # the previous holder has deleted the file in the meantime
+    logger.warning(f"{file} cannot be locked: make sure that no other run writes to this folder at the same time.")
     return None
 
 
@@ -135,7 +135,10 @@ def _unlock_all() -> None:
 
 
 def _forget() -> None:
-    """Close the locks in a forked process: a worker of a loader must not hold them when its parent has been killed."""
+    """Close the locks in a forked process.
+
+    Otherwise a data loader worker would keep the locks after its parent has been killed.
+    """
     for lock in _held.values():
         os.close(lock)
     _held.clear()

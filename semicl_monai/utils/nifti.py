@@ -58,10 +58,10 @@ def naming(where: str) -> Iterator[None]:
     """Put the case and the file before the message of any error inside.
 
     Args:
-        where: such as ``"case a: image file a.nii.gz"``.
+        where: the case and the file, such as ``"case a: image file a.nii.gz"``.
 
     Raises:
-        InputError: When anything was raised inside; one line.
+        InputError: When any error was raised inside. The message is one line.
     """
     try:
         yield
@@ -79,8 +79,8 @@ def open_nifti(file: str | os.PathLike[str]) -> Any:
         file: the file.
 
     Returns:
-        nibabel's image, whose voxels :func:`read_voxels` reads. Its own ``affine`` is in units of the file: see
-        :func:`affine_in_mm`.
+        nibabel's image. :func:`read_voxels` reads its voxels. The ``affine`` of the image is in the units of the file.
+        :func:`affine_in_mm` converts it.
 
     Raises:
         InputError: When the file is missing, has no NIfTI suffix, has no voxels, does not hold real numbers, or has an
@@ -135,7 +135,7 @@ def _check_affine(affine: np.ndarray) -> None:
 
 
 def read_voxels(image: Any) -> np.ndarray:
-    """Read the voxels of an opened file, to the end of the file.
+    """Read the voxels of an opened file, and read on to the end of the file.
 
     nibabel stops at the last voxel, but the checksum of a gzip stream is compared only at its end.
 
@@ -156,22 +156,22 @@ def check_intensities(voxels: np.ndarray) -> None:
     """Check the voxels of an image.
 
     Args:
-        voxels: after :func:`without_nan`.
+        voxels: the voxels after :func:`without_nan`.
 
     Raises:
-        InputError: When some are not finite, or all are equal.
+        InputError: When some voxels are not finite, or all voxels are equal.
     """
     low, high = voxels.min(), voxels.max()
     if not (np.isfinite(low) and np.isfinite(high)):  # the minimum of an array with NaN is NaN
         broken = np.count_nonzero(~np.isfinite(voxels))
-        advice = "; --replace_nan 0 takes NaN for 0" if np.isnan(voxels).any() else ""
+        advice = "; --replace_nan 0 replaces NaN by 0" if np.isnan(voxels).any() else ""
         raise InputError(f"must hold finite numbers, got NaN or infinity in {broken} voxel(s){advice}.")
     if low == high:
         raise InputError(f"must not be constant, got {float(low):g} in every voxel.")
 
 
 def without_nan(voxels: np.ndarray, value: float | None) -> np.ndarray:
-    """Return the voxels of an image with ``value`` in place of NaN; by default, as they are."""
+    """Return the voxels of an image with NaN replaced by ``value``, or unchanged when ``value`` is ``None``."""
     if value is None or voxels.dtype.kind != "f":
         return voxels
     return np.where(np.isnan(voxels), voxels.dtype.type(value), voxels)
@@ -181,7 +181,7 @@ def check_replace_nan(value: Any) -> float | None:
     """Return the option ``replace_nan`` as a number.
 
     Raises:
-        InputError: When it is neither ``None`` nor a finite number.
+        InputError: When the option is neither ``None`` nor a finite number.
     """
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)):
         return value
@@ -191,7 +191,7 @@ def check_replace_nan(value: Any) -> float | None:
 def whole_numbers(voxels: np.ndarray) -> np.ndarray:
     """Return the voxels of a label, rounded where they are whole to within 1e-3.
 
-    A label that was saved with a scale (``scl_slope``), or resampled, holds 0.9999999 for 1.
+    A label that was resampled or saved with a scale (``scl_slope``) may hold 0.9999999 instead of 1.
     """
     if voxels.dtype.kind != "f":
         return voxels
@@ -203,7 +203,7 @@ def whole_numbers(voxels: np.ndarray) -> np.ndarray:
 
 
 def check_same_space(space: Space, other: Space) -> None:
-    """Check that a label, or a further channel, lies where its image does.
+    """Check that a label or a further channel has the same space as its image.
 
     Args:
         space: of the image.
@@ -228,9 +228,9 @@ def _reason(space: Space) -> str:
     if header is None:
         return ""
     if header["sform_code"] <= 0 and header["qform_code"] <= 0:
-        return f"; {space.file} tells no space (sform_code and qform_code are 0), so that a default is used"
+        return f"; {space.file} gives no space (sform_code and qform_code are 0), so a default is used"
     if header["sform_code"] > 0 and header["qform_code"] > 0 and _differ(header):
-        return f"; in {space.file} the sform, which is used, and the qform differ"
+        return f"; in {space.file} the sform and the qform differ, and the sform is used"
     return ""
 
 

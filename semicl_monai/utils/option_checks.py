@@ -35,7 +35,7 @@ WIDTH = 26
 
 
 def check_options(stage: str) -> None:
-    """Check the options of the config that is being run; with ``--help``, print them and end the program.
+    """Check the options of the running config, or print them and end the program with ``--help``.
 
     A value that the config itself computes is checked where it is used.
 
@@ -92,17 +92,19 @@ def check_value(option: Option, value: Any) -> None:
     if not option.kind.accepts(value):
         raise InputError(f"{option.name} must be {option.kind.wanted}, got {_shown(value, option.kind)}.")
     if option.name in NOT_EXPANDED and isinstance(value, str) and value.startswith("~"):
-        raise InputError(f"{option.name} must not begin with '~', which a shell expands: write it out, got '{value}'.")
+        raise InputError(f"{option.name} must not begin with '~': write the home folder out, got '{value}'.")
 
 
 def check_number_signs(values: Mapping[str, Any]) -> None:
-    """Refuse text with ``#`` or ``::``, which MONAI's configs take for a separator: ``run#1`` becomes ``run::1``.
+    """Refuse text with ``#`` or ``::``, because MONAI's configs read both as separators.
+
+    For example, ``run#1`` would become ``run::1``.
 
     Args:
-        values: text, and lists of text, by name.
+        values: texts and lists of texts, by name.
 
     Raises:
-        InputError: When one holds it.
+        InputError: When a text holds ``#`` or ``::``.
     """
     for name, value in values.items():
         for text in value if isinstance(value, list | tuple) else [value]:
@@ -174,7 +176,7 @@ def _check_parts(config: Mapping[str, Any]) -> None:
     """Check overrides such as ``train::trainer::max_epochs`` against the arguments of the component.
 
     Raises:
-        InputError: When there is no such component, it has no such argument, or the argument has no effect.
+        InputError: When the component does not exist, it does not have the argument, or the argument has no effect.
     """
     for typed in runner_arguments():
         *path, name = typed.replace("#", "::").split("::")
@@ -186,7 +188,7 @@ def _check_parts(config: Mapping[str, Any]) -> None:
         parameters, Mapping
     ):  # parameter groups, each with its learning rate
         raise InputError(
-            "optimizer::lr has no effect, as the parts of the network have rates of their own: give learning_rate, "
+            "optimizer::lr has no effect, because each part of the network has its own rate: give learning_rate, "
             "pretrained_learning_rate or classifier_learning_rate."
         )
 
@@ -207,7 +209,7 @@ def _check_arguments(path: str, part: Mapping[str, Any], names: Sequence[str]) -
     component = ConfigComponent(config={"_target_": wanted}, id=path, locator=ComponentLocator())
     try:
         target = locate(str(component.resolve_module_name()))
-    except Exception as error:  # a module may raise anything where it is imported
+    except Exception as error:  # a module may raise anything during its import
         raise InputError(f"{path}: {wanted} cannot be imported: {_innermost(error)}.") from error
     if target is None:
         raise InputError(f"{path}: there is no component {wanted}: wanted a name of MONAI, or a dotted path.")

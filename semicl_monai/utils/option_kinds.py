@@ -1,4 +1,4 @@
-"""What the value of an option may be."""
+"""Kinds of values that an option may accept."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def number(low: float = -math.inf, high: float = math.inf, *, above: bool = Fals
     """Finite numbers of a range.
 
     Args:
-        low: the smallest.
-        high: the largest.
-        above: whether ``low`` itself is too small.
-        below: whether ``high`` itself is too large.
+        low: lower end of the range.
+        high: upper end of the range.
+        above: whether ``low`` itself is refused.
+        below: whether ``high`` itself is refused.
     """
     return Kind(
         _range(low, high, above, below),
@@ -90,7 +90,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_device(value: Any) -> bool:
-    """Whether a tensor can be made there."""
+    """Whether a tensor can be made on this device."""
     try:
         return torch.empty(1, device=value).device.type != "meta"
     except (RuntimeError, AssertionError, TypeError, NotImplementedError):  # torch has no single error for it
@@ -109,7 +109,7 @@ def _is_list_of_names(value: Any) -> bool:
 SWITCH = Kind("true or false", lambda value: str(value).lower() in ("true", "false"))
 TEXT = Kind("text", lambda value: isinstance(value, str))
 NAMES = Kind("a list of names that differ, none of them empty or 'mean'", _is_list_of_names)
-# fire takes a folder called 2024 for a number, and 1e3 for another one
+# fire reads a folder called 2024 or 1e3 as a number
 NUMBERED = "(write ./2024 for a folder called 2024)"
 PATH = Kind(
     f"a path as text {NUMBERED}", lambda value: isinstance(value, str | os.PathLike) and str(value).strip() != ""

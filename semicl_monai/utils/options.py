@@ -1,4 +1,4 @@
-"""Options as the command line gives them."""
+"""Functions that read option values from the command line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from semicl_monai.utils.errors import InputError
 
 
-# not monai.utils.str2bool, which takes "1", "y" and "t" too and does not name the option
+# not monai.utils.str2bool: it also accepts "1", "y" and "t", and its error does not name the option
 def is_true(value: Any, option: str = "a switch") -> bool:
-    """Read a switch: a bool, or ``"true"`` / ``"false"`` as the command line gives it.
+    """Read a switch, which is a bool or the text ``"true"`` or ``"false"`` from the command line.
 
     Args:
         value: the option as given.
@@ -36,11 +36,11 @@ def one_of(value: Any, known: Sequence[str], option: str) -> str:
 
     Args:
         value: the option as given.
-        known: its values.
-        option: its name, for the error.
+        known: the known values.
+        option: name of the option, for the error.
 
     Raises:
-        InputError: When ``value`` is none of ``known``.
+        InputError: When ``value`` is not in ``known``.
 
     Example:
         >>> one_of(None, ["best", "none"], "validation")
@@ -67,10 +67,10 @@ def dividing_interval(epochs: int, longest: int = 5) -> int:
 
 
 def check_writable(folders: Sequence[str | Path]) -> None:
-    """Make the folders a run will write to, before it does any work.
+    """Make the folders that a run will write to, and check that they are writable.
 
     Raises:
-        InputError: When one cannot be written to.
+        InputError: When a folder cannot be written to.
     """
     for folder in folders:
         _check_writable(Path(folder))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor itself when it is float64, otherwise the tensor as float32."""
+    """Return a float64 tensor unchanged, and any other tensor as float32."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 

@@ -47,7 +47,7 @@ class Provenance:
     validation: tuple[SeenCase, ...] = ()
 
     def seen(self, *parts: str) -> list[SeenCase]:
-        """Return the cases of some of the parts ``"labelled"``, ``"unlabelled"`` and ``"validation"``."""
+        """Return the cases of the given parts, each ``"labelled"``, ``"unlabelled"`` or ``"validation"``."""
         return [case for part in parts for case in getattr(self, part)]
 
     def belongs_to(self, state: Mapping[str, torch.Tensor]) -> bool:
@@ -55,20 +55,20 @@ class Provenance:
         return self.state == state_digest(state)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists, mappings and text, as :meth:`from_dict` reads them."""
+        """Return the provenance as plain lists, mappings and text. :meth:`from_dict` reads them."""
         lists = {part: [dict(case) for case in getattr(self, part)] for part in SEEN}
         return {**asdict(self), "classes": list(self.classes), **lists}
 
     @classmethod
     def from_dict(cls, content: Any, where: object) -> Provenance:
-        """Read what :meth:`to_dict` has returned.
+        """Read a mapping made by :meth:`to_dict`.
 
         Args:
             content: the mapping.
-            where: the file it was found in, for the error.
+            where: the file that holds the mapping, for the error.
 
         Raises:
-            InputError: When it is anything else.
+            InputError: When ``content`` is not such a mapping.
         """
         wanted = cls().to_dict()
         _check(isinstance(content, Mapping), where, "must be a mapping", content)
@@ -89,7 +89,7 @@ class Provenance:
 
 
 def with_provenance(state: Mapping[str, torch.Tensor], provenance: Provenance) -> OrderedDict[str, torch.Tensor]:
-    """Return the state dict with its provenance, to be saved by :func:`torch.save`.
+    """Return the state dict with its provenance, ready for :func:`torch.save`.
 
     Its entries are the tensors alone, as programs that load weights expect. The provenance is an attribute of the
     mapping, like the metadata of :meth:`torch.nn.Module.state_dict`. :func:`torch.load` restores it, also with

@@ -21,7 +21,7 @@ class Registry(ComponentStore):
         description: one sentence about the store.
 
     Raises:
-        InputError: When a component is asked for by a name the store does not know.
+        InputError: When the store does not know the name of a requested component.
 
     Example:
         >>> animals = Registry("animal", "Animals by name.")
@@ -31,7 +31,10 @@ class Registry(ComponentStore):
     """
 
     def add(self, name: str, desc: str, value: Any) -> Any:
-        """Store ``value`` under ``name``; unlike in MONAI's store the name may be a keyword, such as ``"global"``."""
+        """Store ``value`` under ``name``.
+
+        Unlike in MONAI's store, the name may be a Python keyword such as ``"global"``.
+        """
         self.components[name] = self._Component(desc, value)
         return value
 

@@ -13,13 +13,13 @@ from monai.bundle import ConfigParser, ConfigWorkflow, run
 
 # MONAI gives a component only its own arguments. The component's callers know the arguments of the whole run.
 def running_parser() -> ConfigParser | None:
-    """Return the parser that builds the caller; ``None`` outside of a config."""
+    """Return the config parser that builds the caller, or ``None`` outside of a config."""
     found = (frame.f_locals.get("self") for frame in _callers())
     return next((parser for parser in found if isinstance(parser, ConfigParser)), None)
 
 
 def running_config() -> dict[str, Any]:
-    """Return the config, overrides included, whose parser builds the caller; empty outside of a config.
+    """Return the running config, including overrides. It is empty outside of a config.
 
     Values are as they were written: numbers, text, ``"$..."`` expressions, ``{"_target_": ...}``. They belong to the
     parser and must not be changed.
@@ -29,7 +29,7 @@ def running_config() -> dict[str, Any]:
 
 
 def config_folder() -> Path | None:
-    """Return the folder ``configs`` of the bundle whose workflow builds the caller; else ``None``."""
+    """Return the folder ``configs`` of the bundle whose workflow builds the caller, or ``None``."""
     found = (frame.f_locals.get("self") for frame in _callers())
     workflow = next((each for each in found if isinstance(each, ConfigWorkflow)), None)
     folder = Path(workflow.config_root_path) if workflow is not None else None
@@ -37,7 +37,7 @@ def config_folder() -> Path | None:
 
 
 def running_call() -> dict[str, Any]:
-    """Return the arguments of the :func:`monai.bundle.run` at work, from a command line or from Python.
+    """Return the arguments of the current call of :func:`monai.bundle.run`.
 
     These are ``config_file``, ``args_file``, ``run_id``, ... and the overrides by their names, as the caller gave them.
     The result is empty in programs that build a workflow themselves, such as MONAI Label and clients of federated

@@ -66,13 +66,13 @@ def test_the_weights_of_a_bundle_are_taken_along_but_no_results(app, bundle, cap
 def test_what_is_in_the_app_is_not_overwritten(app, bundle):
     kept = app / "model" / f"{BUNDLE.name}_pretraining"
     kept.mkdir(parents=True)
-    with pytest.raises(InputError, match="_pretraining is there already, with what was trained in it: move it away"):
+    with pytest.raises(InputError, match="_pretraining already exists and may hold trained weights: move it away"):
         monailabel_app(str(app), str(bundle))
     assert list((app / "model").iterdir()) == [kept]
 
 
 def test_a_folder_that_is_no_app_is_refused_with_the_way_to_one(tmp_path, bundle):
-    with pytest.raises(InputError, match=r"wanted main\.py in it; get the app by monailabel apps --download"):
+    with pytest.raises(InputError, match=r"because it has no main\.py: get the app by monailabel apps --download"):
         monailabel_app(str(tmp_path), str(bundle))
 
 

@@ -351,7 +351,7 @@ def test_nan_is_refused_unless_it_may_be_replaced_and_then_in_every_stage(make, 
         volume = np.asarray(nib.load(file).dataobj).copy()
         volume[:2] = np.nan
         save(volume, file)
-    with pytest.raises(InputError, match=r"NaN or infinity in 960 voxel\(s\); --replace_nan 0 takes NaN for 0\."):
+    with pytest.raises(InputError, match=r"NaN or infinity in 960 voxel\(s\); --replace_nan 0 replaces NaN by 0\."):
         make()
     bundle = make(replace_nan=0)
     assert read(bundle / "task.json")["replace_nan"] == 0

@@ -250,7 +250,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(dataset_dir, tmp_pat
         command("pretrain", **options), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT
     )
     assert done.returncode != 0
-    assert "batch_size, of all processes together, must be a multiple of their number 2, got 3." in done.stderr
+    assert "batch_size must be a multiple of the number of processes 2, got 3." in done.stderr
 
 
 def test_without_torchrun_it_is_refused_in_one_line(dataset_dir, tmp_path):
@@ -258,4 +258,4 @@ def test_without_torchrun_it_is_refused_in_one_line(dataset_dir, tmp_path):
     line = [sys.executable, "-m", "monai.bundle", "run", "pretrain", "--config_file", files, "--device=cpu"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1].startswith("error: multi_gpu_*.json wants to be run by torchrun")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: multi_gpu_*.json must be run by torchrun")

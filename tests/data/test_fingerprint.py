@@ -113,7 +113,10 @@ def first_voxel(value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (first_voxel(np.nan), r"finite numbers, got NaN or infinity in 1 voxel\(s\); --replace_nan 0 takes NaN for 0"),
+        (
+            first_voxel(np.nan),
+            r"numbers, got NaN or infinity in 1 voxel\(s\); --replace_nan 0 replaces NaN by 0",
+        ),
         (first_voxel(-np.inf), r"finite numbers, got NaN or infinity in 1 voxel\(s\)\.$"),
         (np.ones_like, "not be constant, got 1 in every voxel"),
         (lambda image: image.astype(np.complex64), "one real number a voxel, got complex64"),

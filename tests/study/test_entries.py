@@ -48,7 +48,7 @@ def test_a_study_without_a_result_is_refused(tables):
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"there is no table .*cases\.csv: wanted the folder of a study"):
+    with pytest.raises(InputError, match=r"there is no table .*cases\.csv: give the folder of a study"):
         read_entries(tmp_path)
 
 
@@ -124,5 +124,7 @@ def test_a_cell_that_is_done_and_has_no_cases_is_refused(tables):
 
 def test_cells_of_one_split_with_other_cases_are_refused(tables):
     folder = tables({("a", 6): {0: [[0.4, 0.6], [0.2, 0.2]], 1: [[0.4, 0.6]]}, ("b", 6): {0: [[0.1, 0.1]]}})
-    with pytest.raises(InputError, match=r"other cases of method b, .* and method a, .*: class Back of case_1"):
+    with pytest.raises(
+        InputError, match=r"different cases for method b, .* and method a, .*: only one has class Back of case_1"
+    ):
         read_entries(folder)

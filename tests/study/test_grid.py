@@ -116,17 +116,17 @@ def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
         ({"methods": {"a": {}}}, "unknown method 'a'"),
         (
             {"stages": {"evaluate": {"weights": "x.pt"}}},
-            r"s\.json: evaluate may not have weights, which the study gives",
+            r"s\.json: evaluate may not have weights, because the study sets",
         ),
         (
             {"methods": {"a": {"method": "local", "pretrain": {"method": "pcl"}}}},
-            "a: pretrain may not have method, which",
+            "a: pretrain may not have method, because",
         ),
         (
             {"methods": {"a": {"method": "local", "last_pretrain": {"method": "pcl"}}}},
-            "a: last_pretrain may not have method, which",
+            "a: last_pretrain may not have method, because",
         ),
-        ({"stages": {"train": {"method": "local_pseudo"}}}, r"s\.json: train may not have method, which the study"),
+        ({"stages": {"train": {"method": "local_pseudo"}}}, r"s\.json: train may not have method, because the study"),
         ({"methods": {"a": {"method": ["local"]}}}, r"unknown method '\['local'\]'"),
         ({"stages": []}, r"s\.json: stages must be a JSON object, got \[\]"),
         ({"stages": {"train": None}}, r"s\.json: train must be a JSON object, got None"),
@@ -201,11 +201,14 @@ def test_an_amount_of_labels_that_is_none_is_refused():
     [
         ("locl", "unknown method 'locl'"),
         ("local/blok", "unknown sampler"),
-        ("../local", "the name of a method begins with a letter or digit"),
-        ("_local", "the name of a method begins with a letter or digit"),
-        ("a, b", "the name of a method begins with a letter or digit, and has those, spaces and any of"),
-        ("simclr/block", "method simclr/block contrasts no pixels that the sampler block would take"),
-        ("mean_teacher/full", "method mean_teacher/full contrasts no pixels that the sampler full would take"),
+        ("../local", "the name of a method must begin with a letter or digit"),
+        ("_local", "the name of a method must begin with a letter or digit"),
+        (
+            "a, b",
+            "the name of a method must begin with a letter or digit, and may have letters, digits, spaces and any of",
+        ),
+        ("simclr/block", "method simclr/block contrasts no pixels, so the sampler block has no effect"),
+        ("mean_teacher/full", "method mean_teacher/full contrasts no pixels, so the sampler full has no effect"),
     ],
 )
 def test_an_unknown_name_is_refused(name, message):
@@ -215,5 +218,7 @@ def test_an_unknown_name_is_refused(name, message):
 
 def test_the_name_of_a_method_cannot_be_given_to_another(tmp_path):
     settings = write(tmp_path / "s.json", {"methods": {"random": {"method": "local"}}})
-    with pytest.raises(InputError, match="method random must be what its name says, got local: give it another name"):
+    with pytest.raises(
+        InputError, match="method random must have the method of its name, got local: give it another name"
+    ):
         cells_of("random", settings=settings)

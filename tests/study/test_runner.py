@@ -197,7 +197,7 @@ def test_a_failure_of_other_options_is_in_nobodys_way(runner):
 
 def test_a_folder_with_a_step_of_other_options_is_refused_before_anything_runs(runner, tmp_path):
     run(runner(), chain())
-    with pytest.raises(InputError, match="a/first holds pretrain with other options than those of this study"):
+    with pytest.raises(InputError, match="a/first holds pretrain with options other than those of this study"):
         run(runner(), [*chain("b"), *chain(epochs=9)])
     assert len(ran(tmp_path)) == 2
 

@@ -507,7 +507,7 @@ def test_a_header_that_tells_no_space_is_why_affines_differ(sample):
     header = volume.header
     header["sform_code"] = header["qform_code"] = 0
     nib.save(nib.Nifti1Image(np.asarray(volume.dataobj), None, header), sample["label"])
-    reason = f"; {sample['label']} tells no space (sform_code and qform_code are 0), so that a default is used."
+    reason = f"; {sample['label']} gives no space (sform_code and qform_code are 0), so a default is used."
     refuse(sample, "case a: label file", "must have its affine to within 0.001, got a difference of", reason)
 
 
@@ -531,7 +531,7 @@ def test_nan_in_an_image_is_replaced_when_asked_for(sample):
     volume = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
     volume[:2] = np.nan
     save(sample["image"], volume)
-    refuse(sample, "got NaN or infinity in 112 voxel(s); --replace_nan 0 takes NaN for 0.")
+    refuse(sample, "got NaN or infinity in 112 voxel(s); --replace_nan 0 replaces NaN by 0.")
     np.testing.assert_array_equal(load(sample, replace_nan=-3)["image"][0], np.where(np.isnan(volume), -3, volume))
     volume[5, 5, 5] = np.inf
     save(sample["image"], volume)

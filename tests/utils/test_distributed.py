@@ -31,7 +31,7 @@ def test_two_processes_share_a_batch(two_processes):
 
 def test_a_batch_that_cannot_be_shared_is_refused(two_processes, monkeypatch):
     monkeypatch.setattr(module, "started_by_user", lambda: True)
-    with pytest.raises(InputError, match="must be a multiple of their number 2, got 3"):
+    with pytest.raises(InputError, match="must be a multiple of the number of processes 2, got 3"):
         share_of_rank(3)
 
 
@@ -39,12 +39,12 @@ def test_a_batch_that_cannot_be_shared_is_refused(two_processes, monkeypatch):
 def test_or_the_nearest_is_taken_where_no_user_sees_the_error(two_processes, monkeypatch, caplog, size, batch, share):
     monkeypatch.setattr(module.dist, "get_world_size", lambda: size)
     assert share_of_rank(batch) == share
-    assert f"must be a multiple of their number {size}, got {batch}; taking {size * share}." in caplog.text
+    assert f"must be a multiple of the number of processes {size}, got {batch}; taking {size * share}." in caplog.text
 
 
 def test_processes_are_started_by_torchrun_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with pytest.raises(InputError, match=r"wants to be run by torchrun --nproc_per_node=N"):
+    with pytest.raises(InputError, match=r"must be run by torchrun --nproc_per_node=N"):
         start_processes("cpu")
 
 

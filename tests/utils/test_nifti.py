@@ -202,7 +202,7 @@ def test_what_replaces_nan_is_a_finite_number(value):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.nan, r"got NaN or infinity in 2 voxel\(s\); --replace_nan 0 takes NaN for 0\.$"),
+        (np.nan, r"got NaN or infinity in 2 voxel\(s\); --replace_nan 0 replaces NaN by 0\.$"),
         (np.inf, r"got NaN or infinity in 2 voxel\(s\)\.$"),
         (-np.inf, r"got NaN or infinity in 2 voxel\(s\)\.$"),
     ],
@@ -227,13 +227,13 @@ def test_where_affines_differ_the_headers_tell_why(save):
     with pytest.raises(InputError, match=r"^must have its affine to within 0\.001, got a difference of") as raised:
         check_same_space(both, none)
     assert str(raised.value).endswith(
-        "; in both.nii the sform, which is used, and the qform differ"
-        "; none.nii tells no space (sform_code and qform_code are 0), so that a default is used."
+        "; in both.nii the sform and the qform differ, and the sform is used"
+        "; none.nii gives no space (sform_code and qform_code are 0), so a default is used."
     )
     with pytest.raises(InputError, match=r"got a difference of 1\.$"):
         check_same_space(one, Space(SHAPE, SFORM + np.eye(4)[:, [3, 0, 1, 2]]))
     broken = space_of(save(quatern_b=1, quatern_c=1, name="broken.nii"))
-    with pytest.raises(InputError, match=r"in broken\.nii the sform, which is used, and the qform differ\.$"):
+    with pytest.raises(InputError, match=r"in broken\.nii the sform and the qform differ, and the sform is used\.$"):
         check_same_space(Space(SHAPE, QFORM), broken)
 
 
