@@ -20,12 +20,12 @@ from semicl_monai.utils import InputError, is_not_rank0, is_true, save_tensors
 def set_aside(folder: str | Path, resume: bool | str = False) -> None:
     """Move the checkpoints of an earlier run to ``<folder>.previous``, unless that run is to be resumed.
 
-    A run of several stages does so for all of them before its first: a stage that was not reached must not find the
-    checkpoints of another run when it is resumed.
+    A run of several stages calls this for all stages before the first one starts. Suppose such a run stops before one
+    of its stages. When the run is resumed, that stage must not find the checkpoints of another run.
 
     Args:
-        folder: what to move, with all folders below it; it may be missing.
-        resume: whether to leave everything where it is; also ``"true"``.
+        folder: folder to move, with all folders below it. It may be missing.
+        resume: whether to leave everything where it is. ``"true"`` is accepted too.
     """
     folder = Path(folder)
     if is_not_rank0() or is_true(resume, "resume") or not any(folder.rglob("checkpoint_*.pt")):
@@ -36,22 +36,22 @@ def set_aside(folder: str | Path, resume: bool | str = False) -> None:
 
 
 class ResumeCheckpoint:
-    """Save all that a run needs to be continued after its epochs, and continue from it when asked to.
+    """Save checkpoints after epochs, and continue from the last one on request.
 
-    The trainer's epoch and its gradient scaler are added to ``objects``; with :class:`SeedEpoch` the random state
-    follows from the epoch. A checkpoint is written beside the last good one and renamed when it is whole, and the one
-    before is kept, so that a kill at any moment leaves one to continue from. A run that is started anew moves the
-    checkpoints of an earlier one to ``<folder>.previous``.
+    The trainer's epoch and its gradient scaler are added to ``objects``. With :class:`SeedEpoch`, the random state
+    follows from the epoch. A new checkpoint is written beside the last good one and renamed when it is complete. The
+    previous checkpoint is kept. A run that is killed at any moment therefore leaves a checkpoint to continue from. A
+    new run moves the checkpoints of an earlier run to ``<folder>.previous``.
 
     Args:
-        folder: where the checkpoints of this stage lie.
-        objects: what to save, by name: network, heads, optimizer, scheduler, anything with a state dict.
-        resume: whether to continue from the last checkpoint in ``folder``, if there is one; also ``"true"``.
-        interval: epochs from one checkpoint to the next; the last of ``max_epochs`` always has one.
+        folder: folder of the checkpoints of this stage.
+        objects: objects to save, by name: network, heads, optimizer, scheduler, anything with a state dict.
+        resume: whether to continue from the last checkpoint in ``folder``, if there is one. ``"true"`` is accepted too.
+        interval: number of epochs between checkpoints. The last epoch (``max_epochs``) always has a checkpoint.
 
     Raises:
-        InputError: When ``interval`` is not a positive whole number, or a checkpoint does not fit the run or is of a
-            later epoch than the run's last.
+        InputError: When ``interval`` is not a positive whole number, when a checkpoint does not fit the run, or when a
+            checkpoint is of an epoch after the run's last one.
     """
 
     def __init__(
