@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Slice:
-    """Image, truth and prediction of one slice, each ``(width, height)``, with the slice's axis and index in the file."""
+    """Image, truth and prediction of one slice, each ``(width, height)``, with its axis and index in the file."""
 
     image: np.ndarray
     label: np.ndarray

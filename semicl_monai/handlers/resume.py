@@ -63,7 +63,7 @@ class ResumeCheckpoint:
         self.interval = interval
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer; it has to stand behind every handler that changes what is saved."""
+        """Attach to a trainer, behind every handler that changes the saved objects."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
@@ -80,11 +80,11 @@ class ResumeCheckpoint:
             engine.logger.info(f"Nothing to resume in {self.folder}: the stage starts from its beginning.")
 
     def save(self, engine: Engine) -> None:
-        """Save a checkpoint that is due, and drop all but the last two; of several processes the first one does.
+        """Save a checkpoint if one is due, and delete all but the last two, in the first process only.
 
         Raises:
-            InputError: When a network holds values that are not finite, or the file cannot be written. The checkpoints
-                before stay.
+            InputError: When a network holds values that are not finite, or the file cannot be written. The earlier
+                checkpoints stay.
         """
         due = engine.state.epoch % self.interval == 0 or engine.state.epoch == engine.state.max_epochs
         if is_not_rank0() or not due:
@@ -101,18 +101,18 @@ class ResumeCheckpoint:
                 tensors = {**dict(part.named_parameters()), **dict(part.named_buffers())}
                 check_finite(tensors, f"the {name} after epoch {epoch}, not saved,")
 
-    # not ignite's DiskSaver: it fails with a traceback on a full disk, and does not flush to it
+    # not ignite's DiskSaver: it fails with a traceback on a full disk, and does not flush the file to disk
     def _write(self, content: Mapping[str, Any], filename: str, _: Any = None) -> None:
         save_tensors(content, self.folder / filename)
 
     def last(self) -> Path | None:
-        """Return the last whole checkpoint."""
+        """Return the last complete checkpoint."""
         return self.checkpoints()[-1] if self.checkpoints() else None
 
     def checkpoints(self) -> list[Path]:
-        """Return all whole checkpoints, oldest first."""
+        """Return all complete checkpoints, oldest first."""
         found = {path: re.fullmatch(r"checkpoint_(\d+)\.pt", path.name) for path in self.folder.glob("checkpoint_*.pt")}
-        epochs = {path: int(name[1]) for path, name in found.items() if name}  # a copy has another name
+        epochs = {path: int(name[1]) for path, name in found.items() if name}  # skips a user's copy with another name
         return sorted(epochs, key=lambda path: epochs[path])
 
     def _restore(self, engine: Engine, path: Path) -> None:
