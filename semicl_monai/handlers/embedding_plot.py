@@ -117,7 +117,7 @@ class EmbeddingPlot:
     def _figure(self, features: dict[str, np.ndarray], labels: np.ndarray) -> Figure:
         figure = Figure(figsize=(9, 4.4), layout="constrained")
         for axes, (when, values) in zip(figure.subplots(1, 2), features.items(), strict=True):
-            perplexity = min(30, len(values) // 4)  # scikit-learn refuses a perplexity above the number of points
+            perplexity = min(30, len(values) // 4)  # scikit-learn needs a perplexity below the number of points
             embed = PCA(2) if self.method == "pca" else TSNE(2, perplexity=perplexity, random_state=self.seed)
             points = embed.fit_transform(values)
             for label in np.unique(labels):
