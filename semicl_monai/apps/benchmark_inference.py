@@ -1,4 +1,4 @@
-"""What inference costs beside MONAI's own sliding window of the bare network."""
+"""Cost of inference, compared with MONAI's own sliding window of the bare network."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def benchmark_inference(
 ) -> None:
     """Print time and peak memory of the bundle's inference, and of MONAI's sliding window of the bare network.
 
-    The inference is that of the bundle's ``inference.json`` from the image file to the mask file. The bare network is
-    run over the loaded image by the same inferer of MONAI in the same precision, and nothing else. Each runs in a
-    process of its own; its peak memory is the largest resident size of the process on a CPU, and what torch has
-    allocated at most on a GPU. The weights are untrained, the image is noise.
+    The bundle's inference is its ``inference.json``, from the image file to the mask file. The bare network runs over
+    the loaded image with the same MONAI inferer and in the same precision. Nothing else is run. Each of the two has its
+    own process. Peak memory is the largest resident size of the process on a CPU. On a GPU, it is the largest amount
+    of memory that torch allocated. The weights are untrained, and the image is noise.
 
     Args:
         bundle: folder of the bundle, by default ``bundles/hippocampus_mri_3d_segmentation``.
@@ -81,7 +81,7 @@ def _run_bare(config: str, image: Path, options: dict[str, Any]) -> tuple[float,
     volume = LoadImage(ensure_channel_first=True)(image)[None].to(device)
 
     def run() -> None:
-        # what the bundle computes in: float16 of MONAI's engines on CUDA, bfloat16 elsewhere, or float32
+        # the precision of the bundle: float16 of MONAI's engines on CUDA, bfloat16 elsewhere, or float32
         dtype = torch.bfloat16 if half[0] else torch.float16
         with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=any(half)):
             window(volume, network)
@@ -90,7 +90,7 @@ def _run_bare(config: str, image: Path, options: dict[str, Any]) -> tuple[float,
 
 
 def _measure(run: Callable[[], Any]) -> tuple[float, float]:
-    import resource  # noqa: PLC0415 - not on Windows, where the other commands run all the same
+    import resource  # noqa: PLC0415 - missing on Windows, where the other commands must still run
 
     start = perf_counter()
     run()

@@ -1,4 +1,4 @@
-"""What the exact loss in linear memory saves over the usual dense formula."""
+"""Time and memory that the exact loss in linear memory saves over the usual dense formula."""
 
 from __future__ import annotations
 
@@ -41,22 +41,24 @@ def benchmark_loss(
 ) -> list[dict[str, float | None]]:
     """Compare :class:`semicl_monai.losses.SupConLoss` with the dense formula: time, memory, value and gradient.
 
-    Both run forward and backward in this process on the same random embeddings of two foreground classes and
-    background. Times are medians of runs in turn; the ratio of times is the median of the ratios within a turn. Memory
-    is the peak of what torch's CPU allocator has handed out and not yet got back, as ``torch.profiler`` records every
-    allocation: without the inputs, which are there before, and without what other libraries allocate for themselves.
-    Unlike a process's resident size it is the same in every run and does not depend on what was freed before.
+    Both run forward and backward in this process, on the same random embeddings of two foreground classes and
+    background. The two formulas take turns. Times are medians over the turns. The ratio of times is the median of the
+    ratios within a turn.
+
+    Memory is the peak of the memory allocated by torch's CPU allocator, from the allocations that ``torch.profiler``
+    records. The inputs, which are allocated before, do not count. Memory of other libraries does not count either.
+    Unlike a process's resident size, this peak is the same in every run and does not depend on earlier frees.
 
     Args:
         num_pixels: numbers of embeddings to measure.
         channels: length of an embedding.
         foreground: fraction of the embeddings that are anchors.
         repeats: number of timed runs.
-        dense_limit: the dense formula, whose memory grows with the square, runs up to so many embeddings.
+        dense_limit: largest number of embeddings for the dense formula, whose memory grows with its square.
 
     Returns:
-        One row by number of embeddings, ``None`` where the dense formula did not run. Differences are relative: of the
-        values, and of the gradients the largest absolute difference over the largest absolute gradient.
+        One row for each number of embeddings, with ``None`` where the dense formula did not run. Differences are
+        relative. That of the gradients is the largest absolute difference over the largest absolute gradient.
     """
     print(" ".join(f"{column:>12}" for column in COLUMNS))
     rows = []
@@ -122,7 +124,7 @@ def _difference(ours: Tensor, dense: Tensor) -> float:
 
 
 def _dense_supcon(input: Tensor, target: Tensor) -> Tensor:
-    """The loss as public implementations write it, with matrices of N x N."""
+    """Return the loss as public implementations compute it, with N x N matrices."""
     embeddings = F.normalize(input, dim=1)
     logits = embeddings @ embeddings.T / TEMPERATURE
     logits = logits - logits.max(dim=1, keepdim=True).values.detach()

@@ -1,4 +1,4 @@
-"""Where a training step spends its time, next to the bare network."""
+"""Time of each part of a training step, compared with the bare network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from semicl_monai.methods.registry import name_of
 from semicl_monai.networks import ContrastiveNetwork, MeanTeacher
 from semicl_monai.synthetic import make_synthetic_hippocampus
 
-# Each part of a step ends with an event; the part is named by what happened since the event before.
+# Each part of a step ends with an event. Its name tells what happened since the previous event.
 PARTS = {
     Events.GET_BATCH_STARTED: "handlers",
     Events.GET_BATCH_COMPLETED: "wait for data",
@@ -64,16 +64,19 @@ def benchmark_training(
     methods: str | tuple[str, ...] = tuple(METHODS.names),
     **overrides: Any,
 ) -> None:
-    """Print the parts of a training step of each method, and its rate as a share of the bare network's.
+    """Print the time of each part of a training step, and the step rate as a share of the bare network's.
 
-    The configs of the bundle are run as they are; the first third of the steps warms up and is left out. The bare
-    network passes the last batch forward and backward as often as the method does and no further than it does, with
-    the mean of its output as loss, no head, no data, no optimiser. The parts are means over steps.
+    The configs of the bundle are run unchanged. The first third of the steps is a warm-up and is left out. Times are
+    means over the remaining steps.
+
+    The bare network passes the last batch forward and backward as many times as the method does. The pass ends at the
+    same module as the method's own. The loss is the mean of the output. There is no head, no data loading and no
+    optimiser.
 
     Args:
         dataset_dir: data set to train on, small synthetic volumes by default.
         bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
-        epochs: epochs to run of each stage.
+        epochs: epochs of each stage.
         methods: methods to time.
         overrides: other options of the configs, such as ``iterations_per_epoch``.
     """
@@ -131,7 +134,7 @@ def _bare_seconds(trainer: SupervisedTrainer, batch: Any, repeats: int = 20) -> 
         model.zero_grad(set_to_none=True)
         start = _now(device)
         with torch.autocast(device.type, enabled=trainer.amp):
-            loss = trainer.inferer(inputs, lambda _: _pass(model, images))  # in the step's own precision
+            loss = trainer.inferer(inputs, lambda _: _pass(model, images))  # in the precision of the step
         loss.backward()
         seconds.append(_now(device) - start)
     return mean(seconds[3:])
@@ -152,7 +155,7 @@ def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> torch.Tensor:
 
 
 def _now(device: torch.device) -> float:
-    """The time when the device has done all it was told to."""
+    """Return the time once the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return perf_counter()

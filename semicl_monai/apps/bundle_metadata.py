@@ -1,4 +1,4 @@
-"""The ``metadata.json`` of a bundle: made for anyone's own data, and renewed after a change of ``task.json``."""
+"""The ``metadata.json`` of a bundle: written for a user's own data, and updated after a change of ``task.json``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PACKAGES = (
 
 
 def bundle_metadata(name: str, task: dict[str, Any], channels: Sequence[str]) -> dict[str, Any]:
-    """Return the metadata of a bundle, with the versions that are installed.
+    """Return the metadata of a bundle, with the installed versions of its packages.
 
     Args:
-        name: of the bundle.
-        task: what its ``task.json`` holds.
+        name: name of the bundle.
+        task: content of its ``task.json``.
         channels: names of the image's channels, as far as they are known.
     """
     return {
@@ -49,7 +49,7 @@ def _data_format(task: dict[str, Any], channels: Sequence[str]) -> dict[str, Any
     common = {"spatial_shape": task["roi_size"], "dtype": "float32", "is_patch_data": True}
     image = {"type": "image", "format": "magnitude", "modality": ", ".join(known), "num_channels": count, **common}
     pred = {"type": "image", "format": "segmentation", "num_channels": len(classes), **common}
-    image_range = [0, 1] if "b_max" in task["scaling"] else []  # nobody knows that of a z-score
+    image_range = [0, 1] if "b_max" in task["scaling"] else []  # the range of a z-score is unknown
     return {
         "inputs": {"image": {**image, "value_range": image_range, "channel_def": _numbered(known)}},
         "outputs": {"pred": {**pred, "value_range": [0, len(classes) - 1], "channel_def": _numbered(classes)}},
@@ -68,7 +68,7 @@ def read_metadata(file: Path) -> dict[str, Any]:
     """Read the ``metadata.json`` of a bundle.
 
     Raises:
-        InputError: When it cannot be read, or does not tell of the network's image and prediction.
+        InputError: When it cannot be read, or does not describe the network's image and prediction.
     """
     content = read_json(file, "metadata")
     _of_channels(content, "inputs", "image", file)
@@ -77,10 +77,10 @@ def read_metadata(file: Path) -> dict[str, Any]:
 
 
 def modality_of(file: Path) -> str:
-    """Return what a ``metadata.json`` says of the modality: the names of the channels, with commas.
+    """Return the modality in a ``metadata.json``: the names of the channels, separated by commas.
 
     Raises:
-        InputError: When it cannot be read, or does not say so.
+        InputError: When it cannot be read, or has no modality.
     """
     modality = _of_channels(read_metadata(file), "inputs", "image", file).get("modality")
     if not isinstance(modality, str):
@@ -89,7 +89,7 @@ def modality_of(file: Path) -> str:
 
 
 def _of_channels(content: Mapping[str, Any], direction: str, name: str, file: Path) -> dict[str, Any]:
-    """What the metadata say of the image or of the prediction."""
+    """Return the metadata of the image or of the prediction."""
     found: Any = content
     for key in ("network_data_format", direction, name):
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -99,15 +99,16 @@ def _of_channels(content: Mapping[str, Any], direction: str, name: str, file: Pa
 
 
 def renewed_metadata(content: Mapping[str, Any], config: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Return the metadata of a bundle with what follows from its config as it is now; all else stays.
+    """Return the metadata of a bundle, updated from its current config.
 
-    These are the channels of the image and of the prediction, their shape and values, and a sentence of the task that
-    names the classes as they were. What the config computes (``"$..."``) is left alone.
+    The update covers the channels, shape and values of the image and of the prediction. It also covers the task
+    sentence, if this sentence still names the previous classes. All other entries stay. Entries that the config
+    computes (``"$..."``) are not used.
 
     Args:
-        content: of ``metadata.json``.
-        config: of the bundle's inference.
-        file: ``metadata.json``, for errors.
+        content: content of ``metadata.json``.
+        config: config of the bundle's inference.
+        file: path of ``metadata.json``, for errors.
     """
     renewed = copy.deepcopy(dict(content))
     image, pred = (_of_channels(renewed, *where, file) for where in (("inputs", "image"), ("outputs", "pred")))
@@ -131,7 +132,7 @@ def _renew_classes(content: dict[str, Any], pred: dict[str, Any], class_names: S
 
 def _renew_channels(image: dict[str, Any], count: int) -> None:
     names = image.get("channel_def")
-    if not isinstance(names, dict) or len(names) != count:  # their names stand nowhere else
+    if not isinstance(names, dict) or len(names) != count:  # the channel names are in no other file
         image["channel_def"] = _numbered([f"channel {number}" for number in range(count)])
         image["modality"] = ", ".join(image["channel_def"].values())
     image["num_channels"] = count
@@ -141,6 +142,6 @@ def _value_range(scaling: Any, before: Any) -> Any:
     if not isinstance(scaling, Mapping):
         return before
     if str(scaling.get("_target_")).endswith("NormalizeIntensityd"):
-        return []  # nobody knows that of a z-score
+        return []  # the range of a z-score is unknown
     ends = [end for end in (scaling.get("b_min"), scaling.get("b_max")) if isinstance(end, int | float)]
     return [int(end) if float(end).is_integer() else end for end in ends] if len(ends) == 2 else before

@@ -23,7 +23,7 @@ TRAINING = {"labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
 
 
 class Demonstration(NamedTuple):
-    """What a bundle is shown on: synthetic data, its images for inference, and the options all stages are given."""
+    """Demonstration of a bundle: synthetic data, its images for inference, and options for all stages."""
 
     make_data: Callable[[Path], Path]
     images: str
@@ -48,7 +48,7 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
         bundle: folder of a bundle of this repository, by default ``bundles/hippocampus_mri_segmentation``.
 
     Raises:
-        InputError: When the bundle is not where it should be, or there is no synthetic data for it.
+        InputError: When the bundle is not found, or there is no synthetic data for it.
         SystemExit: When a step fails, with its exit code.
     """
     configs = find_bundle(bundle, "pretrain", "train", "evaluate", "inference") / "configs"
@@ -75,7 +75,7 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
 
 
 def comparison(runs: dict[str, Path]) -> str:
-    """Return a table of Dice and HD95 by class, a line a run."""
+    """Return a table of Dice and HD95 for each class, with one line per run."""
     summaries = {name: read_summary(run / "eval/evaluate") for name, run in runs.items()}
     first = next(iter(summaries.values()))
     classes = list(first["classes"])

@@ -1,4 +1,4 @@
-"""Write the config files of a bundle from their one source."""
+"""Write the config files of a bundle from their single source."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from semicl_monai.utils import OPTIONS, InputError, did_you_mean, read_json, wri
 
 SOURCES = Path(__file__).parents[1] / "configs"
 
-# What each shipped file is put together from, later sources over earlier ones; VIEW is "slice" or "patch".
+# Sources of each shipped file. Later sources override earlier ones. VIEW is "slice" or "patch".
 FILES = {
     "pretrain": ("common", "data", "augmentation", "VIEW_augmentation", "pretrain", "VIEW_objectives"),
     "train": ("common", "data", "augmentation", "VIEW_augmentation", "VIEW_weak_view", "VIEW_inferer", "train"),
     "evaluate": ("common", "data", "VIEW_inferer", "inferer", "evaluate"),
     "inference": ("common", "VIEW_inferer", "inferer", "inference"),
 }
-# What is put over each of these when several processes run it.
+# Multi-GPU files and the files that they override.
 MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate")}
 NAMES = (*FILES, *MULTI_GPU)
-LABEL_PRETRAIN = "monailabel_pretrain"  # pre-training in MONAI Label, which may have options of its own
+LABEL_PRETRAIN = "monailabel_pretrain"  # stage name of pre-training in MONAI Label, which may have its own options
 GENERATED_FROM = {"generated_from": "task.json, by python -m semicl_monai export_bundle"}
 LINE_LENGTH = 120
-# Entries of a task that had another name before 0.1, which is still taken until 0.2.
+# Old names of task entries, from before 0.1. They are accepted until 0.2.
 OLD_NAMES = {"layout": "dataset_format", "least_size": "min_size", "sampler": "pixel_sampler"}
 RUN_LAST = ("initialize", "pretrain", "run", "evaluate", "steps", "finalize")
 
 
 def export_bundle(bundle: str) -> None:
-    """Write the configs of the bundle whose ``task.json`` says what it is: ``configs/pretrain.json`` and others.
+    """Write ``configs/pretrain.json`` and the other configs of a bundle from its ``task.json``.
 
-    What ``configs/metadata.json`` says of channels, classes and shapes is renewed; what you have written there stays.
+    Channels, classes and shapes in ``configs/metadata.json`` are updated. Your own text in that file stays.
 
     Args:
         bundle: folder of the bundle.
 
     Raises:
-        InputError: When the folder has no ``task.json``, or it or ``metadata.json`` cannot be used.
+        InputError: When the folder has no ``task.json``, or when ``task.json`` or ``metadata.json`` cannot be used.
     """
     for path in write_configs(bundle):
         print(f"wrote {path}")
@@ -58,17 +58,17 @@ def write_configs(bundle: str | Path) -> list[Path]:
 
 
 def _metadata(bundle: str | Path, file: Path) -> dict[str, str]:
-    """The text of ``metadata.json``, where there is one that has to be written anew."""
+    """Return the new text of ``metadata.json`` by file name, or nothing if the file is missing or up to date."""
     if not file.is_file():
         return {}
     before = read_metadata(file)
     content = renewed_metadata(before, _single(bundle, "inference"), file)
-    # MONAI reads it in the encoding of the locale
+    # ASCII only: MONAI reads the file in the encoding of the locale
     return {file.name: as_text(content)} if content != before or not file.read_bytes().isascii() else {}
 
 
 def label_pretraining(bundle: str | Path) -> dict[str, Any]:
-    """Return the config of a trainer of MONAI Label that pre-trains: that of the bundle, over which its data is put.
+    """Return the config of MONAI Label's pre-training trainer: the bundle's config with the data of MONAI Label.
 
     Args:
         bundle: folder of the bundle, with its config files.
@@ -77,11 +77,11 @@ def label_pretraining(bundle: str | Path) -> dict[str, Any]:
         InputError: When a file of the bundle cannot be read.
     """
     config = read_json(Path(bundle) / "configs" / "pretrain.json", "config")
-    del config["datalist"]  # in MONAI Label the studies are its data
+    del config["datalist"]  # in MONAI Label, the studies are the data
     merge(config, _read("monailabel"))
     if (Path(bundle) / "task.json").is_file():
         merge(config, _read_task(bundle).get("stages", {}).get(LABEL_PRETRAIN, {}))
-    # MONAI Label knows files called train.json, and the run list of that name, alone
+    # MONAI Label only knows files called train.json and a run list called run
     config["run"] = config.pop("pretrain")
     return config
 
@@ -91,7 +91,7 @@ def export_config(bundle: str | Path, name: str) -> str:
 
     Args:
         bundle: folder of the bundle.
-        name: the file without its ending: one of ``NAMES``.
+        name: file name without its ending, one of ``NAMES``.
     """
     config = _multi_gpu(bundle, MULTI_GPU[name]) if name in MULTI_GPU else _single(bundle, name)
     run = {key: config.pop(key) for key in RUN_LAST if key in config}
@@ -112,7 +112,7 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
 
 
 def _without_unused(config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is null, is no option, and is only handed on: a bundle has it if its task needs it."""
+    """Leave out entries that are null, are no options and are only passed on. No part of the task needs them."""
     options = {option.name for option in OPTIONS}
     unused = {f"@{key}" for key, value in config.items() if value is None and key not in options}
     text = json.dumps(config)
@@ -137,7 +137,7 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
 
 
 def _renamed(content: Any, file: Path) -> Any:
-    """Return a task, or a stage of it, by the names of today."""
+    """Return a task, or one of its stages, with old entry names replaced by current ones."""
     if not isinstance(content, dict):
         return content
     for old in content.keys() & OLD_NAMES.keys():
@@ -152,7 +152,7 @@ def _renamed(content: Any, file: Path) -> Any:
 
 
 def _check_typos(content: dict[str, Any], file: Path) -> None:
-    """Refuse an entry that would do nothing, where its name is almost that of one that does something."""
+    """Refuse an entry that has no effect if its name is close to that of a known entry."""
     known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)} | {"stages"}
     text = json.dumps(content)
     tables = {"": content, **{f"stages: {stage}: ": own for stage, own in content.get("stages", {}).items()}}
@@ -163,7 +163,7 @@ def _check_typos(content: dict[str, Any], file: Path) -> None:
 
 
 def _check_types(content: dict[str, Any], file: Path) -> None:
-    """Refuse what cannot be put together; what a config computes (``"$..."``) is for its own stage to check."""
+    """Refuse values of a wrong type. Values that a config computes (``"$..."``) are checked by their own stage."""
     names, size, stages = content.get("class_names", []), content.get("roi_size", "$"), content.get("stages", {})
     count = content.get("in_channels", 1)
     if not _computed(names) and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
@@ -185,7 +185,7 @@ def _computed(value: Any) -> bool:
 
 
 def _multi_gpu(bundle: str | Path, name: str) -> dict[str, Any]:
-    """What several processes do otherwise, and the lists of the single process with what they do before and after."""
+    """Build the multi-GPU overlay: its own entries, and the single process's run lists with additions."""
     config, single = _read("multi_gpu"), _single(bundle, name)
     show_errors, *others = single["initialize"]
     config["initialize"] = [show_errors, *config["initialize"], *others]
@@ -204,12 +204,12 @@ def _source(name: str) -> str:
 
 
 def merge(config: dict[str, Any], other: dict[str, Any]) -> None:
-    """Put ``other`` over ``config``: dicts entry by entry, ``"+name"`` appends to the list ``name``."""
+    """Merge ``other`` into ``config``: dicts entry by entry; ``"+name"`` appends to the list ``name``."""
     for key, value in other.items():
         if key.startswith("+"):
             before = config.get(key[1:])
             if not isinstance(before, list) or not isinstance(value, list):
-                raise InputError(f"{key} must be a list that is appended to a list {key[1:]}, got {str(value)[:80]}.")
+                raise InputError(f"{key} must be a list to append to a list {key[1:]}, got {str(value)[:80]}.")
             config[key[1:]] = [*before, *value]
         elif isinstance(value, dict) and isinstance(config.get(key), dict):
             merge(config[key], value)
@@ -218,13 +218,13 @@ def merge(config: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def as_text(config: dict[str, Any]) -> str:
-    """Return JSON indented by 4, with every list or dict below the top level that fits a line on one line."""
+    """Return JSON indented by 4. Below the top level, a list or dict that fits on one line stays on one line."""
     entries = (f"{json.dumps(key)}: {_value_text(value, 4, len(key) + 4)}" for key, value in config.items())
     return "{\n    " + ",\n    ".join(entries) + "\n}\n"
 
 
 def _value_text(value: Any, indent: int, used: int) -> str:
-    """The text of a value at an indentation, behind so many characters of its line."""
+    """Return the text of a value at an indentation, when ``used`` characters of its line are taken."""
     line = json.dumps(value)
     if not isinstance(value, dict | list) or not value or indent + used + len(line) < LINE_LENGTH:
         return line

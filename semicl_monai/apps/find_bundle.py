@@ -1,4 +1,4 @@
-"""Where a command finds its bundle."""
+"""Find the bundle of a command."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def find_bundle(bundle: str | None, *stages: str, default: str = SLICES) -> Path
 
     Args:
         bundle: the folder as given to a command, or None.
-        stages: config files that it must have.
-        default: name of the bundle of this repository to take where none is given.
+        stages: config files that the bundle must have.
+        default: name of the bundle of this repository to use when none is given.
 
     Raises:
         InputError: When a config file is missing.

@@ -24,7 +24,7 @@ def _row(name: str) -> tuple[str, ...]:
 
 
 def _sees(method: type[Method]) -> str:
-    """What it sees before or beyond supervised fine-tuning."""
+    """Return the data that a method sees before or beyond supervised fine-tuning."""
     parts: list[type[Method]] = [*stages_of(method)] or [method]
     images, labels = any(part.images for part in parts), any(part.labels for part in parts)
     if not labels:
@@ -33,7 +33,7 @@ def _sees(method: type[Method]) -> str:
 
 
 def _trains(method: type[Method]) -> str:
-    """What its pre-training changes."""
+    """Return the parts of the network that the pre-training of a method changes."""
     if not stages_of(method):
         return "nothing; all in fine-tuning" if method.labels else "nothing"
     return "; then ".join(_trained_in(stage) for stage in stages_of(method))

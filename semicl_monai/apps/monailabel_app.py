@@ -1,4 +1,4 @@
-"""A bundle and its pre-training in a MONAI Label app."""
+"""Install a bundle and its pre-training in a MONAI Label app."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from semicl_monai.handlers import ModelSaver
 from semicl_monai.networks.weights_file import find_state_dict
 from semicl_monai.utils import InputError, new_folder, read_json, save_json, write_whole
 
-# Files of the trainer "<bundle>_pretraining", and those of the bundle they are copies of.
+# Files of the trainer "<bundle>_pretraining", each with the bundle's file that is copied.
 COPIES = {"logging.conf": "logging.conf", "multi_gpu_train.json": "multi_gpu_pretrain.json"}
 LEFT_OUT = shutil.ignore_patterns("eval", "cache", "checkpoints*", "__pycache__")
 
 
 def monailabel_app(app: str, bundle: str | None = None) -> None:
-    """Put a bundle into the ``monaibundle`` app of MONAI Label, and beside it a trainer that pre-trains it.
+    """Put a bundle and a trainer for its pre-training into the ``monaibundle`` app of MONAI Label.
 
-    The trainer, ``<bundle>_pretraining``, sees all studies of the datastore, and labels where there are some; the
-    bundle's own next training starts from its weights. A bundle without weights gets untrained ones, since MONAI Label
-    offers no model without.
+    The trainer ``<bundle>_pretraining`` sees all studies of the datastore and all labels that exist. The bundle's next
+    training starts from the weights of this trainer. A bundle without weights gets untrained ones, because MONAI Label
+    does not offer a model without weights.
 
     Args:
-        app: folder of the app, as ``monailabel apps --download --name monaibundle`` leaves it.
+        app: folder of the app, as created by ``monailabel apps --download --name monaibundle``.
         bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
 
     Raises:
-        InputError: When there is no such app or bundle, or the app has the bundle already.
+        InputError: When the app or the bundle does not exist, or the app has the bundle already.
     """
     source, models = find_bundle(bundle, "pretrain"), Path(app).expanduser().resolve() / "model"
     target, pretraining = models / source.name, models / f"{source.name}_pretraining"
@@ -72,7 +72,7 @@ def _write_pretraining(bundle: Path, folder: Path) -> None:
     write_whole(folder / "configs" / "train.json", as_text(label_pretraining(bundle)))
     for name, source in COPIES.items():
         shutil.copy(bundle / "configs" / source, folder / "configs" / name)
-    # Pre-training starts from no model, but 3D Slicer fails on a trainer whose list of models to choose from is empty.
+    # Pre-training needs no model, but 3D Slicer fails on a trainer that offers no model to choose from.
     _write_untrained(bundle, folder)
 
 
@@ -80,7 +80,7 @@ def _write_untrained(bundle: Path, folder: Path) -> None:
     parser = ConfigParser(read_json(bundle / "configs" / "inference.json", "config"))
     try:
         network = parser.get_parsed_content("network_def")
-    except Exception as error:  # what a network makes of its arguments is no closed list
+    except Exception as error:  # a network may raise any exception for its arguments
         reason = " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
         raise InputError(f"{bundle / 'configs' / 'inference.json'}: network_def cannot be built: {reason}.") from error
     ModelSaver(folder / "models" / "model.pt", network).write()

@@ -135,7 +135,7 @@ def check_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None:
 
 
 def _check_same_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Refuse quantised and complex tensors, which torch would copy with a loss, and sparse ones, which it cannot copy."""
+    """Refuse quantised and complex tensors, which torch copies with a loss, and sparse ones, which it cannot copy."""
     for name, tensor in tensors.items():
         is_weight = name.endswith((".weight", ".bias", ".running_mean", ".running_var"))
         wrong_type = tensor.dtype not in (FLOATS if is_weight or tensor.is_floating_point() else COUNTS)

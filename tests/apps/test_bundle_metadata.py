@@ -212,7 +212,7 @@ def test_a_task_of_other_types_is_refused(bundle, task, reason):
 
 def test_what_cannot_be_appended_is_refused(bundle):
     (bundle / "task.json").write_text(json.dumps({"stages": {"train": {"+epochs": [1]}}}))
-    with pytest.raises(InputError, match=r"^\+epochs must be a list that is appended to a list epochs, got \[1\]\.$"):
+    with pytest.raises(InputError, match=r"^\+epochs must be a list to append to a list epochs, got \[1\]\.$"):
         export_bundle(str(bundle))
 
 
