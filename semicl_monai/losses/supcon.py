@@ -145,7 +145,7 @@ class SupConLoss(_Loss):
         return (losses / weights).sum()
 
     def _gather(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embeddings and targets of all ranks, joined along N. Shorter ranks are padded with ignored ones."""
+        """Return the embeddings and targets of all ranks, joined along N, padded with ignored ones."""
         missing = largest_over_ranks(target.shape[-1], input.device) - target.shape[-1]
         input = F.pad(input, (0, 0, 0, missing))
         target = F.pad(target, (0, missing), value=self.ignore_index)
