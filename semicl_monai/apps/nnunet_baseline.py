@@ -90,7 +90,7 @@ def nnunet(
 
 def _trainer(epochs: int) -> str:
     if epochs not in LENGTHS:
-        raise InputError(f"epochs must be one of nnU-Net's {', '.join(map(str, LENGTHS))}, got {epochs}.")
+        raise InputError(f"epochs must be one of {', '.join(map(str, LENGTHS))} (nnU-Net's trainers), got {epochs}.")
     return {1: "nnUNetTrainer_1epoch", 1000: "nnUNetTrainer"}.get(epochs, f"nnUNetTrainer_{epochs}epochs")
 
 
