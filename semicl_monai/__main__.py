@@ -35,7 +35,7 @@ COMMANDS = {
     "report": report,
 }
 
-INTERRUPTED = 130  # what a shell says of a program that Ctrl-C has ended
+INTERRUPTED = 130  # a shell's exit code for a program ended by Ctrl-C
 
 
 def main() -> None:

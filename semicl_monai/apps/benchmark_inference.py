@@ -90,7 +90,7 @@ def _run_bare(config: str, image: Path, options: dict[str, Any]) -> tuple[float,
 
 
 def _measure(run: Callable[[], Any]) -> tuple[float, float]:
-    import resource  # noqa: PLC0415 - not on Windows, where the other commands run all the same
+    import resource  # noqa: PLC0415 - missing on Windows, where the other commands must still run
 
     start = perf_counter()
     run()

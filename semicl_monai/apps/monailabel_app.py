@@ -1,4 +1,4 @@
-"""A bundle and its pre-training in a MONAI Label app."""
+"""Install a bundle and its pre-training in a MONAI Label app."""
 
 from __future__ import annotations
 

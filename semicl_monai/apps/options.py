@@ -9,7 +9,7 @@ HEADER = ("option", "stages", "value", "meaning")
 
 
 def options() -> None:
-    """Print the options of the stages: name, stages, what each may be, and what it means."""
+    """Print the options of the stages: name, stages, allowed values and meaning."""
     print(table())
 
 

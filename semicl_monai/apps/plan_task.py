@@ -1,4 +1,4 @@
-"""The task of a bundle, decided by what its data is like."""
+"""Plan the task of a bundle from its training images."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from semicl_monai.utils import InputError
 
 MOST_CLASSES = 100
 LARGEST_VALUE = 2**16 - 1  # of a label, as predictions are written in 16 bits
-SAME_SPACING = 0.01  # relative difference up to which images are left as they are
-ANISOTROPIC = 1.5  # slices are taken across an axis whose spacing is so much larger than that of the others
+SAME_SPACING = 0.01  # largest relative difference of spacings that count as equal
+ANISOTROPIC = 1.5  # slices are taken across an axis whose spacing is larger than the others by this factor
 SIZES = (32, 256)  # smallest and largest slice, pixels
-STEP = 16  # a U-Net with four poolings halves a slice so often
-MEMORY = 2 * 2**30  # bytes of prepared volumes above which they are kept on disk
-# In units of the standard deviation, where images are not scaled to 0..1: that of an image so scaled is about 0.2.
+STEP = 16  # a U-Net with four poolings halves a slice four times
+MEMORY = 2 * 2**30  # prepared volumes of more bytes are kept on disk
+# For images not scaled to 0..1, in standard deviations. An image scaled to 0..1 has a standard deviation of about 0.2.
 STRENGTHS_OF_Z_SCORES = {"shift_range": 0.75, "noise_std": 0.25}
 
 
 def plan_task(found: Fingerprint, channels: Sequence[str], names: Mapping[int, str]) -> dict[str, Any]:
-    """Decide what ``task.json`` holds, by the training images.
+    """Plan the content of ``task.json`` from the training images.
 
-    - A class is each value that ``names`` has, or else that the labels have, in their order; but one from 1 to the
-      number of classes is the class of that number, so that a label file of class numbers cannot be mistaken.
-    - Images of one spacing stay as they are; others are brought to the median spacing.
-    - Slices are taken across the axis of the largest spacing where it is more than 1.5 times the others, else across z;
-      images of a single slice across the axis that it is of.
-      They are as large as the median image, in steps of 16 pixels from 32 to 256.
-    - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores: by mean and
-      standard deviation of the foreground where these are alike in all images, else each by its own.
-    - More than 2 GiB of prepared volumes are kept on disk.
+    - Each value in ``names`` is a class. Without ``names``, each value in the labels is one. Classes follow the order
+      of the values. Exception: a value from 1 to the number of classes is the class of that number. A label file of
+      class numbers is therefore always read correctly.
+    - Images keep their spacing if all spacings are equal. Otherwise, images are resampled to the median spacing.
+    - Slices are taken across the axis of the largest spacing if it is more than 1.5 times the others, otherwise across
+      z. If the images are single slices, the axis is the one with a single voxel.
+      Slices are as large as the median image, in steps of 16 pixels from 32 to 256.
+    - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. If mean and
+      standard deviation of the foreground are similar in all images, these are used. Otherwise, each image uses its
+      own.
+    - Prepared volumes of more than 2 GiB are kept on disk.
 
     Args:
-        found: of the training images.
-        channels: names of the channels, of which ``"CT"`` stands for Hounsfield units.
-        names: names by label value; empty where they are not known.
+        found: fingerprint of the training images.
+        channels: names of the channels. ``"CT"`` stands for Hounsfield units.
+        names: names of the label values, empty if unknown.
 
     Raises:
-        InputError: When a label holds a value without a name, there are more than 100 classes, a value is above 65535,
-            or the foreground of CT has one intensity.
+        InputError: When a label holds a value without a name, when there are more than 100 classes, when a value is
+            above 65535, or when the foreground of CT has only one intensity.
     """
     values = _values(found, names)
     spacing, axis = _spacing(found)
@@ -78,7 +80,7 @@ def _values(found: Fingerprint, names: Mapping[int, str]) -> list[int]:
 
 
 def _spacing(found: Fingerprint) -> tuple[list[float] | None, int]:
-    """The spacing to bring images to, ``None`` where they have it, and the axis to slice across."""
+    """Return the spacing to resample to (``None`` if all images have it already) and the axis to slice across."""
     median = np.median(found.spacings, axis=0)
     coarsest = int(median.argmax())
     axis = coarsest if median[coarsest] > ANISOTROPIC * np.delete(median, coarsest).max() else 2
@@ -104,8 +106,8 @@ def _scaling(found: Fingerprint, is_ct: bool) -> dict[str, Any]:
         low, high = (round(float(value), 2) for value in np.percentile(pooled, (0.5, 99.5)))
         if low >= high:  # MONAI would make all voxels equal
             raise InputError(
-                f"CT must have intensities in the foreground that differ, got {low} for nearly all of its voxels: look "
-                "at images and labels, or give --modality MRI for z-scores."
+                f"CT must have different intensities in the foreground, got {low} in nearly all voxels: check images "
+                "and labels, or give --modality MRI for z-scores."
             )
         window = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": low, "a_max": high}
         return {"scaling": {**window, "b_min": 0.0, "b_max": 1.0, "clip": True}}

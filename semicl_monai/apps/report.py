@@ -19,39 +19,39 @@ from semicl_monai.utils import write_whole
 TITLE = "Label efficiency"
 ADVICE = "give a writable --output_dir"
 NOTES = (
-    "Intervals: 95 %, of a bootstrap over splits and over the volumes of each (with one split, over its volumes "
-    "alone). Means over different splits do not compare; a hollow point is of fewer splits than others. In bold: the "
-    "best on the splits that all methods of a table have run on. p: paired Wilcoxon signed-rank test of it, which was "
-    "chosen on these volumes, against each other, over the volumes of the splits both have run on, with Holm's "
-    "correction within the table; volumes of one split share a network, which the test does not know. Labels saved: "
-    "interpolated along the logarithm of the labels, on the splits that the method, and the network from scratch with "
-    "each amount of labels, have run on. Minutes: of all steps of a run, also those that were shared, beside whatever "
-    "else ran."
+    "Intervals: 95 % bootstrap intervals over splits and over the volumes of each split (with one split, over its "
+    "volumes). Means over different splits cannot be compared. Hollow points: fewer splits. Bold: the best method on "
+    "the splits that all methods of a table have in common. p: paired Wilcoxon signed-rank test of the best method "
+    "against each other method, over the volumes of their common splits, with Holm's correction within the table. The "
+    "best method was chosen on the same volumes. Volumes of one split share a network, but the test treats them as "
+    "independent. Labels saved: interpolated over the logarithm of the number of labels, on the common splits of the "
+    "method and of the network from scratch at each amount of labels. Minutes: time of all steps of a run, shared "
+    "steps included, measured while other steps may have run at the same time."
 )
 
 
 def report(study_dir: str, output_dir: str | None = None, scratch: str = "random") -> None:
-    """Write what a study has found, from its ``cases.csv`` and ``cells.csv``.
+    """Write the results of a study from its ``cases.csv`` and ``cells.csv``.
 
-    ``report.md`` holds Dice and HD95 of every method at every amount of labels, with the 95 % interval of the mean Dice
-    over volumes and splits (those of all else are in ``scores.csv``), the paired Wilcoxon tests of the best against
-    each other method with Holm's correction, the labels that are saved, and the cost; ``label_efficiency.png`` the
-    curves; ``report.html`` all of it in one file, with the embeddings before and after pre-training where the folders
-    of the runs are there.
+    ``report.md`` has Dice and HD95 of every method at every amount of labels. It gives the 95 % interval of the mean
+    Dice over volumes and splits. ``scores.csv`` has the intervals of all other values. ``report.md`` also has the
+    paired Wilcoxon tests of the best method against each other method with Holm's correction, the labels saved, and the
+    cost. ``label_efficiency.png`` shows the curves. ``report.html`` has everything in one file. If the folders of the
+    runs exist, it also shows the embeddings before and after pre-training.
 
     Args:
-        study_dir: folder of the study, or one that holds its two tables.
-        output_dir: where to write to, by default ``report`` in ``study_dir``.
-        scratch: the method without pre-training, which labels saved are counted against.
+        study_dir: folder of the study, or a folder with its two tables.
+        output_dir: folder to write to, by default ``report`` in ``study_dir``.
+        scratch: the method without pre-training, as the reference for the labels saved.
 
     Raises:
-        InputError: When the tables are not there, hold no case, or ``output_dir`` cannot be written to.
+        InputError: When the tables are missing or hold no case, or ``output_dir`` cannot be written to.
     """
     folder = Path(str(study_dir)).expanduser()
     entries = read_entries(folder)
     if scratch not in (methods := list(dict.fromkeys(entry.method for entry in entries))):
         print(
-            f"No labels saved are counted: {scratch} is none of {', '.join(methods)}; --scratch names another method."
+            f"No labels saved are computed: {scratch} is not one of {', '.join(methods)}. Name another with --scratch."
         )
     tables = [*score_tables(entries), saving_table(entries, scratch)]
     output = Path(str(output_dir)).expanduser() if output_dir else folder / "report"
@@ -68,7 +68,7 @@ def report(study_dir: str, output_dir: str | None = None, scratch: str = "random
 
 
 def _embeddings(folder: Path) -> dict[str, Path]:
-    """The embedding spaces of one run of each pre-training."""
+    """Return the embedding plots of one run of each pre-training, by name."""
     found: dict[str, Path] = {}
     for file in sorted(folder.glob("**/eval/pretrain/embedding_*.png")):
         *run, _, _, _ = file.relative_to(folder).parts

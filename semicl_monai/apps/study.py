@@ -43,29 +43,32 @@ def study(
 ) -> None:
     """Run a grid of methods, amounts of labels and splits through the workflows of a bundle.
 
-    A cell is pre-trained, fine-tuned and evaluated by the commands of the bundle in a folder of its own, which gets
-    logs, configs, split, weights and the table of cases. What two cells have in common is run once: the global
-    pre-training of a split serves all methods that begin with it, at every amount of labels. Run again after a stop,
-    the study goes on where it was. A step that fails is recorded with its error, and the others go on. ``cases.csv``
-    and ``cells.csv`` in ``output_dir`` hold what is done so far, of this grid and of earlier ones, for ``report``.
+    The commands of the bundle pre-train, fine-tune and evaluate each cell in its own folder. The folder gets logs,
+    configs, split, weights and the table of cases. Steps that several cells share are run once. Example: all methods
+    that begin with global pre-training share it within a split, at every amount of labels.
+
+    After a stop, run the study again: it continues where it was. A step that fails is recorded with its error, and the
+    other steps continue. ``cases.csv`` and ``cells.csv`` in ``output_dir`` hold all results so far, of this grid and of
+    earlier grids. The command ``report`` reads them.
 
     Args:
         dataset_dir: folder of the data set.
         output_dir: folder of the study.
         bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
-        methods: methods, each with a sampler where it is not the bundle's (``random,local/block``), or of ``settings``.
+        methods: methods, of the package or of ``settings``. A sampler other than the bundle's follows a slash
+            (``random,local/block``).
         fractions: fractions (``0.05``), or numbers (``6``), of labelled training volumes.
         split_seeds: seeds of the splits.
-        workers: steps to run at a time, by default one a GPU, or one.
+        workers: number of steps to run at a time, by default one per GPU, or one.
         settings: a JSON file with options of the stages, and methods of your own: ``{"stages": {"train": {"epochs":
             20}}, "methods": {"long": {"method": "local", "pixel_sampler": "full", "train": {"epochs": 80}}}}``.
         validation: ``none``, so that no label is used beyond the stated amount, or ``best``.
-        retry_failed: whether to try again what has failed before.
+        retry_failed: whether to run failed steps again.
         options: options of all stages, such as ``--device cpu``.
 
     Raises:
-        InputError: When there is no bundle, a method, a setting or an option is unknown, ``output_dir`` holds runs of
-            other configs or options or tables of something else, or another run is at work there; at the end, when a
+        InputError: When there is no bundle, when a method, a setting or an option is unknown, when ``output_dir`` holds
+            runs of other configs or options or other tables, or when another run is using it. Also at the end, when a
             cell has failed or was stopped.
     """
     configs, output = find_bundle(bundle, *STAGES) / "configs", Path(str(output_dir)).expanduser().absolute()
@@ -88,7 +91,7 @@ def study(
 
 
 def _tell_the_end(cells: Sequence[Cell], runner: Runner, output: Path) -> None:
-    print(f"All cases and what each cell has cost: {output / 'cases.csv'}, {output / 'cells.csv'}")
+    print(f"All cases, and the cost of each cell: {output / 'cases.csv'}, {output / 'cells.csv'}")
     counts = {state: sum(runner.records[cell.last.key].state == state for cell in cells) for state in ADVICE}
     lines = [f"{n} of {len(cells)} cells have {state}; {ADVICE[state]}" for state, n in counts.items() if n]
     if lines:
@@ -102,14 +105,14 @@ def _positive(workers: Any) -> int:
 
 
 def _listed(values: Any) -> list[Any]:
-    """Several values as the command line gives them: a tuple, a text with commas, or a single one."""
+    """Return a list of the values on the command line: a tuple, a text with commas, or a single value."""
     if isinstance(values, str):
         return [value.strip() for value in values.split(",")]
     return list(values) if isinstance(values, Sequence) else [values]
 
 
 def _devices(device: str | None) -> tuple[str, ...]:
-    """The GPUs that workers take turns on; none where the runs are on the processors or on one GPU by its number."""
+    """Return the GPUs for the workers, or none if the runs use the CPU or one GPU given by its number."""
     if device not in (None, "cuda") or not torch.cuda.is_available():
         return ()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

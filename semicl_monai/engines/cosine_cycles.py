@@ -1,4 +1,4 @@
-"""How the learning rate falls in fine-tuning."""
+"""The schedule of the learning rate in fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from semicl_monai.utils import InputError
 
 # not SequentialLR of CosineAnnealingLR: a cycle may end between two epochs
 class CosineCycles:
-    """Factor of the learning rate by epoch: a cosine from 1 to 0 over the warm-up, then anew, to the last epoch.
+    """Factor of the learning rate in each epoch, for :class:`torch.optim.lr_scheduler.LambdaLR`.
 
-    After the warm-up there are as many cycles of equal length as come closest to its own, so that the last one ends
-    with the training, whose last network is kept; without a warm-up there is one. For
-    :class:`torch.optim.lr_scheduler.LambdaLR`.
+    The factor falls from 1 to 0 along a cosine during the warm-up. After the warm-up, it falls again in one or more
+    cycles of equal length. Their number is chosen so that their length is closest to that of the warm-up. The last
+    cycle ends with the training, because the last network is kept. Without a warm-up, there is one cycle.
 
     Args:
-        epochs: of the training.
-        warm_up_epochs: of the warm-up.
+        epochs: number of epochs of the training, warm-up included.
+        warm_up_epochs: number of epochs of the warm-up.
 
     Raises:
         InputError: When ``epochs`` is not positive, or ``warm_up_epochs`` is negative.

@@ -1,4 +1,4 @@
-"""What a jigsaw training step takes from a batch."""
+"""Preparation of the batches of a jigsaw training."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class JigsawPrepareBatch(PrepareBatch):
     """Take whole images, their shuffled patches, and the images' numbers.
 
     Returns:
-        Images ``(B, C, H, W[, D])``, their numbers ``(B,)``, and for the network's second argument the patches
-        ``(B * P, C, h, w[, d])``, P of each image in a row.
+        Images ``(B, C, H, W[, D])``, their numbers ``(B,)``, and the patches ``(B * P, C, h, w[, d])``. The patches are
+        the network's second argument. The P patches of an image follow one another.
     """
 
     def __call__(
@@ -25,7 +25,7 @@ class JigsawPrepareBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor], dict[str, Any]]:
-        """Take ``image`` and ``patches``, as :class:`semicl_monai.transforms.RandJigsawd` gives them."""
+        """Take ``image`` and ``patches`` as returned by :class:`semicl_monai.transforms.RandJigsawd`."""
         images, patches = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs) for key in ("image", "patches")
         )

@@ -7,12 +7,13 @@ from monai.data import get_track_meta, set_track_meta
 
 
 def run_without_metadata(trainer: Engine) -> None:
-    """Run a trainer while MONAI's tensors carry no metadata, which takes time that no step needs.
+    """Run a trainer while MONAI's tensors carry no metadata.
 
-    After it MONAI tracks metadata as before, also when it has failed: the next run may be in the same program.
+    Metadata takes time, and no training step needs it. After the run, even a failed one, MONAI tracks metadata as
+    before. The next run may be in the same program.
 
     Args:
-        trainer: whose ``run`` takes no argument.
+        trainer: trainer whose ``run`` takes no argument.
     """
     before = get_track_meta()
     set_track_meta(False)

@@ -12,16 +12,16 @@ from semicl_monai.utils import InputError
 
 
 class MixupPrepareBatch(PrepareBatch):
-    r"""Mix every image of a batch with one drawn from it: :math:`\lambda x_a + (1 - \lambda) x_b`.
+    r"""Mix every image of a batch with a random image of the batch: :math:`\lambda x_a + (1 - \lambda) x_b`.
 
-    One share is drawn for a batch, from torch's default generator. A batch of one image stays as it is.
+    One share :math:`\lambda` is drawn per batch, from torch's default generator. A batch of one image stays unchanged.
 
     Args:
-        alpha: of the Beta(alpha, alpha) distribution the share is drawn from; 1 is uniform.
+        alpha: parameter of the distribution Beta(alpha, alpha) of the share. The value 1 gives a uniform distribution.
 
     Returns:
-        Mixed images ``(B, C, H, W[, D])``, and what :class:`semicl_monai.losses.MixupLoss` wants: both label maps
-        ``(B, 1, H, W[, D])`` and the share, a scalar.
+        Mixed images ``(B, C, H, W[, D])``, and the targets of :class:`semicl_monai.losses.MixupLoss`. The targets are
+        both label maps ``(B, 1, H, W[, D])`` and the share, a scalar.
 
     Raises:
         InputError: When ``alpha`` is not positive.

@@ -1,4 +1,4 @@
-"""What a two-view training step takes from a batch."""
+"""Preparation of the batches of a two-view training."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from semicl_monai.losses import Places
 
 
 class TwoViewPrepareBatch(PrepareBatch):
-    """Stack the two views of a batch: first all first views, then all second ones.
+    """Stack the two views of a batch: first all first views, then all second views.
 
     Args:
-        target: what tells the target of each image of a batch, such as
-            :func:`semicl_monai.engines.place_in_volume`, as a tensor or :class:`semicl_monai.losses.Places`; the label
-            maps by default.
+        target: function that returns the targets of the images of a batch, as a tensor or
+            :class:`semicl_monai.losses.Places`. Example: :func:`semicl_monai.engines.place_in_volume`. By default, the
+            targets are the label maps.
 
     Returns:
-        Images ``(2B, C, H, W[, D])``, and the targets of both views ``(2B, ...)``: label maps ``(2B, 1, H, W[, D])``,
-        or ``None`` for batches without labels, when no other target was asked for. For batches of a
-        :class:`semicl_monai.data.PairedDataLoader` also the other images, ``(2U, C, H, W[, D])``, which are the
-        network's second argument.
+        Images ``(2B, C, H, W[, D])`` and the targets of both views ``(2B, ...)``. By default, the targets are label
+        maps ``(2B, 1, H, W[, D])``, or ``None`` for batches without labels. A batch of a
+        :class:`semicl_monai.data.PairedDataLoader` also has other images ``(2U, C, H, W[, D])``. They are returned as
+        the network's second argument.
     """
 
     def __init__(self, target: Callable[[dict[str, Any]], torch.Tensor | Places] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""How well a network does what it is pre-trained for, next to what chance would do."""
+"""Scores of a pre-training objective, each with its chance level."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def nearest_is_hit(anchors: Tensor, keys: Tensor, hit: Tensor, allowed: Tensor) 
     Args:
         anchors: shape ``(A, C)``.
         keys: shape ``(N, C)``.
-        hit: mask ``(A, N)`` of the keys that are right.
-        allowed: mask ``(A, N)`` of the keys to search among.
+        hit: mask ``(A, N)`` of the right keys.
+        allowed: mask ``(A, N)`` of the keys to search.
 
     Returns:
-        For every anchor with a right and an allowed key: 1 or 0, and the share of right ones among the allowed keys,
-        which a random key would score.
+        The score and the chance level of every anchor that has a right key among its allowed keys. The score is 1 or 0.
+        The chance level is the share of right keys among the allowed keys, which is the expected score of a random key.
     """
     hit = hit & allowed
     able = hit.any(dim=1)
@@ -36,7 +36,7 @@ def nearest_is_hit(anchors: Tensor, keys: Tensor, hit: Tensor, allowed: Tensor) 
 
 
 def rotation_accuracy(pred: Tensor, target: Tensor) -> Scores:
-    """Whether each rotation was told, from logits ``(N, 4)`` and turns ``(N,)``."""
+    """Whether each rotation was recognised, from logits ``(N, 4)`` and turns ``(N,)``."""
     return (pred.argmax(dim=1) == target).float(), torch.full(target.shape, 1 / pred.shape[1])
 
 
@@ -48,24 +48,26 @@ def view_retrieval(pred: Tensor, target: Tensor | None = None) -> Scores:
 
 
 def jigsaw_retrieval(pred: tuple[Tensor, Tensor], target: Tensor) -> Scores:
-    """Whether the image nearest to each shuffled copy is the one it was made of, from both embeddings ``(B, C)``."""
+    """Whether the image nearest to each shuffled copy is its original, from both embeddings ``(B, C)``."""
     images, jigsaws = pred
     same = target[:, None] == target[None]
     return nearest_is_hit(jigsaws, images, same, torch.ones_like(same))
 
 
 def consistency(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -> Scores:
-    """Mean squared distance of the student's and the teacher's probabilities, and that between two images.
+    """Mean squared distance between the probabilities of student and teacher, and its chance level.
 
-    The less the better. ``pred`` is what :class:`semicl_monai.networks.MeanTeacher` gives; no score without a teacher.
+    The chance level compares the student with the teacher's probabilities of another image. Lower is better. ``pred``
+    is the output of :class:`semicl_monai.networks.MeanTeacher`. Without a teacher, there is no score.
     """
     return _next_to_chance(pred, lambda student, teacher: ((student - teacher) ** 2).flatten(1).mean(dim=1))
 
 
 def agreement(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -> Scores:
-    """Share of an image's pixels where the student gives the teacher's label, and that of another image's teacher.
+    """Share of an image's pixels where student and teacher predict the same label, and its chance level.
 
-    ``pred`` is what :class:`semicl_monai.networks.SelfTraining` gives; no score without a teacher.
+    The chance level compares the student with the teacher's labels of another image. ``pred`` is the output of
+    :class:`semicl_monai.networks.SelfTraining`. Without a teacher, there is no score.
     """
 
     def share_alike(student: Tensor, teacher: Tensor) -> Tensor:
@@ -80,7 +82,7 @@ def _next_to_chance(
     score: Callable[[Tensor, Tensor], Tensor],
     of: Callable[[Tensor], Tensor] = lambda scores: scores,
 ) -> Scores:
-    """Score what is ``of`` interest in a student by its teacher's, and by that of the image before."""
+    """Score the student against the teacher, and against the teacher on the previous image, after ``of`` on both."""
     if isinstance(pred, Tensor):
         return pred.new_zeros(0), pred.new_zeros(0)
     student, teacher = map(of, pred[1:3])
@@ -88,17 +90,17 @@ def _next_to_chance(
 
 
 class PlaceNeighbours:
-    """Whether the nearest slice or patch of another volume is a positive of a loss on pairs of them.
+    """Whether the nearest slice or patch of another volume is a positive of a pair loss.
 
     Args:
-        loss: what says which pairs are positive.
+        loss: loss that decides which pairs are positive.
     """
 
     def __init__(self, loss: PairContrastLoss) -> None:
         self.loss = loss
 
     def __call__(self, pred: Tensor, target: Places) -> Scores:
-        """Score embeddings ``(N, C)`` of the slices or patches from the places ``target``."""
+        """Score embeddings ``(N, C)`` of slices or patches. Their places are ``target``."""
         positive, _ = self.loss.pairs(target)
         return nearest_is_hit(pred, pred, positive, target.volume[:, None] != target.volume)
 
@@ -107,7 +109,7 @@ class RegionRetrieval:
     """Whether the nearest region of both views of an image is the same region of the other view.
 
     Args:
-        sampler: what takes the regions of maps.
+        sampler: function that takes regions from maps.
     """
 
     def __init__(self, sampler: Callable[..., tuple[Tensor, Tensor]]) -> None:
@@ -127,9 +129,9 @@ class PixelNeighbours:
     """Whether the pixel nearest to a foreground pixel, in the embedding, is of the same class in another image.
 
     Args:
-        sampler: what takes pixels of maps ``(2B, C, H, W[, D])`` in the same way whatever the labels are, such as a
-            :class:`semicl_monai.samplers.StrideSampler`.
-        num_anchors: most foreground pixels of a batch to look at; they are taken at equal distances.
+        sampler: function that takes pixels from maps ``(2B, C, H, W[, D])``. The choice of pixels must not depend on
+            the labels. Example: :class:`semicl_monai.samplers.StrideSampler`.
+        num_anchors: maximum number of foreground pixels per batch. They are taken at equal distances.
     """
 
     def __init__(self, sampler: Callable[..., tuple[Tensor, Tensor]], num_anchors: int = 1024) -> None:

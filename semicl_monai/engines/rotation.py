@@ -1,4 +1,4 @@
-"""Which way up is it?"""
+"""Images turned by multiples of 90 degrees."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from semicl_monai.utils import InputError
 
 
 class RotationPrepareBatch(PrepareBatch):
-    """Turn every image of a batch by 0, 90, 180 and 270 degrees, to be told apart.
+    """Turn every image of a batch by 0, 90, 180 and 270 degrees, as classes for the network.
 
     Images are turned in the plane of the first two spatial axes whose edges are equal.
 
     Returns:
-        Images ``(4B, C, H, W[, D])``, first all unturned ones, and how often each was turned, 0 to 3, ``(4B,)``.
+        Images ``(4B, C, H, W[, D])`` and the number of quarter turns of each, 0 to 3, ``(4B,)``. The unturned images
+        come first.
 
     Raises:
         InputError: When no two edges of the images are equal.

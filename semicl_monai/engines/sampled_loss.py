@@ -20,11 +20,14 @@ def labels_at(labels: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
 
 
 class SampledLoss(_Loss):
-    """Contrast the pixels that a sampler takes from dense embedding maps, by their labels at the size of the maps.
+    """Contrast pixels from dense embedding maps by their labels.
+
+    A sampler takes the pixels. Label maps are first resized to the size of the embedding maps.
 
     Args:
-        sampler: turns maps ``(B, C, H, W[, D])`` and labels ``(B, 1, H, W[, D])`` into groups ``(G, N, C)`` and targets
-            ``(G, N)``: a stride, block, full or balanced sampler, or a region sampler, which needs no labels.
+        sampler: function of maps ``(B, C, H, W[, D])`` and labels ``(B, 1, H, W[, D])`` that returns groups
+            ``(G, N, C)`` and targets ``(G, N)``. It is a stride, block, full, balanced or region sampler. The region
+            sampler needs no labels.
         loss: a loss on these groups, such as :class:`semicl_monai.losses.SupConLoss`.
     """
 
@@ -35,5 +38,5 @@ class SampledLoss(_Loss):
         self.sampler, self.loss = sampler, loss
 
     def forward(self, input: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the loss of embeddings ``input`` under label maps ``target``, which a region sampler does not need."""
+        """Return the loss of embeddings ``input`` for label maps ``target``. A region sampler needs no ``target``."""
         return self.loss(*self.sampler(input, target if target is None else labels_at(target, input)))

@@ -1,4 +1,4 @@
-"""What a semi-supervised training step takes from a batch."""
+"""Preparation of the batches of a semi-supervised training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
     """Take labelled images with their label maps, and unlabelled images.
 
     Args:
-        keys: the unlabelled images to take where there are some, in the order of the network's further arguments.
+        keys: keys of the unlabelled images, in the order of the network's further arguments. They are used only when
+            the batch has unlabelled images.
 
     Returns:
-        Labelled images ``(B, C, H, W[, D])``, label maps ``(B, 1, H, W[, D])``, and for the network's further arguments
-        unlabelled images ``(U, C, H, W[, D])``.
+        Labelled images ``(B, C, H, W[, D])``, label maps ``(B, 1, H, W[, D])`` and unlabelled images
+        ``(U, C, H, W[, D])``. The unlabelled images are the network's further arguments.
     """
 
     def __init__(self, keys: Sequence[str] = ("unlabelled_image",)) -> None:
@@ -30,7 +31,7 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...], dict[str, Any]]:
-        """Take them from a batch of a :class:`semicl_monai.data.PairedDataLoader`."""
+        """Take images and label maps from a batch of a :class:`semicl_monai.data.PairedDataLoader`."""
         unlabelled_too = any(key.startswith("unlabelled_") for key in batchdata)
         images, labels, *unlabelled = (
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)

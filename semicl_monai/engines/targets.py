@@ -1,4 +1,4 @@
-"""What a batch of slices or patches tells about where they come from."""
+"""Targets from the places of slices or patches in their volumes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from semicl_monai.losses import Places
 
 
 def place_in_volume(batchdata: dict[str, Any]) -> Places:
-    """Return where each image of a batch is from.
+    """Return the volume and the place of each image of a batch.
 
-    A volume's number is made of its case name and therefore the same on every rank and in every run.
+    The number of a volume follows from its case name. It is therefore the same on every rank and in every run.
 
     Args:
-        batchdata: a collated batch with ``case``, and ``place`` and ``num_places`` as
-            :class:`semicl_monai.transforms.RandSlicesd` gives them, of one axis, or
-            :class:`semicl_monai.transforms.RandPatchesd`, of three.
+        batchdata: a collated batch with ``case``, ``place`` and ``num_places``. The last two come from
+            :class:`semicl_monai.transforms.RandSlicesd` (one axis) or :class:`semicl_monai.transforms.RandPatchesd`
+            (three axes).
     """
     volume = torch.tensor([_number(case) for case in batchdata["case"]])
     place, num_places = (batchdata[key].reshape(len(volume), -1) for key in ("place", "num_places"))
@@ -26,7 +26,7 @@ def place_in_volume(batchdata: dict[str, Any]) -> Places:
 
 
 def image_number(batchdata: dict[str, Any]) -> torch.Tensor:
-    """Return a number for each image of a batch ``(B,)``, the same whenever the same slice or patch is drawn.
+    """Return a number for each image of a batch ``(B,)``. The same slice or patch always has the same number.
 
     Args:
         batchdata: as for :func:`place_in_volume`.

@@ -8,8 +8,8 @@ from monai.engines import Evaluator
 class BestMetric:
     """Make the best key metric of an evaluator, and its epoch, part of a checkpoint.
 
-    MONAI keeps both in the evaluator's state, which no checkpoint holds by itself: a resumed run would take its first
-    validation for the best one.
+    MONAI keeps both in the evaluator's state. No checkpoint holds that state by itself. A resumed run would therefore
+    take its first validation for the best one.
 
     Args:
         evaluator: the engine that validates.

@@ -11,24 +11,24 @@ LEAST_SHARE = 0.1  # of what chance leaves to be found
 
 
 class ChanceWarning:
-    """Say at the end of a pre-training that its score is that of chance: its weights are of no help.
+    """Warn at the end of pre-training when its score is no better than chance.
 
-    So it is where the last score is above chance by less than a tenth of the way from there to 1. Of 16 anchors with a
-    chance of 1 in 15, as a batch of 8 images has, 3 would have to be hits. A score that is missing or ``nan`` tells
-    nothing, and nothing is said.
+    Weights at chance level are of no help. The warning is given when the last score is above chance by less than a
+    tenth of the distance from chance to 1. Example: a batch of 8 images has 16 anchors, each with a chance of 1 in 15.
+    At least 3 of the 16 anchors would have to be hits. There is no warning when the score is missing or ``nan``.
 
     Args:
-        evaluator: the engine with the score and its chance among its metrics, both 0 to 1 and the more the better (see
-            :class:`semicl_monai.handlers.PretextMetric`).
-        objective: what is pre-trained for.
-        name: name of the score; chance is called ``<name>_chance``.
+        evaluator: the engine that has the score and the chance level among its metrics. Both lie between 0 and 1, and
+            higher is better (see :class:`semicl_monai.handlers.PretextMetric`).
+        objective: the objective of the pre-training, as the warning names it.
+        name: name of the score. The chance level is called ``<name>_chance``.
     """
 
     def __init__(self, evaluator: Evaluator, objective: str, name: str = "pretext") -> None:
         self.evaluator, self.objective, self.name = evaluator, objective, name
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer; of several processes the first does."""
+        """Attach to a trainer, in the first process only."""
         if is_not_rank0():
             return
         engine.add_event_handler(Events.COMPLETED, self)

@@ -13,8 +13,9 @@ from semicl_monai.utils import InputError
 class ConsistencyRampUp:
     r"""Raise the weight of a consistency term: :math:`w(t) = w_\mathrm{max} \exp(-5 (1 - t / T)^2)`.
 
-    :math:`t` is the number of steps done, so that a resumed run goes on where it stopped; from step :math:`T` on the
-    weight is :math:`w_\mathrm{max}`. Steps are counted from the end of a warm-up, in which the weight is zero.
+    :math:`t` is the number of steps done. A resumed run therefore continues where it stopped. From step :math:`T` on,
+    the weight is :math:`w_\mathrm{max}`. Steps are counted from the end of the warm-up. During the warm-up, the weight
+    is zero.
 
     Args:
         loss: the loss whose ``weight`` is set.

@@ -20,19 +20,19 @@ logger = logging.getLogger(__name__)
 def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> list[Any]:
     """Leave out the loader of a model that was not fine-tuned from the pre-trained weights yet.
 
-    MONAI Label puts a :class:`monai.handlers.CheckpointLoader` of its current model before all handlers of a training,
-    which thereby goes on from that model. After a new pre-training it has to start from the pre-trained weights once;
-    the network holds them already. What a model has started from is in its provenance; without that, the
-    times of the files tell which is newer.
+    MONAI Label puts a :class:`monai.handlers.CheckpointLoader` of its current model before all other handlers of a
+    training. The training then continues from that model. After a new pre-training, the next training must start from
+    the pre-trained weights instead. The network already holds these weights. The provenance of a model records the
+    weights that the model started from. Without provenance, the file times decide which file is newer.
 
-    The savers among the handlers are told what the training goes on from.
+    The savers among the handlers are told which model the training continues from.
 
     Args:
         handlers: handlers of a trainer.
-        pretrained: the pre-trained weights, or ``"none"``.
+        pretrained: the file of the pre-trained weights, or ``"none"``.
 
     Returns:
-        The handlers that are to be attached.
+        The handlers to attach.
     """
     loaders = [handler for handler in handlers if isinstance(handler, CheckpointLoader)]
     older = (
@@ -47,7 +47,9 @@ def start_from_newer(handlers: Sequence[Any], pretrained: str | Path | None) -> 
 
 
 def without_loaders(handlers: Sequence[Any]) -> list[Any]:
-    """Leave out the loaders of a model: pre-training in MONAI Label does not go on from the one that is fine-tuned.
+    """Leave out the loaders of a model.
+
+    Pre-training in MONAI Label does not continue from the fine-tuned model.
 
     Args:
         handlers: handlers of a trainer.

@@ -26,17 +26,17 @@ MOST_IN_LEGEND = 20  # labels; more do not fit beside the picture
 class EmbeddingPlot:
     """Draw the pixel features of labelled images in two dimensions, coloured by label, before and after training.
 
-    Does nothing for images without labels. The features before training are kept in ``path`` with the ending ``.npz``,
-    so that a resumed run still shows what was there at the very beginning.
+    Nothing is drawn for images without labels. The features before training are kept in a file named like ``path`` with
+    the suffix ``.npz``. A resumed run therefore still shows the features from before the first epoch.
 
     Args:
-        path: the PNG to write.
-        network: network whose method ``features`` gives the map ``(B, C, H, W)`` to draw, such as a
+        path: the PNG file to write.
+        network: network with a method ``features`` that returns the map ``(B, C, H, W)`` to draw. Example:
             :class:`semicl_monai.networks.ContrastiveNetwork`.
-        dataset: lists of samples with ``view1_image`` and, where there is one, ``view1_label``; eight lists are drawn.
-        num_per_class: pixels drawn of each label.
+        dataset: lists of samples with ``view1_image`` and, if there is a label, ``view1_label``. Eight lists are used.
+        num_per_class: number of pixels to draw for each label.
         method: ``"pca"`` or ``"tsne"``.
-        seed: seed of the choice of pixels.
+        seed: seed for choosing the pixels.
 
     Raises:
         InputError: When ``method`` is unknown.
@@ -56,7 +56,7 @@ class EmbeddingPlot:
         self.num_per_class, self.method, self.seed = num_per_class, method, seed
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer, behind the handler that resumes it; of several processes the first does."""
+        """Attach to a trainer behind the handler that resumes it, in the first process only."""
         if is_not_rank0():
             return
         engine.add_event_handler(Events.STARTED, self.before)
@@ -117,7 +117,7 @@ class EmbeddingPlot:
     def _figure(self, features: dict[str, np.ndarray], labels: np.ndarray) -> Figure:
         figure = Figure(figsize=(9, 4.4), layout="constrained")
         for axes, (when, values) in zip(figure.subplots(1, 2), features.items(), strict=True):
-            perplexity = min(30, len(values) // 4)  # scikit-learn refuses one that the points cannot fill
+            perplexity = min(30, len(values) // 4)  # scikit-learn needs a perplexity below the number of points
             embed = PCA(2) if self.method == "pca" else TSNE(2, perplexity=perplexity, random_state=self.seed)
             points = embed.fit_transform(values)
             for label in np.unique(labels):

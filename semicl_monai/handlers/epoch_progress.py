@@ -23,7 +23,10 @@ class EpochProgress(ProgressBar):
         super().__init__(desc=desc, persist=True, **kwargs)
 
     def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Attach to a trainer that decollates its output, as MONAI's do by default; of several processes the first."""
+        """Attach to a trainer that decollates its output.
+
+        MONAI's trainers decollate by default. Only the first of several processes shows the bar.
+        """
         if is_not_rank0():
             return
         super().attach(

@@ -9,10 +9,10 @@ from ignite.engine import Engine
 
 
 class HandlerGroup:
-    """Attach several handlers, in their order, where one stands in a list.
+    """Attach several handlers in their order, as if they were one handler.
 
     Args:
-        handlers: what has ``attach(engine)``.
+        handlers: objects with a method ``attach(engine)``.
     """
 
     def __init__(self, handlers: Sequence[Any]) -> None:

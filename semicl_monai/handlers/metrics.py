@@ -28,23 +28,25 @@ METRICS = ("dice", "hd95", "asd")
 class CaseMetrics:
     """Compute Dice, 95 % Hausdorff distance and average surface distance of every class of every case.
 
-    Distances are in mm, by the label's own spacing; the surface distance is symmetric. A class that is in the truth and
-    not in the prediction gets Dice 0 and, as distances, the diagonal of the volume; a class that is not in the truth
-    gets ``nan`` and takes no part in the means. Writes ``cases.csv`` (a line a case and class) and ``summary.json``
-    (mean over cases and its bootstrap 95 % interval over patients, by class and over all classes). Under
-    ``torch.distributed`` the first process writes the cases of all, in the order that
-    :class:`semicl_monai.data.CasesOfRank` has dealt them out.
+    Distances are in mm and use the spacing of the label. The surface distance is symmetric. A class may be in the truth
+    but not in the prediction. It then gets Dice 0, and both distances are the diagonal of the volume. A class that is
+    not in the truth gets ``nan`` and is left out of the means.
+
+    Two files are written. ``cases.csv`` has one line per case and class. ``summary.json`` has the mean over cases and
+    its bootstrap 95 % interval over patients, for each class and for all classes together. Under ``torch.distributed``,
+    the first process writes the cases of all processes. Their order is the order in which
+    :class:`semicl_monai.data.CasesOfRank` dealt them out.
 
     Args:
         output_dir: folder to write to.
         class_names: names of the classes 1, 2, ...
         about: anything to keep with the summary, such as the split and the weights.
-        provenance: of the weights that are evaluated, or in words what it is. Of a network whose tensors are others, as
-            a client of federated learning has them, and of one that has started from weights of unknown provenance, it
-            is ``"unknown"``; so it is by default.
+        provenance: provenance of the evaluated weights, or a word that describes it. The files say ``"unknown"`` by
+            default. They also say so when the network's tensors differ from those of the provenance, as in a client of
+            federated learning. The same holds when the network started from weights of unknown provenance.
 
     Raises:
-        InputError: When two classes have one name, or one is called ``mean``.
+        InputError: When two classes have the same name, or a class is called ``mean``.
 
     References:
         Maier-Hein, Reinke et al., Metrics reloaded, Nature Methods 2024 (which metrics, and why per case).
@@ -61,7 +63,7 @@ class CaseMetrics:
         self.provenance = provenance
         self.output_dir, self.class_names, self.about = Path(output_dir), list(class_names), dict(about or {})
         if len({*self.class_names, "mean"}) <= len(self.class_names):
-            raise InputError(f"class_names must differ, and none be 'mean', got {', '.join(self.class_names)}.")
+            raise InputError(f"class_names must differ and must not include 'mean', got {', '.join(self.class_names)}.")
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -96,11 +98,13 @@ class CaseMetrics:
     def _provenance(self, engine: Engine) -> str:
         known = self.provenance
         if isinstance(known, Provenance):
-            # what is evaluated may be other weights than those of the file
+            # the evaluated weights may differ from those of the file
             same = known.belongs_to(plain_state(engine.network))  # type: ignore[attr-defined]
             known = "recorded" if same and not known.from_unknown else None
         if known is None:
-            engine.logger.warning(f"provenance unknown: the cases of {self.output_dir} may have trained the network.")
+            engine.logger.warning(
+                f"provenance unknown: the network may have been trained on the cases of {self.output_dir}."
+            )
         return known or "unknown"
 
     def _write(self, summary: dict[str, Any], provenance: str) -> None:
@@ -112,7 +116,7 @@ class CaseMetrics:
         save_json({**self.about, "provenance": provenance, **summary}, self.output_dir / "summary.json")
 
     def summary(self) -> dict[str, Any]:
-        """Return mean and 95 % interval of every metric, by class and over the mean of all classes of a case."""
+        """Return mean and 95 % interval of every metric, for each class and for the mean over the classes of a case."""
         cases = list(dict.fromkeys(row["case"] for row in self.rows))
         table = {m: np.full((len(cases), len(self.class_names)), np.nan) for m in METRICS}
         for row in self.rows:
@@ -151,7 +155,7 @@ def _class_metrics(
         return np.nan, np.nan, np.nan
     if not pred.any():
         return 0.0, diagonal, diagonal
-    box = _box(pred | truth)  # of a large volume most is empty
+    box = _box(pred | truth)  # most of a large volume is empty
     pred, truth = pred[box], truth[box]
     edges = get_mask_edges(pred, truth)
     there, back = (torch.as_tensor(get_surface_distance(a, b, spacing=spacing)) for a, b in (edges, edges[::-1]))
@@ -172,8 +176,9 @@ def mean_with_interval(values: np.ndarray, patients: Sequence[str] | None = None
     """Return the mean of the finite ``values`` and its bootstrap 95 % interval (percentiles, 9 999 resamples).
 
     Args:
-        values: one a case.
-        patients: of the cases; what is drawn are patients with all their cases. By default each case is its own.
+        values: one value per case.
+        patients: the patient of each case. The bootstrap draws patients, each with all cases. By default, every case is
+            a patient of its own.
     """
     there = np.isfinite(values)
     mean = float(values[there].mean()) if there.any() else float("nan")
@@ -188,7 +193,7 @@ def mean_with_interval(values: np.ndarray, patients: Sequence[str] | None = None
 
 
 def sums_and_counts(values: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum of the values of each patient and their number, patients in the order they first come in."""
+    """Return the sum and the number of values of each patient, in the order in which the patients first appear."""
     _, first, number = np.unique(patients, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))[number]
     return np.bincount(order, weights=values), np.bincount(order)
@@ -199,7 +204,7 @@ def _mean_over_cases(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np
 
 
 def _row_mean(table: np.ndarray) -> np.ndarray:
-    """Mean over the classes of each case; nan for a case without any."""
+    """Mean over the classes of each case, or nan for a case without any class."""
     finite = np.isfinite(table)
     total, count = np.where(finite, table, 0).sum(1), finite.sum(1)
     return np.divide(total, count, out=np.full(len(table), np.nan), where=count > 0)

@@ -14,21 +14,24 @@ from semicl_monai.utils import is_not_rank0, save_json, save_tensors, with_prove
 from semicl_monai.utils.provenance import provenance_in
 
 
-# not monai.handlers.CheckpointSaver: after an exception too it writes over the file of an earlier run
+# not monai.handlers.CheckpointSaver: it overwrites the file of an earlier run even after an exception
 class ModelSaver:
-    """Write the network's state dict: the best on validation where there was one, else the last.
+    """Write the network's state dict: the best one on validation, or the last one when there was no validation.
 
-    The file is written beside the old one and renamed when it is whole; heads of deep supervision, which predict in
-    training alone, are left out, since MONAI cannot export a network that has them. The file says what the network has
-    seen, so that a later stage can tell whether it holds out a case the weights know. The same is written beside it for
-    people (``model.json`` for ``model.pt``). A run that fails leaves the old file.
+    The new file is written beside the old one and renamed when it is complete. A run that fails leaves the old file.
+    Heads of deep supervision are left out. They predict during training only, and MONAI cannot export a network that
+    has them.
+
+    The file records the cases that the network has seen. A later stage can then tell whether one of its held-out cases
+    was used to train the weights. The same record is written as readable text beside the file (``model.json`` for
+    ``model.pt``).
 
     Args:
         path: the file to write, such as ``models/model.pt``.
         network: the plain network.
-        evaluator: the engine whose key metric chooses, run by a :class:`monai.handlers.ValidationHandler` that stands
-            before this handler; without one the last state is written.
-        provenance: what the network has seen; by default nothing.
+        evaluator: the engine whose key metric selects the best network. A :class:`monai.handlers.ValidationHandler`
+            before this handler must run it. Without an evaluator, the last state is written.
+        provenance: record of the cases that the network has seen. By default, there are none.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class ModelSaver:
         self.provenance = provenance or RunProvenance(network)
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer, behind its ``ValidationHandler``; of several processes the first does."""
+        """Attach to a trainer behind its ``ValidationHandler``, in the first process only."""
         if is_not_rank0():
             return
         engine.add_event_handler(Events.STARTED, self.provenance.start)
@@ -66,8 +69,8 @@ class ModelSaver:
         """Write the network as it is, and what it has seen.
 
         Raises:
-            InputError: When the network holds values that are not finite, an image it has seen cannot be read, or the
-                file cannot be written. The old file stays.
+            InputError: When the network holds values that are not finite, when an image that it has seen cannot be
+                read, or when the file cannot be written. The old file stays.
         """
         state = plain_state(self.network)
         check_finite(state, f"the network that was to be saved to {self.path}")

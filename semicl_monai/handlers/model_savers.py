@@ -15,15 +15,15 @@ from semicl_monai.handlers.run_provenance import RunProvenance
 class ModelSavers(HandlerGroup):
     """Write ``model.pt`` and ``model_final.pt``: the network when validation was best, and when training ended.
 
-    Of a student with its teacher the network is the teacher, and the student when validation was best goes to
-    ``model_student.pt``. See :class:`ModelSaver`.
+    For a student and a teacher, the network in both files is the teacher. The student at the best validation is then
+    written to ``model_student.pt``. See :class:`ModelSaver`.
 
     Args:
-        folder: of the files.
-        network: the network that is kept.
-        student: the network that was trained, which may be the same.
-        evaluator: the engine whose key metric chooses.
-        provenance: what the network has seen.
+        folder: folder of the files.
+        network: the network to keep.
+        student: the network that was trained. It may be ``network`` itself.
+        evaluator: the engine whose key metric selects the best network.
+        provenance: record of the cases that the network has seen.
     """
 
     def __init__(

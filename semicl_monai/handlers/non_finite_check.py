@@ -23,19 +23,23 @@ ADVICE = (
 )
 
 
-# ignite's TerminateOnNan ends a run as one that is complete, so that savers write the network, and after the step
+# not ignite's TerminateOnNan: it acts after the step and ends the run as if complete, so that savers write the network
 class NonFiniteCheck:
-    """End a training at its first loss that is not finite, and before weights are saved that are of no use.
+    """End a training at the first loss that is not finite, and before useless weights are saved.
 
-    The loss is looked at before its backward pass. Under float16 a gradient may be infinite: the scaler leaves out that
-    step and halves its scale, so that a scale below 1 has left out step after step. At the end of an epoch the weights
-    must be finite, and what ``network`` makes of two images of the last batch: the last step of a run has no loss
-    behind it, and weights of 1e30 are finite. All ranks end together. What else ends a run leaves nothing half-trained
-    behind either: a :class:`monai.handlers.CheckpointSaver` behind this handler would save it as the final network.
+    The loss is checked before its backward pass. Under float16, a gradient may be infinite. The scaler then skips the
+    step and halves its scale. A scale below 1 means that many steps in a row were skipped.
+
+    At the end of an epoch, the weights must be finite. The output of ``network`` for two images of the last batch must
+    be finite too. Two reasons: no loss follows the last step of a run, and weights of 1e30 still count as finite. All
+    ranks end together.
+
+    Any other exception is raised again at once. Otherwise a :class:`monai.handlers.CheckpointSaver` behind this handler
+    would save a half-trained network as the final one.
 
     Args:
-        stage: what the line begins with.
-        network: the network that is saved, which takes images alone.
+        stage: name of the stage, with which the error message begins.
+        network: the network that is saved. Its only input is images.
 
     Raises:
         InputError: When the loss, the gradients, the weights or the output are not finite.
@@ -67,13 +71,13 @@ class NonFiniteCheck:
         )
 
     def check_weights(self, engine: SupervisedTrainer) -> None:
-        """Raise when weights or gradients are not finite, or weights so large that the network's output is not."""
+        """Raise when the weights, the gradients or the network's output are not finite."""
         found = next(filter(None, all_gather_object(self._fault(engine))), None)
         if found:
             raise InputError(f"{self.stage}: {found} after epoch {engine.state.epoch}: {ADVICE}.")
 
     def end(self, engine: Engine, error: Exception) -> NoReturn:
-        """Raise what has ended the run, before other handlers meet it."""
+        """Raise the exception that ended the run, before other handlers see it."""
         raise error
 
     @torch.no_grad()
@@ -82,7 +86,7 @@ class NonFiniteCheck:
         if broken:
             return f"weights must be finite, got NaN or infinity in {broken[0]}"
         if engine.scaler is not None and engine.scaler.is_enabled() and engine.scaler.get_scale() < 1:
-            return "gradients must be finite, got NaN or infinity in step after step of float16"
+            return "gradients must be finite, got NaN or infinity in many float16 steps in a row"
         if self.images is None:
             return None
         with eval_mode(self.network):

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Slice:
-    """Image, truth and prediction of one slice, ``(width, height)``, and which one of the file it is."""
+    """Image, truth and prediction of one slice, each ``(width, height)``, with its axis and index in the file."""
 
     image: np.ndarray
     label: np.ndarray
@@ -33,16 +33,16 @@ class Slice:
 class OverlayWriter:
     """Write a PNG of the first few cases: truth and prediction outlined on the slice with the most truth.
 
-    The slices are kept and drawn at the end of the evaluation, after all that is written at the end of its epoch. A
-    picture that cannot be drawn or written is a warning: the figures are what an evaluation is for.
+    The slices are kept and drawn at the end of the evaluation. By then, all other results have been written. A picture
+    that cannot be drawn or written only causes a warning, because the metrics matter more.
 
-    Of several processes each draws its own cases; our configs have the first one draw.
+    Each of several processes draws its own cases. In our configs, only the first process draws.
 
     Args:
-        output_dir: folder to write to, one ``<case>.png`` a case.
-        num_cases: how many cases.
-        axis: spatial axis to slice along once the image lies in RAS, wherever its file has it. A volume of which that
-            leaves a line is sliced along the axis that leaves the largest picture.
+        output_dir: folder to write to, with one ``<case>.png`` per case.
+        num_cases: number of cases to draw.
+        axis: spatial axis to slice along, counted in RAS orientation whatever the orientation of the file. In some
+            volumes, a slice along this axis is only a line. The axis with the largest picture is then used.
     """
 
     def __init__(self, output_dir: str | Path, num_cases: int = 4, axis: int = 2) -> None:
@@ -75,7 +75,7 @@ class OverlayWriter:
 def _warning(case: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # whatever it is, the evaluation goes on
+    except Exception as error:  # the evaluation continues after any error
         reason = " ".join(str(error).split())[:200]
         logger.warning("case %s: its picture cannot be drawn: %s: %s", case, type(error).__name__, reason)
 
@@ -84,7 +84,7 @@ def fullest_slice(sample: Mapping[str, Any], axis: int) -> Slice:
     """Return the slice with the most truth.
 
     Args:
-        sample: ``image``, ``label`` and ``pred``, ``(C, H, W, D)`` in one grid; the first channel is taken.
+        sample: ``image``, ``label`` and ``pred``, each ``(C, H, W, D)``, in one grid. The first channel is used.
         axis: see :class:`OverlayWriter`.
 
     Raises:
@@ -100,11 +100,11 @@ def fullest_slice(sample: Mapping[str, Any], axis: int) -> Slice:
 
 
 def _axis_across_a_plane(shape: tuple[int, ...], axis: int) -> int:
-    """The axis, or another one where it leaves less than 2 x 2 voxels, which cannot be outlined."""
+    """Return the axis, or another one when its slices have less than 2 x 2 voxels and cannot be outlined."""
     planes = {other: np.delete(shape, other) for other in (axis, *range(3))}
     fit = [other for other, plane in planes.items() if plane.min() >= 2]
     if not fit:
-        raise ValueError(f"wanted a slice of at least 2 x 2 voxels, got a volume of {shape}")
+        raise ValueError(f"a slice must have at least 2 x 2 voxels, got a volume of {shape}")
     return axis if axis in fit else max(fit, key=lambda other: planes[other].prod())
 
 

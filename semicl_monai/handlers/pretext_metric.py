@@ -13,14 +13,15 @@ from monai.utils import CommonKeys
 
 
 class PretextMetric:
-    """Put the mean pretext score of an epoch into an engine's metrics, and beside it what chance would score.
+    """Put the mean pretext score of an epoch and its chance level into an engine's metrics.
 
-    An epoch without an anchor, such as slices of one volume whose positives are sought in others, scores ``nan``.
+    The score is ``nan`` for an epoch without an anchor. Example: all slices are of one volume, and positives must come
+    from other volumes.
 
     Args:
-        scores: tells for predictions and targets of a batch the score of every anchor and what chance would score, such
-            as :func:`semicl_monai.engines.view_retrieval`.
-        name: name of the metric; chance is called ``<name>_chance``.
+        scores: function of the predictions and targets of a batch. It returns the score and the chance level of every
+            anchor. Example: :func:`semicl_monai.engines.view_retrieval`.
+        name: name of the metric. The chance level is called ``<name>_chance``.
     """
 
     def __init__(self, scores: Callable[..., tuple[torch.Tensor, torch.Tensor]], name: str = "pretext") -> None:
@@ -35,7 +36,7 @@ class PretextMetric:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.report)
 
     def reset(self, engine: Engine) -> None:
-        """Forget the epoch before."""
+        """Forget the previous epoch."""
         for mean in self.means.values():
             mean.reset()
 
@@ -54,5 +55,5 @@ class PretextMetric:
 def _value(mean: Average) -> float:
     try:
         return float(mean.compute())
-    except NotComputableError:  # raised behind the sum over all ranks
+    except NotComputableError:  # raised after the sum over all ranks
         return float("nan")

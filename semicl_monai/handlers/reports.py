@@ -1,4 +1,4 @@
-"""What the log and TensorBoard show of an engine; of several processes the first one reports."""
+"""Reports of an engine in the log and in TensorBoard, from the first process only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MetricReport(HandlerGroup):
     """
 
     def __init__(self, log_dir: str | Path) -> None:
-        if is_not_rank0():  # the handler below makes a file where it is made
+        if is_not_rank0():  # the handler below creates a file as soon as it is constructed
             super().__init__([])
             return
         board = TensorBoardStatsHandler(log_dir=str(log_dir), iteration_log=False)
@@ -31,7 +31,7 @@ class LossReport(HandlerGroup):
 
     Args:
         log_dir: folder of TensorBoard's files.
-        title: what stands before the bar.
+        title: text before the bar.
     """
 
     def __init__(self, log_dir: str | Path, title: str) -> None:

@@ -20,12 +20,12 @@ from semicl_monai.utils import InputError, is_not_rank0, is_true, save_tensors
 def set_aside(folder: str | Path, resume: bool | str = False) -> None:
     """Move the checkpoints of an earlier run to ``<folder>.previous``, unless that run is to be resumed.
 
-    A run of several stages does so for all of them before its first: a stage that was not reached must not find the
-    checkpoints of another run when it is resumed.
+    A run of several stages calls this for all stages before the first one starts. Suppose such a run stops before one
+    of its stages. When the run is resumed, that stage must not find the checkpoints of another run.
 
     Args:
-        folder: what to move, with all folders below it; it may be missing.
-        resume: whether to leave everything where it is; also ``"true"``.
+        folder: folder to move, with all folders below it. It may be missing.
+        resume: whether to leave everything where it is. ``"true"`` is accepted too.
     """
     folder = Path(folder)
     if is_not_rank0() or is_true(resume, "resume") or not any(folder.rglob("checkpoint_*.pt")):
@@ -36,22 +36,22 @@ def set_aside(folder: str | Path, resume: bool | str = False) -> None:
 
 
 class ResumeCheckpoint:
-    """Save all that a run needs to be continued after its epochs, and continue from it when asked to.
+    """Save checkpoints after epochs, and continue from the last one on request.
 
-    The trainer's epoch and its gradient scaler are added to ``objects``; with :class:`SeedEpoch` the random state
-    follows from the epoch. A checkpoint is written beside the last good one and renamed when it is whole, and the one
-    before is kept, so that a kill at any moment leaves one to continue from. A run that is started anew moves the
-    checkpoints of an earlier one to ``<folder>.previous``.
+    The trainer's epoch and its gradient scaler are added to ``objects``. With :class:`SeedEpoch`, the random state
+    follows from the epoch. A new checkpoint is written beside the last good one and renamed when it is complete. The
+    previous checkpoint is kept. A run that is killed at any moment therefore leaves a checkpoint to continue from. A
+    new run moves the checkpoints of an earlier run to ``<folder>.previous``.
 
     Args:
-        folder: where the checkpoints of this stage lie.
-        objects: what to save, by name: network, heads, optimizer, scheduler, anything with a state dict.
-        resume: whether to continue from the last checkpoint in ``folder``, if there is one; also ``"true"``.
-        interval: epochs from one checkpoint to the next; the last of ``max_epochs`` always has one.
+        folder: folder of the checkpoints of this stage.
+        objects: objects to save, by name: network, heads, optimizer, scheduler, anything with a state dict.
+        resume: whether to continue from the last checkpoint in ``folder``, if there is one. ``"true"`` is accepted too.
+        interval: number of epochs between checkpoints. The last epoch (``max_epochs``) always has a checkpoint.
 
     Raises:
-        InputError: When ``interval`` is not a positive whole number, or a checkpoint does not fit the run or is of a
-            later epoch than the run's last.
+        InputError: When ``interval`` is not a positive whole number, when a checkpoint does not fit the run, or when a
+            checkpoint is of an epoch after the run's last one.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ResumeCheckpoint:
         self.interval = interval
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer; it has to stand behind every handler that changes what is saved."""
+        """Attach to a trainer, behind every handler that changes the saved objects."""
         engine.add_event_handler(Events.STARTED, self.start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
 
@@ -80,11 +80,11 @@ class ResumeCheckpoint:
             engine.logger.info(f"Nothing to resume in {self.folder}: the stage starts from its beginning.")
 
     def save(self, engine: Engine) -> None:
-        """Save a checkpoint that is due, and drop all but the last two; of several processes the first one does.
+        """Save a checkpoint if one is due, and delete all but the last two, in the first process only.
 
         Raises:
-            InputError: When a network holds values that are not finite, or the file cannot be written. The checkpoints
-                before stay.
+            InputError: When a network holds values that are not finite, or the file cannot be written. The earlier
+                checkpoints stay.
         """
         due = engine.state.epoch % self.interval == 0 or engine.state.epoch == engine.state.max_epochs
         if is_not_rank0() or not due:
@@ -101,18 +101,18 @@ class ResumeCheckpoint:
                 tensors = {**dict(part.named_parameters()), **dict(part.named_buffers())}
                 check_finite(tensors, f"the {name} after epoch {epoch}, not saved,")
 
-    # not ignite's DiskSaver: it fails with a traceback on a full disk, and does not flush to it
+    # not ignite's DiskSaver: it fails with a traceback on a full disk, and does not flush the file to disk
     def _write(self, content: Mapping[str, Any], filename: str, _: Any = None) -> None:
         save_tensors(content, self.folder / filename)
 
     def last(self) -> Path | None:
-        """Return the last whole checkpoint."""
+        """Return the last complete checkpoint."""
         return self.checkpoints()[-1] if self.checkpoints() else None
 
     def checkpoints(self) -> list[Path]:
-        """Return all whole checkpoints, oldest first."""
+        """Return all complete checkpoints, oldest first."""
         found = {path: re.fullmatch(r"checkpoint_(\d+)\.pt", path.name) for path in self.folder.glob("checkpoint_*.pt")}
-        epochs = {path: int(name[1]) for path, name in found.items() if name}  # a copy has another name
+        epochs = {path: int(name[1]) for path, name in found.items() if name}  # skips a user's copy with another name
         return sorted(epochs, key=lambda path: epochs[path])
 
     def _restore(self, engine: Engine, path: Path) -> None:

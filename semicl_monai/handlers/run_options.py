@@ -1,4 +1,4 @@
-"""What a run was started with, as a part of its checkpoints."""
+"""The options, split and data of a run, as a part of its checkpoints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from semicl_monai.utils.option_table import OPTIONS
 from semicl_monai.utils.running_config import running_parser
 
 RUN_LISTS = ("imports", "initialize", "pretrain", "run", "evaluate", "finalize", "_meta_")
-# All that may differ when a run is resumed, as an entry of the config or as an argument in it:
+# Config entries, and arguments in the config, that may differ when a run is resumed:
 MAY_DIFFER = frozenset(
     (
         *RUN_LISTS,
@@ -34,7 +34,7 @@ MAY_DIFFER = frozenset(
         *("tracking_uri", "experiment_name", "run_name", "save_execute_config"),
     )
 )
-# Handlers that look on or load weights, which the tracking of MONAI and MONAI Label put into the lists.
+# Handlers that only watch, or load weights. MONAI's tracking and MONAI Label put them into the lists.
 ONLOOKERS = (
     "MLFlowHandler",
     "StatsHandler",
@@ -48,27 +48,28 @@ ONLOOKERS = (
     "CheckpointLoader",
 )
 OPTION_TYPES = (str, bool, int, float, list, type(None))
-# what the option method has come to in fine-tuning
+# the resolved values of the option method in fine-tuning
 OF_FINE_TUNING = {"method": "method_of_run", "fine_tuning": "fine_tuning"}
 DIGITS = 16  # of a digest
-THREADS = 4  # unpacking and hashing leave the interpreter to others
+THREADS = 4  # unpacking and hashing release the GIL
 
 
 class RunOptions:
-    """Refuse to resume a run with another config, data set or split than it was started with.
+    """Refuse to resume a run when its config, data set or split has changed.
 
-    All of the config that builds this handler has to be the same, but for paths, device, workers and intervals: see
-    ``MAY_DIFFER``. Entries may be written in another way if they come to the same number, text, switch or list. An
-    object that Python code has put into the config is known by its type. Options, those of the method too, are compared
-    by what they come to, as some depend on the machine or on other options. Of ``pretrained`` the content of the file
-    is compared, which may have moved.
+    The config that builds this handler must be the same. Paths, device, workers and intervals may differ (see
+    ``MAY_DIFFER``). Entries may be written differently if they resolve to the same number, text, switch or list. For an
+    object that Python code put into the config, only the type is compared.
+
+    Options, including those of the method, are compared by their resolved values. Some of them depend on the machine or
+    on other options. For ``pretrained``, the content of the file is compared, because the file may have moved.
 
     Args:
-        values: values that are known, before those of the config.
-        split_file: file of the split, ``split.json`` in ``log_dir`` by default; its case names have to be the same. It
-            may be missing.
-        cases: lists of records ``{"image": path, "label": path}`` by part, or data sets of them; the content of these
-            files has to be the same. It is read when it is first needed.
+        values: known values. They take precedence over those of the config.
+        split_file: file of the split, ``split.json`` in ``log_dir`` by default. Its case names must be the same. The
+            file may be missing.
+        cases: for each part, a list of records ``{"image": path, "label": path}`` or a data set of them. The content of
+            these files must be the same. The files are read when their content is first needed.
     """
 
     def __init__(
@@ -91,9 +92,10 @@ class RunOptions:
         self.meant = {id: text for id, text in self.meant.items() if text != self.written[id]}
 
     def write(self, path: str | Path) -> None:
-        """Write the options of the run as JSON: all entries of the config that are numbers, text, switches or lists.
+        """Write the options of the run as JSON.
 
-        Of several processes the first one does.
+        These are all config entries that are numbers, text, switches or lists. Only the first of several processes
+        writes the file.
         """
         if rank_and_size()[0] == 0:
             save_json(self.options, path)
@@ -106,8 +108,8 @@ class RunOptions:
         """Compare with the run that is resumed.
 
         Raises:
-            InputError: When an entry of the config, the split or the data differs, or an earlier version, which did not
-                note them, has written the checkpoint.
+            InputError: When the config, the split or the data differ. Also when an earlier version of semicl_monai,
+                which did not save them, wrote the checkpoint.
         """
         if not {"written", "meant", "split", "data"} <= state_dict.keys():
             raise InputError("an earlier version of semicl_monai has written it; start anew, without --resume")
@@ -141,7 +143,7 @@ class RunOptions:
 
     @cached_property
     def _data(self) -> dict[str, str]:
-        """Digests of the images and labels, by what and which they are."""
+        """Digests of the images and labels, by kind and case."""
         files = {name: file for records in self.cases.values() for record in records for name, file in _files(record)}
         with ThreadPoolExecutor(THREADS) as pool:
             digests = pool.map(_digest, files, files.values())
@@ -154,13 +156,13 @@ def _split_of_run(parser: ConfigParser | None) -> Path | None:
 
 
 def _resolved_options(parser: ConfigParser | None, known: Iterable[str]) -> dict[str, Any]:
-    """What the options of a run have come to, those of its method too."""
+    """Return the resolved options of a run, including those of its method."""
     if parser is None:
         return {}
     config = parser.get()
     names = [option.name for option in OPTIONS if option.name in config and option.name not in known]
     names = [name for name in names if name == "pretrained" or name not in MAY_DIFFER]
-    # a switch may be a text, of which "use_..." is what it means
+    # a switch may be text; its resolved value is then the entry "use_..."
     meant = {name: f"use_{name}" if f"use_{name}" in config else name for name in names}
     values = {name: parser.get_parsed_content(id) for name, id in meant.items()}
     values |= {name: parser.get_parsed_content(id) for name, id in OF_FINE_TUNING.items() if id in config}
@@ -173,7 +175,7 @@ def _files(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _digest(name: str, file: Any) -> str | None:
-    """Digest of an image, which its provenance needs too, or of a label file as it is, which is not unpacked for it."""
+    """Return the digest of an image (the one its provenance needs too), or of a label file, which is not unpacked."""
     return file_digest(file) if name.startswith("label of") else image_digest(file)
 
 
@@ -184,7 +186,7 @@ def _named(name: str, value: Any) -> Any:
 
 def _may_differ(id: str) -> bool:
     parts = id.split("::")
-    # the lists of records are those of the split, or a client's own
+    # the lists of records come from the split, or belong to the client
     return parts[0] in MAY_DIFFER or parts[-1] in MAY_DIFFER or "::dataset::data" in id
 
 
@@ -205,12 +207,12 @@ def _looks_on(handler: Any) -> bool:
 
 
 def _switch(text: str | None) -> str | None:
-    """``True`` and ``true`` are the same, and so are ``None`` and ``none``."""
+    """Return switches in lower case: ``True`` equals ``true``, and ``None`` equals ``none``."""
     return text.lower() if text and text.lower() in ("true", "false", "none") else text
 
 
 def _said(id: str, text: str | None, entries: Iterable[str]) -> str:
-    """Say what an entry is: its text, or that it has others below it, or that it is not there."""
+    """Return an entry as text: its own text, ``{...}`` if it has entries below it, or ``left out``."""
     if text is None:
         return "{...}" if any(other.startswith(f"{id}::") for other in entries) else "left out"
     return text

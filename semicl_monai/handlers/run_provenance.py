@@ -1,4 +1,4 @@
-"""What the network of a running training has seen."""
+"""Record of the cases that the network of a running training has seen."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from semicl_monai.networks import from_scratch, read_provenance, without_deep_su
 from semicl_monai.utils import InputError, Provenance, file_digest, image_digest, state_digest
 from semicl_monai.utils.provenance import SEEN, SeenCase
 
-THREADS = 4  # unpacking and hashing leave the interpreter to others
+THREADS = 4  # unpacking and hashing release the GIL
 
 
 class RunProvenance:
-    """The :class:`~semicl_monai.utils.Provenance` of the network of a run, for all files that are written of it.
+    """The :class:`~semicl_monai.utils.Provenance` of the network of a run, for all files that hold this network.
 
-    It is a part of a checkpoint, so that a checkpoint says what its network has seen, and a resumed run still knows
-    what the run before has started from.
+    The provenance is a part of every checkpoint. A checkpoint therefore records the cases that its network has seen. A
+    resumed run still knows the weights that the earlier run started from.
 
     Args:
-        network: the plain network that is kept, whose weights go into the checkpoint.
-        seen: the records ``{"image": path, ...}`` the stage sees, or data sets of them, by part: ``"labelled"``,
-            ``"unlabelled"``, ``"validation"``. They may have a ``"case"`` and a ``"patient"``. The images are read when
-            it is first needed.
-        pretrained: the pre-trained weights it has started from, or ``"none"``.
-        method: the method the weights are made by.
-        classes: names of the classes the classifier is trained for, without background; none where it is not trained.
+        network: the plain network that is kept. Its weights go into the checkpoint.
+        seen: for each part, the records ``{"image": path, ...}`` that the stage sees, or a data set of them. The parts
+            are ``"labelled"``, ``"unlabelled"`` and ``"validation"``. A record may have a ``"case"`` and a
+            ``"patient"``. The images are read when the provenance is first needed.
+        pretrained: the pre-trained weights that the network started from, or ``"none"``.
+        method: the method that trains the weights.
+        classes: names of the classes of the classifier, without background. Empty when no classifier is trained.
 
     Attributes:
-        earlier: the weights it has started from; what they have seen is a part of what this network has.
+        earlier: the weights that the network started from. Cases seen by these weights count as seen by this network.
 
     Raises:
-        InputError: When a part of ``seen`` is none of these.
+        InputError: When ``seen`` has another part than these three.
     """
 
-    # what the networks of this process were when a stage of ours has last seen them
+    # digests of the networks of this process, from when a stage of ours last saw them
     _left: ClassVar[WeakKeyDictionary[nn.Module, str]] = WeakKeyDictionary()
 
     def __init__(
@@ -64,12 +64,12 @@ class RunProvenance:
         self._left.setdefault(network, self._digest())
 
     def start(self, engine: Engine) -> None:
-        """Tell whether somebody has put weights into the network, such as a server of federated learning."""
+        """Check whether somebody else put weights into the network, such as a server of federated learning."""
         loaded = any(weights != self.pretrained for weights in self.earlier)
         if not loaded and not self.is_foreign and self._left[self.network] != self._digest():
             self.is_foreign = True
             engine.logger.warning("Provenance unknown: the training starts from weights that were sent to it.")
-        self._own  # noqa: B018 - an image that cannot be read ends the run now, and not after an epoch
+        self._own  # noqa: B018 - an unreadable image then ends the run now, not after an epoch
 
     def complete(self) -> None:
         """Remember the network as it is now."""
@@ -100,13 +100,13 @@ class RunProvenance:
         return replace(self.current(), state=self._digest()).to_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Keep what the run before has seen."""
+        """Keep the cases that the earlier run has seen."""
         self.resumed = Provenance.from_dict(state_dict, "the checkpoint")
 
     def _digest(self) -> str:
         return state_digest(plain_state(self.network))
 
-    # once a run: MONAI Label's own model is written over by the training that goes on from it
+    # read once per run: a training that continues from MONAI Label's own model overwrites that file
     @cached_property
     def _earlier(self) -> list[Provenance | None]:
         return [read_provenance(weights) for weights in dict.fromkeys(self.earlier)]
@@ -122,12 +122,12 @@ class RunProvenance:
 
 
 def records_of(parts: Mapping[str, Any] | None) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """Return lists of records by part, of such lists or of data sets of them."""
+    """Return the list of records of each part, which may be given as a list or as a data set."""
     return {part: getattr(records, "data", records) for part, records in (parts or {}).items()}
 
 
 def plain_state(network: nn.Module) -> dict[str, Any]:
-    """Return the state dict that is written of a network: not of its wrapper, without heads of deep supervision."""
+    """Return the state dict to write for a network, without its wrapper and without heads of deep supervision."""
     return without_deep_supervision(getattr(network, "module", network).state_dict())
 
 

@@ -15,23 +15,25 @@ from semicl_monai.utils.distributed import rank_and_size
 class SeedEpoch:
     """Seed everything random at the start of each epoch from the run's seed and the epoch's number.
 
-    The random state of an epoch is thereby a part of every checkpoint that knows its epoch: a run that is continued
-    draws the same batches and the same augmentation as one that was never stopped. All ranks seed the loader alike, to
-    share its draws (see :class:`semicl_monai.data.SeededRandomSampler`), and torch itself differently.
+    The random state of an epoch follows from its number. A checkpoint therefore only has to hold the epoch. A resumed
+    run draws the same batches and the same augmentation as a run that was never stopped. All ranks seed the loader
+    alike and so share its draws (see :class:`semicl_monai.data.SeededRandomSampler`). Each rank seeds torch itself
+    differently.
 
     Args:
-        dataloader: its transforms and its sampler's ``generator`` (or ``set_epoch``) are seeded, and torch itself; of a
-            loader made of several, such as :class:`semicl_monai.data.PairedDataLoader`, those of all its ``loaders``,
-            and it is told the epoch.
+        dataloader: loader whose transforms and sampler are seeded. The sampler is seeded by its ``generator`` or its
+            ``set_epoch``. A loader may consist of several ``loaders``, such as
+            :class:`semicl_monai.data.PairedDataLoader`. All of them are then seeded, and the outer loader gets the
+            epoch by ``set_epoch``.
         seed: the run's seed.
-        generators: further sources of randomness that all ranks share, such as a pixel sampler's.
+        generators: further random generators that all ranks share, such as that of a pixel sampler.
     """
 
     def __init__(self, dataloader: DataLoader[Any], seed: int = 0, generators: Sequence[torch.Generator] = ()) -> None:
         self.dataloader, self.seed, self.generators = dataloader, int(seed), generators
 
     def attach(self, engine: Engine) -> None:
-        """Attach to a trainer; it has to be its first handler."""
+        """Attach to a trainer, as its first handler."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -42,7 +44,7 @@ class SeedEpoch:
             self._seed_loader(loader, engine.state.epoch, (seed + 7_919 * number) % 2**31)
         for number, generator in enumerate(self.generators, start=1):
             generator.manual_seed((seed + 104_729 * number) % 2**31)
-        # An iterator of the epoch before would first be asked for one batch too many, which draws from the generator.
+        # A new iterator: the old one would be asked for one batch too many, which draws from the generator.
         engine.set_data(self.dataloader)
 
     def _seed_loader(self, loader: DataLoader[Any], epoch: int, seed: int) -> None:

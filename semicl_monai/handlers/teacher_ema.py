@@ -16,12 +16,12 @@ class TeacherEMA(EMAHandler):
         \theta' \leftarrow \alpha \theta' + (1 - \alpha) \theta,
         \qquad \alpha = \min(1 - 1 / (t + 1), \alpha_\mathrm{max})
 
-    after step :math:`t = 1, 2, \ldots`, so that the teacher forgets its start quickly. Where there is a warm-up, the
-    teacher is a copy of the student until its end, and :math:`\alpha = \alpha_\mathrm{max}` from then on: it is worth
-    keeping. Buffers are copied.
+    after step :math:`t = 1, 2, \ldots`. The teacher therefore forgets its start quickly. During a warm-up, the teacher
+    is a copy of the student. After a warm-up, :math:`\alpha = \alpha_\mathrm{max}` from the first step on, because the
+    teacher is then worth keeping. Buffers are copied.
 
     Args:
-        model: the student with its teacher.
+        model: the student and its teacher.
         decay: :math:`\alpha_\mathrm{max}`, above 0 and below 1.
         warm_up_steps: steps of the warm-up.
 
@@ -55,6 +55,6 @@ class TeacherEMA(EMAHandler):
 
     def _update_ema_model(self, engine: Engine, name: str) -> None:
         super()._update_ema_model(engine, name)
-        # ignite lets the teacher's buffers be those of the student, which the next step changes in place
+        # ignite makes the teacher share the student's buffers, which the next step would change in place
         for buffer in self.ema_model.buffers():
             buffer.data = buffer.data.clone()

@@ -10,7 +10,7 @@ from torch.nn.modules.loss import _Loss
 
 
 class ConsistencyLoss(_Loss):
-    r"""A supervised loss, and the mean squared distance of a student's and its teacher's probabilities.
+    r"""A supervised loss plus the mean squared distance between the probabilities of student and teacher.
 
     .. math::
         L = L_\mathrm{supervised} + w \cdot \frac{1}{BCN} \sum (p_\mathrm{student} - p_\mathrm{teacher})^2
@@ -35,11 +35,12 @@ class ConsistencyLoss(_Loss):
         self.supervised, self.weight = supervised, 0.0
 
     def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
-        """Return the loss; for logits of labelled images alone, the supervised one.
+        """Return the loss, or only the supervised loss when there are no unlabelled images.
 
         Args:
-            input: logits of labelled images ``(B, C, H, W[, D])``, the student's and the teacher's probabilities of
-                unlabelled ones, as :class:`semicl_monai.networks.MeanTeacher` gives them.
+            input: logits of labelled images ``(B, C, H, W[, D])``, then the student's and the teacher's probabilities
+                for unlabelled images. This is the output of :class:`semicl_monai.networks.MeanTeacher`. It may be the
+                logits only.
             target: label maps ``(B, 1, H, W[, D])``.
         """
         if isinstance(input, Tensor):

@@ -13,9 +13,9 @@ from semicl_monai.utils.distributed import all_gather_rows
 class GlobalBatchLoss(_Loss):
     """Compute a loss on the joined batches of all ranks of ``torch.distributed``.
 
-    A loss that is no mean over the samples, such as the Dice loss of a whole batch, is thereby the same as in one
-    process, and so are the gradients of the parameters once DistributedDataParallel has averaged them. In one process
-    it is the loss itself.
+    Some losses are not a mean over the samples, such as the Dice loss of a whole batch. Their value is then the same as
+    in one process. The gradients of the parameters are also the same, once DistributedDataParallel has averaged them.
+    In one process, the loss is unchanged.
 
     Args:
         loss: any loss on ``input`` and ``target`` ``(B, ...)``.
@@ -31,5 +31,5 @@ class GlobalBatchLoss(_Loss):
         self.loss = loss
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss of ``input`` and ``target``, of which ranks may have different numbers of rows."""
+        """Compute the loss of ``input`` and ``target``. The number of rows may differ between ranks."""
         return self.loss(all_gather_rows(input), all_gather_rows(target))

@@ -9,7 +9,7 @@ from torch.nn.modules.loss import _Loss
 
 
 class JointContrastLoss(_Loss):
-    r"""The contrast of labelled pixels and, at once, that of images.
+    r"""The sum of a contrast of labelled pixels and a contrast of images.
 
     .. math::
         L = L_l + w \cdot L_g
@@ -22,7 +22,7 @@ class JointContrastLoss(_Loss):
 
     References:
         Hu et al., Semi-supervised Contrastive Learning for Label-Efficient Medical Image Segmentation, MICCAI 2021,
-        sections 2.1 and 2.2, whose two losses follow each other there. https://arxiv.org/abs/2109.07407
+        sections 2.1 and 2.2 (the paper trains with one loss after the other). https://arxiv.org/abs/2109.07407
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class JointContrastLoss(_Loss):
         """Return the loss.
 
         Args:
-            input: embeddings of the pixels of labelled images and of other images, as a
-                :class:`semicl_monai.networks.ContrastiveNetwork` with a global head gives them.
+            input: embeddings of the pixels of labelled images, then embeddings of other images. This is the output of a
+                :class:`semicl_monai.networks.ContrastiveNetwork` with a global head.
             target: label maps of the labelled images.
         """
         pixels, images = input

@@ -1,4 +1,4 @@
-"""Contrast of pixels by their labels and by a teacher's."""
+"""Contrast of pixels by labels and by a teacher's pseudo-labels."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class LocalPseudoLoss(_Loss):
     .. math::
         L = L_\mathrm{supervised} + w \cdot L_l
 
-    with :math:`L_l` the contrast of the pixels of all images: of labelled ones by their labels, of others by
-    :math:`\arg\max_c p_{vc}` where :math:`\max_c p_{vc} \ge \theta`; all others are ignored. The weight starts at zero
-    and is set during training by a :class:`semicl_monai.handlers.ConsistencyRampUp`.
+    :math:`L_l` is the contrast of the pixels of all images. Pixels :math:`v` of labelled images have their labels. In
+    other images, with :math:`p_v` the teacher's probabilities, a pixel has the pseudo-label :math:`\arg\max_c p_{vc}`
+    if :math:`\max_c p_{vc} \ge \theta`. All other pixels are ignored. The weight starts at zero and is set during
+    training by a :class:`semicl_monai.handlers.ConsistencyRampUp`.
 
     Args:
         supervised: loss of predictions and label maps.
         contrast: loss of embeddings ``(B, E, H, W[, D])`` and label maps ``(B, 1, H, W[, D])`` that ignores label -1,
             such as a :class:`semicl_monai.engines.SampledLoss`.
-        threshold: :math:`\theta`, from 0, where every pixel counts, to 1.
+        threshold: :math:`\theta`, between 0 and 1. At 0, every pixel counts.
 
     Attributes:
         weight: :math:`w`.
@@ -48,11 +49,12 @@ class LocalPseudoLoss(_Loss):
         self.supervised, self.contrast, self.threshold, self.weight = supervised, contrast, threshold, 0.0
 
     def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
-        """Return the loss; for logits of labelled images alone, the supervised one.
+        """Return the loss, or only the supervised loss when there are no unlabelled images.
 
         Args:
-            input: logits of labelled images ``(B, C, H, W[, D])``, logits and the teacher's probabilities of unlabelled
-                ones, and the embeddings of both, as :class:`semicl_monai.networks.LocalPseudo` gives them.
+            input: logits of labelled images ``(B, C, H, W[, D])``, the student's logits and the teacher's probabilities
+                for unlabelled images, and the embeddings of all images. This is the output of
+                :class:`semicl_monai.networks.LocalPseudo`. It may be the first logits only.
             target: label maps ``(B, 1, H, W[, D])``.
         """
         if isinstance(input, Tensor):

@@ -13,7 +13,8 @@ from torch.autograd.function import once_differentiable
 
 from semicl_monai.utils import at_least_float32
 
-# How many similarities exist at one time. On a CPU a tile should stay in the cache, elsewhere launches should be few.
+# Number of similarities in memory at one time. On a CPU, a tile should fit into the cache. On other devices, there
+# should be few kernel launches.
 CPU_TILE_ELEMENTS = 2**21
 TILE_ELEMENTS = 2**25
 
@@ -24,9 +25,10 @@ def logsumexp_over_keys(anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_i
     .. math::
         \ell_i = \log \sum_{k :\, \mathrm{id}_k \neq \mathrm{id}_i} \exp(a_i \cdot b_k)
 
-    With labels as ids an anchor leaves out its whole class, without ``key_ids`` only the key at its own position. The
-    matrix of similarities is computed tile by tile, once forward and once more backward, and never kept: besides the
-    gradients only the logsumexp of every anchor and one tile of a fixed size are in memory, as in attention kernels.
+    With labels as ids, an anchor leaves out its whole class. Without ``key_ids``, an anchor leaves out only the key at
+    its own position. The matrix of similarities is computed tile by tile, once in the forward pass and again in the
+    backward pass. It is never kept. Besides the gradients, only the logsumexp of every anchor and one tile of fixed
+    size are in memory, as in attention kernels.
 
     Args:
         anchors: shape (A, C).
@@ -35,8 +37,8 @@ def logsumexp_over_keys(anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_i
         key_ids: integers of shape (N,), by default the positions of the keys.
 
     Returns:
-        Shape (A,), float64 for float64 inputs and otherwise float32, also under autocast. An anchor that leaves out
-        every key has ``-inf`` and a zero gradient.
+        Shape (A,). The type is float64 for float64 inputs and float32 otherwise, also under autocast. An anchor that
+        leaves out every key has ``-inf`` and a zero gradient.
 
     References:
         Dao et al., FlashAttention, NeurIPS 2022, algorithm 1 (tiles, recomputed in the backward pass).
@@ -84,7 +86,7 @@ class _LogSumExpOverKeys(Function):
 def _tiles(
     anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_ids: Tensor | None
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield rows, columns and their similarities, ``-inf`` where ids are equal; all tiles share one piece of memory."""
+    """Yield rows, columns and their similarities, ``-inf`` for equal ids. All tiles share one piece of memory."""
     height, width = _tile_shape(anchors, keys)
     memory = anchors.new_empty(height * width)
     for top in range(0, len(anchors), height):
@@ -100,7 +102,7 @@ def _tiles(
 
 
 def _leave_out_positions(tile: Tensor, columns: Tensor) -> None:
-    """Leave out one column of each row, if the tile has it: far cheaper than a comparison of all ids."""
+    """Leave out one column of each row, if the tile has it, which is far cheaper than a comparison of all ids."""
     rows = ((columns >= 0) & (columns < tile.shape[1])).nonzero().squeeze(1)
     tile[rows, columns[rows]] = -inf
 

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 class MemoryBank(nn.Module):
     r"""Keep a moving average of the embedding of every image seen so far.
 
-    An image is entered when it is first seen, with the embedding it then has; later
+    An image is added with its embedding when it is first seen. Later updates are
     :math:`m \leftarrow \mathrm{normalise}(\beta m + (1 - \beta) f)`. The bank is a part of the state dict. When every
-    rank enters the embeddings of all ranks, the banks of all ranks stay the same.
+    rank adds the embeddings of all ranks, the banks of all ranks stay the same.
 
     Args:
-        momentum: :math:`\beta`, from 0 to below 1.
-        generator: source of the choice of negatives; torch's default generator when ``None``.
+        momentum: :math:`\beta`, at least 0 and below 1.
+        generator: random generator for choosing negatives. With ``None``, it is torch's default generator.
 
     Example:
         >>> bank = MemoryBank()
@@ -42,7 +42,7 @@ class MemoryBank(nn.Module):
         return self.memory[self._rows_of(images)]
 
     def negatives(self, images: Tensor, number: int) -> Tensor:
-        """Return up to ``number`` random embeddings of images that are none of ``images``."""
+        """Return up to ``number`` random embeddings of images that are not in ``images``."""
         own = set(self._rows_of(images))
         candidates = torch.tensor([row for row in range(len(self)) if row not in own], dtype=torch.long)
         if len(candidates) > number:
@@ -50,7 +50,7 @@ class MemoryBank(nn.Module):
         return self.memory[candidates]
 
     def add_unseen(self, images: Tensor, embeddings: Tensor) -> None:
-        """Enter those of ``images`` ``(B,)`` that are not known, with their ``embeddings`` ``(B, C)``."""
+        """Add the unknown images of ``images`` ``(B,)`` with their ``embeddings`` ``(B, C)``."""
         unit = F.normalize(embeddings.detach(), dim=1)
         first = {image: i for i, image in reversed(list(enumerate(images.tolist()))) if image not in self.rows}
         new = sorted(first.items(), key=lambda item: item[1])
@@ -59,7 +59,10 @@ class MemoryBank(nn.Module):
         self.memory = torch.cat([self.memory.to(added), added]) if len(self.memory) else added
 
     def update(self, images: Tensor, embeddings: Tensor) -> None:
-        """Move those of ``images`` ``(B,)`` towards ``embeddings`` ``(B, C)``; of a repeated one the last counts."""
+        """Move the embeddings of ``images`` ``(B,)`` towards ``embeddings`` ``(B, C)``.
+
+        If an image is repeated, its last embedding counts.
+        """
         self.add_unseen(images, embeddings)
         last = {image: i for i, image in enumerate(images.tolist())}
         rows = [self.rows[image] for image in last]

@@ -15,8 +15,8 @@ class MixupLoss(_Loss):
         loss: the loss :math:`L` of predictions and label maps.
 
     References:
-        Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, eq. 1 (for losses that are not linear in the
-        label, such as Dice, the loss is mixed and not the label). https://arxiv.org/abs/1710.09412
+        Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, eq. 1 (here the loss is mixed, not the
+        label, because losses such as Dice are not linear in the label). https://arxiv.org/abs/1710.09412
 
     Example:
         >>> import torch

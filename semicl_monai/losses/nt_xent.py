@@ -13,19 +13,19 @@ from semicl_monai.utils.distributed import in_several_processes
 class NTXentLoss(SupConLoss):
     r"""Normalised temperature-scaled cross entropy: find an image's other view among all views of the batch.
 
-    With :math:`j(i)` the other view of the image of view :math:`i`, over the 2B views of B images:
+    Let :math:`j(i)` be the other view of the same image as view :math:`i`, among the 2B views of B images:
 
     .. math::
         \ell_i = -\log \frac{\exp(z_i \cdot z_{j(i)} / \tau)}{\sum_{k \neq i} \exp(z_i \cdot z_k / \tau)}
 
-    It is the formula of :class:`SupConLoss` with every image its own class. An image given only once (by ``target``)
-    takes no part in the reduction but is a negative of the others.
+    This is the formula of :class:`SupConLoss` with one class per image. An image that ``target`` names only once is
+    left out of the reduction. It is still a negative of the other images.
 
     Args:
         temperature: :math:`\tau`, divides every cosine similarity.
         reduction: ``"none"``, ``"mean"`` or ``"sum"`` over the views.
-        across_ranks: whether the images of all ranks of ``torch.distributed`` are one batch; without it, or when it is
-            not initialised, those of this process are.
+        across_ranks: whether the images of all ranks of ``torch.distributed`` are one batch. Otherwise, the batch is
+            that of this process. The same holds when ``torch.distributed`` is not initialised.
 
     Raises:
         ValueError: When ``temperature`` is not positive or ``reduction`` is not one of the above.
@@ -48,11 +48,11 @@ class NTXentLoss(SupConLoss):
 
         Args:
             input: embeddings of shape (2B, C): view 1 of every image, then view 2 of every image in the same order.
-            target: which image each embedding shows, shape (2B,), when the order is another one. An image has the same
-                number on every rank.
+            target: number of the image of each embedding, shape (2B,). It is needed only for another order. An image
+                must have the same number on every rank.
 
         Returns:
-            A scalar, or for ``reduction="none"`` shape (2B,) (with ``across_ranks`` the views of all ranks).
+            A scalar, or shape (2B,) for ``reduction="none"``. With ``across_ranks``, these are the views of all ranks.
 
         Raises:
             ValueError: When ``input`` is not of shape (2B, C).

@@ -1,4 +1,4 @@
-"""What contrastive losses on pairs of images have in common."""
+"""The common base of contrastive losses on pairs of images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from semicl_monai.utils.distributed import all_gather_rows
 
 
 class PairContrastLoss(_Loss):
-    """Contrast the embeddings of a batch of images, for pairs that are no classes.
+    """Contrast the embeddings of a batch of images whose positive pairs do not come from classes.
 
-    Unlike in :class:`SupConLoss`, being a positive need not carry over from one pair to the next: a subclass says which
-    pairs are positive and which negative (:meth:`pairs`) and what a positive pair costs (:meth:`contrast`). The
-    similarities of all pairs are in memory: it is meant for embeddings of images, not of pixels.
+    Unlike in :class:`SupConLoss`, positive pairs need not be transitive. If (a, b) and (b, c) are positive, (a, c) may
+    not be. A subclass defines the positive and negative pairs (:meth:`pairs`) and the loss of the positive pairs
+    (:meth:`contrast`). The similarities of all pairs are in memory. The loss is therefore meant for embeddings of
+    images, not of pixels.
 
     Args:
         temperature: divides every cosine similarity.
@@ -38,7 +39,7 @@ class PairContrastLoss(_Loss):
 
     @abstractmethod
     def pairs(self, target: Places) -> tuple[Tensor, Tensor]:
-        """Masks ``(N, N)`` of positive and of negative pairs of the places ``target``; their diagonals are false."""
+        """Return masks ``(N, N)`` of positive and of negative pairs of the places ``target``, with false diagonals."""
 
     @abstractmethod
     def contrast(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
@@ -48,14 +49,14 @@ class PairContrastLoss(_Loss):
         """Contrast a batch of images.
 
         Args:
-            input: embeddings of shape ``(N, C)``; they need not be of unit length.
-            target: where each image is from, see :class:`Places`.
+            input: embeddings of shape ``(N, C)``. They need not be of unit length.
+            target: volume and place of each image (see :class:`Places`).
 
         Returns:
-            A scalar; zero with a zero gradient when there is no positive pair.
+            A scalar. Without a positive pair, the loss is zero with a zero gradient.
 
         Raises:
-            ValueError: When ``input`` or a part of ``target`` is not of that shape.
+            ValueError: When ``input`` or a part of ``target`` has the wrong shape.
         """
         _check_shapes(input, target)
         # a MetaTensor would carry its metadata through every operation below
@@ -75,5 +76,5 @@ def _check_shapes(input: Tensor, target: Places) -> None:
 
 
 def masked_logsumexp(similarity: Tensor, mask: Tensor) -> Tensor:
-    """Logsumexp of each row over where ``mask`` is true, shape ``(N, 1)``; ``-inf`` for a row without any."""
+    """Return the logsumexp of each row where ``mask`` is true, as ``(N, 1)``, or ``-inf`` for a row without any."""
     return similarity.masked_fill(~mask, -torch.inf).logsumexp(dim=1, keepdim=True)

@@ -16,25 +16,25 @@ from semicl_monai.utils import InputError
 class PartitionContrastLoss(PairContrastLoss):
     r"""The global loss with domain structure: slices of one partition attract each other across volumes.
 
-    Every volume is cut into :math:`S` partitions along its slices. Positive are the views of one slice, and slices of
-    the same partition in different volumes; negative are slices of other partitions, of any volume. Other slices of
-    the same partition and volume are neither. Every ordered positive pair :math:`(a, b)` costs
+    Every volume is cut into :math:`S` partitions along its slices. Two views of one slice are positive. Two slices of
+    the same partition in different volumes are positive too. Slices of different partitions are negative, in any
+    volumes. Other slices of the same partition and volume are neither. Every ordered positive pair :math:`(a, b)` costs
 
     .. math::
         \ell(a, b) = -\log \frac{\exp(z_a \cdot z_b / \tau)}
             {\exp(z_a \cdot z_b / \tau) + \sum_{n \in N(a)} \exp(z_a \cdot z_n / \tau)}
 
-    with :math:`N(a)` the negatives of :math:`a`; the loss is the mean over all of them. A pair whose anchor has no
-    negative costs nothing. In 3-D the places that a patch's centre can take are cut along each axis.
+    with :math:`N(a)` the negatives of :math:`a`. The loss is the mean over all positive pairs. A pair whose anchor has
+    no negative costs nothing. In 3-D, the possible places of a patch's centre are cut into partitions along each axis.
 
     Args:
-        num_partitions: :math:`S`, of slices; of patches a number for each of the three axes.
+        num_partitions: :math:`S` for slices. For patches, one number for each of the three axes.
         temperature: :math:`\tau`, divides every cosine similarity.
-        across_ranks: whether the images of all ranks are one batch, see :class:`PairContrastLoss`.
+        across_ranks: whether the images of all ranks are one batch (see :class:`PairContrastLoss`).
 
     Raises:
         InputError: When ``num_partitions`` or ``temperature`` is not positive.
-        ValueError: When called with places along as many axes as it has no numbers for.
+        ValueError: When the places of a call have another number of axes than ``num_partitions``.
 
     References:
         Chaitanya et al., Contrastive learning of global and local features for medical image segmentation with limited
@@ -56,7 +56,7 @@ class PartitionContrastLoss(PairContrastLoss):
         self.num_partitions = num_partitions
 
     def pairs(self, target: Places) -> tuple[Tensor, Tensor]:
-        """Positive: one slice, or one partition of two volumes. Negative: two partitions."""
+        """Return the pairs. Positive: same slice, or same partition in two volumes. Negative: different partitions."""
         volume, place, num_places = target
         partition = place * place.new_tensor(ensure_tuple_rep(self.num_partitions, place.shape[1])) // num_places
         same_volume, same_partition, same_place = (

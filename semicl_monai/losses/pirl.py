@@ -15,8 +15,9 @@ from semicl_monai.utils.distributed import all_gather_rows
 class PIRLLoss(_Loss):
     r"""Pretext-invariant representation learning: image and transformed image both resemble the image's memory.
 
-    With :math:`m_i` the memory of image :math:`i`, :math:`f_i` the embedding of the image, :math:`g_i` that of its
-    transformed copy, :math:`s` the cosine similarity, and negatives :math:`n` drawn from the memories of other images:
+    Let :math:`m_i` be the memory of image :math:`i`, :math:`f_i` the embedding of the image, and :math:`g_i` the
+    embedding of its transformed copy. Let :math:`s` be the cosine similarity. Negatives :math:`n` are drawn from the
+    memories of other images:
 
     .. math::
         h(a, b) = \frac{e^{s(a, b) / \tau}}{e^{s(a, b) / \tau} + \sum_n e^{s(n, b) / \tau}}, \qquad
@@ -25,15 +26,15 @@ class PIRLLoss(_Loss):
         L = \frac{1}{B} \sum_i \lambda L_\mathrm{NCE}(m_i, g_i) + (1 - \lambda) L_\mathrm{NCE}(m_i, f_i)
 
     Afterwards :math:`m_i` moves towards :math:`f_i`. An image seen for the first time has its own :math:`f_i` as
-    memory. The bank belongs to the state dict of the loss, and is the same on all ranks of ``torch.distributed``. With
-    no other image in the bank the loss is zero with a zero gradient.
+    memory. The bank belongs to the state dict of the loss and is the same on all ranks of ``torch.distributed``.
+    Without another image in the bank, the loss is zero with a zero gradient.
 
     Args:
         temperature: :math:`\tau`, divides every cosine similarity.
         weight: :math:`\lambda`, share of the transformed copy's term, 0 to 1.
-        num_negatives: negatives drawn for a batch; all there are when the bank holds fewer.
-        momentum: share of the old memory in the new one.
-        generator: source of the choice of negatives; torch's default generator when ``None``.
+        num_negatives: number of negatives per batch. If the bank holds fewer, all of them are used.
+        momentum: share of the old memory in the new memory.
+        generator: random generator for choosing negatives. With ``None``, it is torch's default generator.
 
     Raises:
         InputError: When an argument is out of its range.
@@ -68,7 +69,7 @@ class PIRLLoss(_Loss):
 
         Args:
             input: embeddings of the images and of their transformed copies, ``(B, C)`` each.
-            target: which image each is, integers of shape ``(B,)``; an image has the same number on every rank.
+            target: number of each image, integers of shape ``(B,)``. An image must have the same number on every rank.
 
         Returns:
             A scalar.

@@ -1,4 +1,4 @@
-"""Where in their volumes the images of a batch are from."""
+"""Places of the images of a batch in their volumes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Places(NamedTuple):
 
     Args:
         volume: number of the volume of each image ``(N,)``, the same on every rank.
-        place: number of its place along each axis ``(N, A)``.
-        num_places: of how many places along each axis ``(N, A)``.
+        place: number of the image's place along each axis ``(N, A)``.
+        num_places: number of possible places along each axis ``(N, A)``.
     """
 
     volume: Tensor
@@ -23,10 +23,10 @@ class Places(NamedTuple):
 
     @classmethod
     def from_rows(cls, rows: Tensor) -> Places:
-        """Return the places of rows ``(N, 1 + 2A)``: volume, place along each axis, and of how many along each."""
+        """Return the places of rows ``(N, 1 + 2A)``: volume, then ``place``, then ``num_places`` along each axis."""
         axes = rows.shape[1] // 2
         return cls(rows[:, 0], rows[:, 1 : 1 + axes], rows[:, 1 + axes :])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Places:
-        """Return what ``function`` makes of each part."""
+        """Apply ``function`` to each part and return the result."""
         return Places(*map(function, self))

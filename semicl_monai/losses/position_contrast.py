@@ -13,19 +13,19 @@ from semicl_monai.utils import InputError
 class PositionContrastLoss(PairContrastLoss):
     r"""Positional contrastive learning: slices at about the same relative position attract each other.
 
-    With :math:`\mathrm{pos}_i` the number of a slice divided by the number of slices of its volume,
-    :math:`P(i) = \{p \neq i : |\mathrm{pos}_i - \mathrm{pos}_p| < t\}` and :math:`A(i)` all others of the batch:
+    Let :math:`\mathrm{pos}_i` be the number of a slice divided by the number of slices of its volume. The positives are
+    :math:`P(i) = \{p \neq i : |\mathrm{pos}_i - \mathrm{pos}_p| < t\}`. :math:`A(i)` are all other slices of the batch:
 
     .. math::
         \ell_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)}
             \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \in A(i)} \exp(z_i \cdot z_a / \tau)}
 
-    averaged over the slices that have a positive. In 3-D :math:`\mathrm{pos}_i` has three coordinates, the number of
-    the place of a patch's centre along each axis divided by the number of places, and :math:`|\cdot|` is their
-    Euclidean distance.
+    The loss is the average over the slices that have a positive. In 3-D, :math:`\mathrm{pos}_i` has three coordinates.
+    Each is the place number of the patch's centre along an axis, divided by the number of places along this axis.
+    :math:`|\cdot|` is then the Euclidean distance.
 
     Args:
-        threshold: :math:`t`, a share of the volume's thickness.
+        threshold: :math:`t`, as a share of the volume's thickness.
         temperature: :math:`\tau`, divides every cosine similarity.
         across_ranks: whether the images of all ranks are one batch, see :class:`PairContrastLoss`.
 

@@ -14,11 +14,11 @@ IGNORED = -1
 
 
 class PseudoLabelLoss(_Loss):
-    r"""A supervised loss, and that of a student under the labels its teacher is confident of.
+    r"""A supervised loss plus the student's loss for the teacher's confident labels.
 
-    With :math:`p_v` the teacher's probabilities of a voxel, the confident voxels
-    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`, their labels :math:`t_{vc} = [c = \arg\max_k p_{vk}]`, or with
-    ``soft`` :math:`t_{vc} = p_{vc}`, and :math:`q_v` the student's probabilities:
+    Let :math:`p_v` be the teacher's and :math:`q_v` the student's probabilities of a voxel. The confident voxels are
+    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`. Their labels are :math:`t_{vc} = [c = \arg\max_k p_{vk}]`, or
+    :math:`t_{vc} = p_{vc}` with ``soft``. The loss is:
 
     .. math::
         L = L_\mathrm{supervised} + w \Big( -\frac{1}{|M|} \sum_{v \in M} \sum_c t_{vc} \log q_{vc}
@@ -30,8 +30,8 @@ class PseudoLabelLoss(_Loss):
 
     Args:
         supervised: loss of predictions and label maps.
-        threshold: :math:`\theta`, from 0, where every voxel counts, to 1.
-        soft: whether the teacher's probabilities are the labels.
+        threshold: :math:`\theta`, between 0 and 1. At 0, every voxel counts.
+        soft: whether to use the teacher's probabilities as labels.
 
     Attributes:
         weight: :math:`w`.
@@ -51,11 +51,12 @@ class PseudoLabelLoss(_Loss):
         self.supervised, self.threshold, self.soft, self.weight = supervised, threshold, soft, 0.0
 
     def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
-        """Return the loss; for logits of labelled images alone, the supervised one.
+        """Return the loss, or only the supervised loss when there are no unlabelled images.
 
         Args:
-            input: logits of labelled images ``(B, C, H, W[, D])``, the student's logits and the teacher's probabilities
-                of unlabelled ones, as :class:`semicl_monai.networks.SelfTraining` gives them.
+            input: logits of labelled images ``(B, C, H, W[, D])``, then the student's logits and the teacher's
+                probabilities for unlabelled images. This is the output of :class:`semicl_monai.networks.SelfTraining`.
+                It may be the first logits only.
             target: label maps ``(B, 1, H, W[, D])``.
         """
         if isinstance(input, Tensor):
@@ -68,13 +69,13 @@ class PseudoLabelLoss(_Loss):
 
 
 def pseudo_labels(probabilities: Tensor, threshold: float) -> Tensor:
-    """The most probable class of each voxel, -1 where it is less probable than ``threshold``: ``(B, 1, H, W[, D])``."""
+    """Return the most probable class of each voxel, or -1 below ``threshold``, as ``(B, 1, H, W[, D])``."""
     confidence, label = probabilities.detach().max(dim=1, keepdim=True)
     return label.masked_fill(confidence < threshold, IGNORED)
 
 
 def _cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smooth: float = 1e-5) -> Tensor:
-    """The loss of logits under probabilities ``wanted`` where ``known`` ``(B, 1, H, W[, D])``."""
+    """Return the loss of logits for target probabilities ``wanted``, in the mask ``known`` ``(B, 1, H, W[, D])``."""
     cross_entropy = -(known * wanted * logits.log_softmax(1)).sum() / known.sum().clamp(min=1)
     voxels = [0, *range(2, logits.ndim)]
     given, wanted = ((known * values)[:, 1:] for values in (logits.softmax(1), wanted))

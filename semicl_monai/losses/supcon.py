@@ -15,25 +15,27 @@ from semicl_monai.utils.distributed import all_gather_with_gradient, largest_ove
 class SupConLoss(_Loss):
     r"""Supervised contrastive loss: pull embeddings with equal targets together, push all others apart.
 
-    With :math:`P(i)` the positives of anchor :math:`i` and :math:`A(i)` every embedding of its group but :math:`i`:
+    Let :math:`P(i)` be the positives of anchor :math:`i`, and :math:`A(i)` all embeddings of its group except
+    :math:`i`:
 
     .. math::
         \ell_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)}
             \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \in A(i)} \exp(z_i \cdot z_a / \tau)}
 
-    The embeddings are normalised to unit length first. An anchor without a positive takes no part in the reduction;
-    without any positive the loss is zero with a zero gradient. Value and gradient are exact while memory is linear in
-    the number of embeddings: with :math:`S_c` the sum over class :math:`c`, the positives of an anchor sum to
-    :math:`z_i \cdot (S_{y_i} - z_i)`, and the denominators come from :func:`logsumexp_over_keys`.
+    The embeddings are normalised to unit length first. An anchor without a positive is left out of the reduction.
+    Without any positive, the loss is zero with a zero gradient. Value and gradient are exact. Memory is linear in the
+    number of embeddings. With :math:`S_c` the sum of the embeddings of class :math:`c`, the similarities of an anchor
+    to its positives sum to :math:`z_i \cdot (S_{y_i} - z_i)`. The denominators come from :func:`logsumexp_over_keys`.
 
     Args:
         temperature: :math:`\tau`, divides every cosine similarity.
-        denominator: ``"all"``, or ``"negatives"`` to leave the positives out of :math:`A(i)`, as Hu et al. print it.
-            The latter is unbounded below, and an anchor without a negative takes no part in it.
+        denominator: ``"all"``, or ``"negatives"`` to leave the positives out of :math:`A(i)`, as printed by Hu et al.
+            With ``"negatives"``, the loss has no lower bound, and an anchor without a negative is left out.
         background_index: embeddings with this target are negatives of others but never anchors.
-        ignore_index: embeddings with this target take no part at all.
-        reduction: over the anchors that take part. ``"mean"``: over those of a group, then over the groups that have
-            one; ``"sum"``; or ``"none"``: one value per embedding, 0 for those that are no such anchor.
+        ignore_index: embeddings with this target are left out completely.
+        reduction: reduction over the anchors that are not left out. ``"mean"`` is the mean over the anchors of a group,
+            then over the groups that have an anchor. ``"sum"`` is the sum. ``"none"`` gives one value per embedding,
+            which is 0 for all embeddings that are not such an anchor.
         across_ranks: whether to contrast with the embeddings of all ranks of ``torch.distributed``, joined along N.
             Gradients of parameters averaged by DistributedDataParallel then equal those of one process.
 
@@ -78,16 +80,18 @@ class SupConLoss(_Loss):
         """Contrast the embeddings of every group.
 
         Args:
-            input: embeddings of shape (G, N, C), or (N, C) for one group; they need not be of unit length.
-            target: classes of shape (G, N) or (N,): integers, in a floating type too, as MONAI's label maps are.
+            input: embeddings of shape (G, N, C), or (N, C) for one group. They need not be of unit length.
+            target: classes of shape (G, N) or (N,). They are integers, possibly in a floating type as in MONAI's label
+                maps.
 
         Returns:
-            A scalar, or for ``reduction="none"`` the shape of ``target`` (with ``across_ranks`` of all ranks' targets).
-            It is float64 for float64 embeddings and otherwise float32, also under autocast.
+            A scalar, or the shape of ``target`` for ``reduction="none"``. With ``across_ranks``, this is the shape of
+            the joined targets of all ranks. The type is float64 for float64 embeddings and float32 otherwise, also
+            under autocast.
 
         Raises:
-            ValueError: When ``input`` has not two or three dimensions or is not floating,
-                or ``target`` has not the shape of ``input`` without its last dimension.
+            ValueError: When ``input`` does not have two or three dimensions or is not floating. Also when the shape of
+                ``target`` is not that of ``input`` without its last dimension.
         """
         _check(input, target)
         # a MetaTensor would carry its metadata through every operation below
@@ -99,7 +103,7 @@ class SupConLoss(_Loss):
         return self._reduce(losses, anchors).reshape(target.shape if self.reduction == "none" else ())
 
     def _anchor_losses(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of every anchor, and the mask of shape (G, N) of where the anchors are."""
+        """Return the loss of every anchor, and the mask of the anchors of shape (G, N)."""
         present = target != self.ignore_index
         embeddings = _unit_length(at_least_float32(input.flatten(0, 1)[_where(present)]))
         classes, size = _classes_of_groups(target, present)
@@ -117,7 +121,7 @@ class SupConLoss(_Loss):
         return can_be
 
     def _logsumexp(self, embeddings: Tensor, classes: Tensor, present: Tensor, anchors: Tensor) -> Tensor:
-        """Logsumexp of every anchor, group after group, since a group has as many anchors and keys as it happens to."""
+        """Return the logsumexp of every anchor, group by group, since the numbers of anchors and keys differ."""
         sizes = present.sum(dim=1).tolist()
         groups = zip(embeddings.split(sizes), classes.split(sizes), anchors[present].split(sizes), strict=True)
         used = anchors.any(dim=1).tolist()
@@ -141,7 +145,7 @@ class SupConLoss(_Loss):
         return (losses / weights).sum()
 
     def _gather(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings and targets of all ranks, joined along N; ranks with fewer of them add ignored ones."""
+        """Return the embeddings and targets of all ranks, joined along N, padded with ignored ones."""
         missing = largest_over_ranks(target.shape[-1], input.device) - target.shape[-1]
         input = F.pad(input, (0, 0, 0, missing))
         target = F.pad(target, (0, missing), value=self.ignore_index)
@@ -163,13 +167,13 @@ def _where(mask: Tensor) -> Tensor:
 
 
 def _unit_length(embeddings: Tensor) -> Tensor:
-    """Embeddings of unit length; a zero embedding has no direction and stays zero, with a zero gradient."""
+    """Return embeddings of unit length. A zero embedding has no direction and stays zero, with a zero gradient."""
     length: Tensor = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
     return embeddings / length.masked_fill(length == 0, torch.inf)
 
 
 def _classes_of_groups(target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Number the classes of all groups consecutively: every present target's number, and every class's size."""
+    """Number the classes of all groups consecutively, and return the number of every present target and the sizes."""
     labels, label = target[present].unique(return_inverse=True)
     group = present.nonzero()[:, 0]
     _, classes, size = (group * len(labels) + label).unique(return_inverse=True, return_counts=True)

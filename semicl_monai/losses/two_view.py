@@ -9,10 +9,10 @@ from torch.nn.modules.loss import _Loss
 
 
 class TwoViewLoss(_Loss):
-    """Give a loss the two views of a batch as two arguments, such as :class:`monai.losses.BarlowTwinsLoss`.
+    """Call a loss with the two views of a batch as two arguments.
 
     Args:
-        loss: a loss of two embeddings ``(B, C)``.
+        loss: a loss of two embeddings ``(B, C)``, such as :class:`monai.losses.BarlowTwinsLoss`.
 
     Example:
         >>> import torch
@@ -27,7 +27,7 @@ class TwoViewLoss(_Loss):
     def forward(self, input: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the loss of embeddings ``(2B, C)``: view 1 of every image, then view 2 in the same order.
 
-        ``target`` is not looked at.
+        ``target`` is not used.
         """
         first, second = input.chunk(2)
         return self.loss(first, second)

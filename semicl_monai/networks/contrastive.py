@@ -15,29 +15,30 @@ from semicl_monai.utils import InputError
 
 
 class _TapReached(Exception):  # noqa: N818  (a signal, not an error)
-    """Ends a forward pass at the tapped module, so that nothing behind it is computed."""
+    """Ends a forward pass at the tapped module."""
 
 
 class ContrastiveNetwork(nn.Module):
     """Tap a feature map of an encoder-decoder network and project it to embeddings.
 
-    The network itself is not changed: its state dict keeps its keys, so that what was pre-trained loads into the plain
-    network. The forward pass ends at the tap; behind it nothing is computed and nothing receives a gradient.
+    The network itself is not changed. Its state dict keeps its keys, so pre-trained weights load into the plain
+    network. The forward pass ends at the tap. Nothing behind the tap is computed or receives a gradient.
 
     Args:
         network: a ``BasicUNet``, ``DynUNet``, ``SegResNet`` or ``UNet`` of MONAI, or any network with a ``layout``.
-        head: what builds the projection head, called with ``in_channels`` and ``spatial_dims``; in a config a head with
-            ``"_mode_": "callable"``.
-        tap: ``"bottleneck"`` (the deepest encoder map), ``"decoder"`` (the last decoder map) or a number of decoder
-            blocks (the map behind so many of them).
-        layout: where the network keeps its parts; looked up by the network's class by default.
-        frozen_encoder: whether the encoder stays as it is: no gradient reaches it, and no running statistic moves.
-        global_head: what builds a second head, on the deepest encoder map of further images, for a contrast of both at
-            once; called like ``head``.
+        head: callable that builds the projection head from ``in_channels`` and ``spatial_dims``. In a config, it is a
+            head with ``"_mode_": "callable"``.
+        tap: ``"bottleneck"`` (the deepest encoder map), ``"decoder"`` (the last decoder map) or a number n (the map
+            behind the n-th decoder block).
+        layout: module names of the network's parts. By default, they follow from the network's class.
+        frozen_encoder: whether to freeze the encoder. It then gets no gradient, and its running statistics stay
+            unchanged.
+        global_head: callable that builds a second head, with the same arguments as ``head``. This head is on the
+            deepest encoder map of further images. Both contrasts can then be trained together.
 
     Raises:
-        InputError: When ``tap`` is unknown or more blocks than the decoder has, or the network has no known layout and
-            none was given.
+        InputError: When ``tap`` is unknown or greater than the number of decoder blocks. Also when the network has no
+            known layout and none was given.
 
     Example:
         >>> from monai.networks.nets import BasicUNet
@@ -69,10 +70,11 @@ class ContrastiveNetwork(nn.Module):
         return self._map_at(self.tap, x)
 
     def forward(self, x: torch.Tensor, *others: torch.Tensor) -> Any:
-        """Return what the head makes of the map of ``x`` ``(B, C_in, H, W[, D])``.
+        """Return the output of the head for the map of ``x`` ``(B, C_in, H, W[, D])``.
 
-        ``others``, images of any size, pass the network too. The head gets their maps after that of ``x``; where there
-        is a global head, it gets their deepest encoder maps instead, and what it makes of them comes second.
+        ``others`` are images of any size that pass through the network too. Without a global head, their maps are
+        further arguments of the head. With a global head, their deepest encoder maps go to the global head instead. The
+        output of the global head is then returned second.
         """
         tapped, *further = self.maps(x, *others)
         if self.global_head is None:
@@ -122,7 +124,7 @@ class ContrastiveNetwork(nn.Module):
                 parameter.requires_grad_(True)
 
     def _on_map(self, head: Callable[..., nn.Module], tap: str) -> nn.Module:
-        """Build a head for the channels of a map, seen by passing one blank image."""
+        """Build a head for the channels of a map. A blank image is passed through the network to count them."""
         weight = next(p for p in self.network.parameters() if p.ndim > 2)
         spatial_dims = weight.ndim - 2
         # Large enough for seven halvings in 2-D and five in 3-D: instance norm refuses a map of one pixel.

@@ -1,4 +1,4 @@
-"""Projection heads: what stands between the network's features and the contrastive loss, and is dropped after it."""
+"""Projection heads between the network's features and the contrastive loss, which are dropped after pre-training."""
 
 from __future__ import annotations
 
@@ -70,10 +70,12 @@ class LinearHead(nn.Module):
 class JigsawHead(nn.Module):
     """Project an image, and the shuffled patches of an image, to one embedding each.
 
-    An image is pooled and projected by one linear layer; every patch likewise by another, and the embeddings of all
-    patches of an image, joined in the order they come in, by a third. Pooled features are standardised over the batch,
-    as the batch norm of the paper's network does: behind the instance norm of a U-Net those of all images are almost
-    equal, and embeddings of one direction have nothing to tell apart.
+    An image is pooled and projected by one linear layer. Every patch is pooled and projected by a second linear layer.
+    The patch embeddings of an image are joined in their given order and projected by a third linear layer.
+
+    Pooled features are standardised over the batch, as by the batch norm of the paper's network. Without this step, the
+    instance norm of a U-Net makes the pooled features of all images almost equal. The loss could then not tell the
+    embeddings apart.
 
     Args:
         in_channels: channels of the feature maps.
@@ -107,17 +109,17 @@ class JigsawHead(nn.Module):
 
         Args:
             x: maps of shape ``(B, in_channels, H, W[, D])``.
-            patches: maps of shape ``(B * P, in_channels, h, w[, d])``, the P patches of an image in a row.
+            patches: maps of shape ``(B * P, in_channels, h, w[, d])``. The P patches of an image follow one another.
 
         Returns:
             Embeddings of the images and of their patches, ``(B, out_channels)`` each.
 
         Raises:
-            InputError: When there is one image only in training: features are standardised over the batch.
+            InputError: When a training batch has only one image. Features are standardised over the batch.
         """
         if self.training and len(x) == 1:
             raise InputError(
-                "a jigsaw needs at least two slices a batch, got 1: raise batch_size or samples_per_volume."
+                "a jigsaw needs at least two slices per batch, got 1: raise batch_size or samples_per_volume."
             )
         return self.image(x), self.patches(self.patch(patches).reshape(len(x), -1))
 
@@ -130,8 +132,8 @@ class DenseHead(nn.Module):
         hidden_channels: width between the two convolutions.
         out_channels: length of the embeddings.
         spatial_dims: 2 or 3.
-        act: nonlinearity between the convolutions by its name in MONAI (``"relu"``); none by default, as in the
-            code released with the paper.
+        act: MONAI's name of the nonlinearity between the convolutions, such as ``"relu"``. By default, there is none,
+            as in the code released with the paper.
 
     References:
         Hu et al., Semi-supervised Contrastive Learning for Label-Efficient Medical Image Segmentation, MICCAI 2021,
@@ -164,7 +166,7 @@ class DenseHead(nn.Module):
         return embeddings
 
     def _as_one_matrix(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the product of both matrices: the same map and gradients, without the wide map in between.
+        """Apply the product of both matrices, which gives the same map and gradients without the wide map in between.
 
         On a CPU this batched product takes less than half the time of a 1x1 convolution, mostly in the backward pass.
         """

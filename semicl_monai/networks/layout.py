@@ -1,4 +1,4 @@
-"""Where an encoder-decoder network of MONAI keeps its parts."""
+"""Module names of the parts of MONAI's encoder-decoder networks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ class NetworkLayout:
     Args:
         encoder: prefixes of the encoder's parameters, the bottleneck included.
         bottleneck: module whose output is the deepest encoder map.
-        decoder_blocks: modules whose outputs are the decoder maps, from the deepest to the last, which is the
-            classifier's input.
+        decoder_blocks: modules whose outputs are the decoder maps, from the deepest to the last. The last decoder map
+            is the classifier's input.
         classifier: prefixes of the parameters that turn the last decoder map into classes.
-        upsamplers: module before each decoder block that makes the deeper map larger, where the block does not itself.
+        upsamplers: for each decoder block, the module before it that enlarges the deeper map. Empty when the blocks do
+            so themselves.
 
     Raises:
-        InputError: When a list is a text.
+        InputError: When a text is given instead of a list.
     """
 
     encoder: tuple[str, ...]
@@ -52,7 +53,7 @@ class NetworkLayout:
         return _has_prefix(key, self.encoder)
 
     def is_decoder(self, key: str, num_blocks: int | None = None) -> bool:
-        """Whether the parameter called ``key`` belongs to the decoder, or to so many of its deepest blocks."""
+        """Whether the parameter called ``key`` belongs to the decoder, or to its ``num_blocks`` deepest blocks."""
         return _has_prefix(key, self.decoder_blocks[:num_blocks] + self.upsamplers[:num_blocks])
 
     def is_classifier(self, key: str) -> bool:
@@ -61,12 +62,12 @@ class NetworkLayout:
 
 
 def layout_of(network: nn.Module) -> NetworkLayout:
-    """Return the layout of a network: the one that :func:`set_layout` has given it, or that of its class.
+    """Return the layout of a network: the one set by :func:`set_layout`, or the one of its class.
 
-    Known are ``BasicUNet``, ``DynUNet``, ``SegResNet`` and ``UNet``.
+    Known classes are ``BasicUNet``, ``DynUNet``, ``SegResNet`` and ``UNet``.
 
     Raises:
-        InputError: When the network is of another class and has been given none.
+        InputError: When the network is of another class and no layout was set.
     """
     given: NetworkLayout | None = getattr(network, _GIVEN, None)
     if given is not None:
@@ -81,15 +82,15 @@ def layout_of(network: nn.Module) -> NetworkLayout:
 
 
 def set_layout(network: nn.Module, layout: NetworkLayout) -> None:
-    """Tell where a network keeps its parts; copies of it know it too.
+    """Set the layout of a network, which its copies keep.
 
     Args:
         network: any encoder-decoder network.
         layout: its layout.
 
     Raises:
-        InputError: When a part is missing, the network has no module of a name in the layout, or a parameter of the
-            network is in none of the parts.
+        InputError: When a part is missing, when the layout names a module that the network does not have, or when a
+            parameter of the network is in none of the parts.
     """
     modules, kind = {name for name, _ in network.named_modules()}, type(network).__name__
     for field, value in vars(layout).items():
@@ -133,7 +134,7 @@ def _unet(network: UNet) -> NetworkLayout:
         encoder.append(f"{inside}.0")
         blocks.insert(0, f"{inside}.1")
         inside = f"{inside}.1.submodule"
-    # The innermost skip connection joins two encoder maps: nothing of a decoder stands before it.
+    # The innermost skip connection joins two encoder maps. No part of the decoder comes before it.
     return NetworkLayout((*encoder, inside), inside, tuple(blocks[1:] or blocks), ("model.2",))
 
 

@@ -1,4 +1,4 @@
-"""A student whose pixels are contrasted by its teacher's labels."""
+"""A student with pixel embeddings, contrasted by the teacher's labels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from semicl_monai.networks.self_training import SelfTraining
 
 
 class LocalPseudo(SelfTraining):
-    """A :class:`SelfTraining` that also gives embeddings of the student's last decoder map.
+    """A :class:`SelfTraining` that also returns embeddings of the student's last decoder map.
 
-    They are taken from the passes that give the logits, see :class:`semicl_monai.losses.LocalPseudoLoss`.
+    Embeddings and logits come from the same forward pass (see :class:`semicl_monai.losses.LocalPseudoLoss`).
 
     Args:
         student: the network to train.
-        head: what builds the projection head, as for :class:`ContrastiveNetwork`.
+        head: callable that builds the projection head, as for :class:`ContrastiveNetwork`.
         transform: as for :class:`SelfTraining`.
-        layout: where the network keeps its parts; looked up by the network's class by default.
+        layout: module names of the network's parts. By default, they follow from the network's class.
 
     Raises:
         InputError: When the network has no known layout and none was given.
@@ -45,9 +45,9 @@ class LocalPseudo(SelfTraining):
         self.tap, self.head = tapped.tap, tapped.head
 
     def forward(self, x: torch.Tensor, *views: torch.Tensor) -> Any:  # type: ignore[override]
-        """Return what :class:`SelfTraining` does, and embeddings ``(B + U, E, H, W[, D])`` of what the student saw.
+        """Return the outputs of :class:`SelfTraining`, and embeddings ``(B + U, E, H, W[, D])`` of the student's input.
 
-        Without views the logits of ``x`` alone.
+        Without views, only the logits of ``x`` are returned.
         """
         if not views:
             return self.student(x)

@@ -1,4 +1,4 @@
-"""A student network and the moving average of it."""
+"""A student network and its moving average, the teacher."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from semicl_monai.utils import at_least_float32
 
 
 class MeanTeacher(nn.Module):
-    r"""Let a student and its teacher look at unlabelled images, next to the student's ordinary pass.
+    r"""Apply a student and its teacher to unlabelled images, and the student to labelled images.
 
-    The student sees :math:`x`, the teacher :math:`x` with noise. With a ``transform`` :math:`\pi` the teacher sees
-    :math:`\pi(x)` and the student's probabilities are transformed: consistency then holds under :math:`\pi`. Only the
-    student receives a gradient; the teacher is moved by a :class:`semicl_monai.handlers.TeacherEMA`.
+    The student sees :math:`x`. The teacher sees :math:`x` with noise. With a ``transform`` :math:`\pi`, the teacher
+    sees :math:`\pi(x)`, and :math:`\pi` is applied to the student's probabilities. The loss then asks for consistency
+    under :math:`\pi`. Only the student receives a gradient. A :class:`semicl_monai.handlers.TeacherEMA` updates the
+    teacher.
 
     Args:
         student: the network to train.
-        noise_std: standard deviation of the Gaussian noise added to what the teacher sees.
+        noise_std: standard deviation of the Gaussian noise that is added to the teacher's input.
         transform: random transform of batches with ``randomize(images)`` and ``__call__(maps)``, such as
             :class:`semicl_monai.transforms.RandSymmetry`.
 
@@ -41,15 +42,15 @@ class MeanTeacher(nn.Module):
         self.teacher = deepcopy(student).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> MeanTeacher:
-        """Set the student to training mode; the teacher always evaluates."""
+        """Set the student to training mode. The teacher stays in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
         return self
 
     def forward(self, x: torch.Tensor, unlabelled: torch.Tensor | None = None) -> Any:
-        """Return the student's logits of ``x`` ``(B, C, H, W[, D])`` and both's probabilities of ``unlabelled``.
+        """Return the student's logits of ``x``, and the probabilities of student and teacher for ``unlabelled``.
 
-        Without ``unlabelled`` the logits alone.
+        ``x`` is of shape ``(B, C, H, W[, D])``. Without ``unlabelled``, only the logits are returned.
         """
         if unlabelled is None:
             return self.student(x)
@@ -61,8 +62,11 @@ class MeanTeacher(nn.Module):
         return labelled, transform(of_unlabelled.softmax(1)), self.teach(transform(unlabelled) + noise)
 
     def learn(self, x: torch.Tensor, unlabelled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the student's logits of both; of ``x``, those of all levels of a network with deep supervision."""
-        # one pass of both parts, so that batch statistics, where a network has them, are those of all images
+        """Return the student's logits of ``x`` and of ``unlabelled``.
+
+        For a network with deep supervision, the logits of ``x`` are those of all levels.
+        """
+        # one forward pass for both parts, so that batch statistics include all images
         output = at_least_float32(self.student(torch.cat([x, unlabelled])))
         labelled, of_unlabelled = output.split([len(x), len(unlabelled)])
         return labelled, of_unlabelled if output.ndim == x.ndim else of_unlabelled[:, 0]

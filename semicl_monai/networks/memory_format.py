@@ -1,4 +1,4 @@
-"""A layout of networks that processors are faster in."""
+"""A memory layout in which networks run faster on a CPU."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class ChannelsLastInstanceNorm(nn.Module):
-    """Instance norm that keeps channels last, where PyTorch's own copies its input to channels first and back.
+    """Instance norm that keeps channels last.
+
+    PyTorch's own instance norm copies its input to channels first and back.
 
     Args:
-        norm: an ``nn.InstanceNorm2d`` or ``nn.InstanceNorm3d`` without running statistics; its parameters are shared.
+        norm: an ``nn.InstanceNorm2d`` or ``nn.InstanceNorm3d`` without running statistics. Its parameters are shared.
     """
 
     def __init__(self, norm: _InstanceNorm) -> None:
@@ -22,19 +24,20 @@ class ChannelsLastInstanceNorm(nn.Module):
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalized maps ``(B, C, H, W[, D])``: of one image, instance norm and batch norm are the same."""
+        """Return the normalized maps ``(B, C, H, W[, D])``."""
+        # for a single image, batch norm equals instance norm
         samples = [F.batch_norm(x_i, None, None, self.weight, self.bias, True, 0.0, self.eps) for x_i in x.split(1)]
         return torch.cat(samples)
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """Lay a network on a CPU out with channels last, which gives the same values in less time.
+    """Store a network on a CPU with channels last, which gives the same values in less time.
 
-    Convolutions have channels last inside; with maps that have them too, nothing is rearranged between them. Elsewhere
-    than on a CPU the network stays as it is. Names and values of the state dict do not change.
+    Convolutions use channels last internally. When the maps also have channels last, nothing is rearranged between the
+    convolutions. A network on another device stays unchanged. Names and values of the state dict do not change.
 
     Args:
-        network: any network of convolutions; changed in place and returned.
+        network: any network of convolutions. It is changed in place and returned.
     """
     if any(parameter.device.type != "cpu" for parameter in network.parameters()):
         return network

@@ -1,4 +1,4 @@
-"""Carry pre-trained weights into a fresh network, or say why not."""
+"""Loading of pre-trained and of trained weights into a network."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ logger = logging.getLogger(__name__)
 
 
 def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkLayout | None = None) -> list[str]:
-    """Load pre-trained weights into ``network``, all but its classifier, and report what was loaded.
+    """Load pre-trained weights into ``network``, except its classifier, and log the number of loaded tensors.
 
     Args:
-        network: the network to fine-tune; changed in place.
-        pretrained: file with a state dict, see :func:`find_state_dict`.
-        layout: where the network keeps its parts; looked up by the network's class by default.
+        network: the network to fine-tune. It is changed in place.
+        pretrained: file with a state dict (see :func:`find_state_dict`).
+        layout: module names of the network's parts. By default, they follow from the network's class.
 
     Returns:
-        The names of the tensors that were loaded.
+        The names of the loaded tensors.
 
     Raises:
-        InputError: When the file is missing, corrupt or holds code, when its values are not finite, or when a tensor of
-            the encoder is missing in it, has another shape, or is one that the network does not have.
+        InputError: When the file is missing, corrupt or holds code, or when its values are not finite. Also when an
+            encoder tensor is missing in the file, has another shape, or is unknown to the network.
     """
     layout = layout_of(network) if layout is None else layout
     own = network.state_dict()
@@ -48,8 +48,8 @@ def load_pretrained(network: nn.Module, pretrained: str | Path, layout: NetworkL
     foreign = [k for k in weights if layout.is_encoder(k) and k not in own]
     if foreign:
         raise InputError(
-            f"{pretrained} is of another architecture than {type(network).__name__}, whose encoder has no place for "
-            f"{len(foreign)} tensors of it, the first is '{foreign[0]}'."
+            f"{pretrained} has another architecture than {type(network).__name__}: its encoder has {len(foreign)} "
+            f"tensors that {type(network).__name__} does not have, the first is '{foreign[0]}'."
         )
     wanted = {k: v for k, v in weights.items() if k in own and not layout.is_classifier(k) and _fits(own[k], v)}
     _, loaded, _ = copy_model_state(network, wanted)
@@ -63,18 +63,19 @@ def initial_network(
     device: torch.device | str | None = None,
     layout: NetworkLayout | None = None,
 ) -> nn.Module:
-    """Return ``network`` with pre-trained weights, or as it is when ``pretrained`` is ``None`` or ``"none"``.
+    """Return ``network`` with pre-trained weights, or unchanged when ``pretrained`` is ``None`` or ``"none"``.
 
-    Which of the two happened is logged. On a CPU the network gets channels last, see :func:`channels_last`.
+    The log says which of the two happened. On a CPU, the network gets channels last (see :func:`channels_last`).
 
     Args:
-        network: the network; changed in place.
+        network: the network. It is changed in place.
         pretrained: file of the weights.
-        device: where the network is moved to first; by default it stays where it is.
-        layout: where the network keeps its parts, for :func:`layout_of`; that of its class by default.
+        device: device to which the network is moved first. By default, the network is not moved.
+        layout: module names of the network's parts, for :func:`layout_of`. By default, they follow from the network's
+            class.
 
     Raises:
-        InputError: As :func:`load_pretrained` and :func:`set_layout`.
+        InputError: As for :func:`load_pretrained` and :func:`set_layout`.
     """
     if layout is not None:
         set_layout(network, layout)
@@ -90,11 +91,11 @@ def initial_network(
 
 
 def find_pretrained(folder: str | Path) -> str:
-    """Return where the pretrain stage leaves its weights: ``model_pretrained.pt`` in ``folder``.
+    """Return the path of the pretrain stage's weights: ``model_pretrained.pt`` in ``folder``.
 
-    A program that runs the config on its own (MONAI Label, FL clients) brings a model along: for it the answer is
-    ``"none"`` as long as there is no such file. For a user of the runner it stays the file, and that it is missing an
-    error.
+    Some programs run the config themselves and bring their own model (MONAI Label, FL clients). For them, ``"none"`` is
+    returned when the file is missing. For a user of the runner, the path is returned in any case. A missing file is
+    then an error.
     """
     file = Path(folder) / "model_pretrained.pt"
     return str(file) if file.is_file() or started_by_user() else "none"
@@ -106,28 +107,29 @@ def from_scratch(pretrained: str | Path | None) -> bool:
 
 
 def load_network(network: nn.Module, weights: str | Path, class_names: Sequence[str] | None = None) -> nn.Module:
-    """Load a trained network, every tensor of it, and log what was loaded.
+    """Load all tensors of a trained network, and log their number.
 
     Args:
-        network: the network; changed in place and returned.
-        weights: file with its state dict, see :func:`find_state_dict`, where heads of deep supervision are passed over.
-        class_names: the classes it is to tell apart, without background; not looked at by default.
+        network: the network. It is changed in place and returned.
+        weights: file with its state dict (see :func:`find_state_dict`). Heads of deep supervision are skipped.
+        class_names: names of the classes that the network must predict, without background. By default, the classes are
+            not checked.
 
     Raises:
-        InputError: When the file is missing, corrupt, holds code, has values that are not finite, is of another
-            architecture, or says that its classifier was trained for other classes or not at all.
+        InputError: When the file is missing, corrupt, holds code, or has values that are not finite. Also when it has
+            another architecture, or when its classifier was trained for other classes or not at all.
     """
     found = find_state_dict(weights, network.state_dict())
     if class_names is not None:
         _check_same_classes(weights, class_names)
-    # heads of deep supervision predict in training alone, and are not saved
+    # heads of deep supervision predict during training only and are not saved
     heads = network.state_dict().keys() - without_deep_supervision(network.state_dict()).keys()
     state = without_deep_supervision(found.tensors)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     try:
         network.load_state_dict({**{name: before[name] for name in heads}, **state})
     except RuntimeError as error:
-        network.load_state_dict(before)  # torch has loaded what fits
+        network.load_state_dict(before)  # torch has already loaded the tensors that fit
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise InputError(
             f"{weights} holds another architecture than {type(network).__name__}: {first[:200]}"
@@ -139,7 +141,7 @@ def load_network(network: nn.Module, weights: str | Path, class_names: Sequence[
 def _check_same_classes(weights: str | Path, class_names: Sequence[str]) -> None:
     known = read_provenance(weights)
     if known is not None and not known.classes:
-        raise InputError(f"{weights} is of pre-training, where no classifier is trained: wanted weights of train.")
+        raise InputError(f"{weights} is from pre-training, which trains no classifier: wanted weights of train.")
     if known is not None and known.classes != tuple(class_names):
         raise InputError(
             f"{weights} was trained for the classes {', '.join(known.classes)}, in this order; class_names is "

@@ -1,4 +1,4 @@
-"""What weights in a file were trained on."""
+"""The provenance of the weights in a file."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ logger = logging.getLogger(__name__)
 
 
 def read_provenance(weights: str | Path | None) -> Provenance | None:
-    """Return how weights were made and what they have seen, as their file says.
+    """Return the provenance that a file of weights records: their method and the cases they were trained on.
 
-    A file is believed only about the tensors it was written with: of weights that were changed since, or put into
-    another file, nothing is known.
+    The provenance is valid only for the tensors it was written with. If the weights were changed later, their
+    provenance is unknown. The same holds if they were copied into another file.
 
     Args:
-        weights: the file; ``None``, ``"none"`` and a file that is not there are no weights.
+        weights: the file. ``None``, ``"none"`` and a missing file count as no weights.
 
     Returns:
-        The provenance; ``None`` when it is unknown, and when there are no weights.
+        The provenance, or ``None`` when it is unknown or there are no weights.
 
     Raises:
         InputError: When the file is damaged or would run code, holds no tensors, or its provenance cannot be read.
@@ -33,7 +33,7 @@ def read_provenance(weights: str | Path | None) -> Provenance | None:
 
 
 def made_by(weights: str | Path | None) -> str | None:
-    """Return the method weights are made by; ``None`` when it is unknown.
+    """Return the method that trained the weights, or ``None`` when it is unknown.
 
     Raises:
         InputError: As :func:`read_provenance`.
@@ -43,20 +43,20 @@ def made_by(weights: str | Path | None) -> str | None:
 
 
 def require_provenance(weights: str | Path, allow_unknown: bool | str = False) -> None:
-    """Refuse weights to be evaluated of which it is not known what they were trained on.
+    """Refuse to evaluate weights of unknown provenance.
 
     Args:
         weights: the file.
-        allow_unknown: the option ``allow_unknown_provenance``; also ``"true"``.
+        allow_unknown: the option ``allow_unknown_provenance``. ``"true"`` is accepted too.
 
     Raises:
-        InputError: When it is unknown and not allowed to be, or the weights cannot be read.
+        InputError: When the provenance is unknown but must be known, or when the weights cannot be read.
     """
     allowed = is_true(allow_unknown, "allow_unknown_provenance")
     if Path(weights).is_file() and read_provenance(weights) is None and not allowed:
         raise InputError(
-            f"provenance unknown: {weights} does not say which cases it was trained on, so nobody can tell whether "
-            f"those of the test were among them; give --allow_unknown_provenance true to evaluate it all the same."
+            f"provenance unknown: {weights} does not say which cases it was trained on, so the test cases "
+            f"may be among them; give --allow_unknown_provenance true to evaluate it anyway."
         )
 
 
@@ -70,5 +70,5 @@ def _read(weights: Path, stamp: Stamp) -> Provenance | None:
     provenance = Provenance.from_dict(found, weights)
     if any(provenance.belongs_to(without_deep_supervision(state.tensors)) for state in states):
         return provenance
-    logger.warning(f"{weights} holds other tensors than those its provenance was written for, so that it is unknown.")
+    logger.warning(f"Provenance unknown: {weights} holds other tensors than its provenance was written for.")
     return None

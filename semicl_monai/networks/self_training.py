@@ -14,9 +14,10 @@ from semicl_monai.networks.mean_teacher import MeanTeacher
 class SelfTraining(MeanTeacher):
     """Let the teacher see a weakly augmented view of unlabelled images, and the student a strongly augmented one.
 
-    Both views have the same geometry. What the student sees and the teacher's probabilities are then transformed alike:
-    they are labels for the student (see :class:`semicl_monai.losses.PseudoLabelLoss`) that were given where the
-    teacher is at its best. What comes from beyond the border of an image is background, class 0.
+    Both views have the same geometry. The same transform is then applied to the strong view and to the teacher's
+    probabilities. These probabilities are the student's labels (see :class:`semicl_monai.losses.PseudoLabelLoss`). The
+    teacher predicts them on the untransformed weak view, where it is most reliable. Voxels from outside the image are
+    background, class 0.
 
     Args:
         student: the network to train.
@@ -35,15 +36,15 @@ class SelfTraining(MeanTeacher):
         super().__init__(student, transform=transform)
 
     def forward(self, x: torch.Tensor, *views: torch.Tensor) -> Any:  # type: ignore[override]
-        """Return the student's logits of labelled images, and with views of others what it is to learn of them.
+        """Return the student's logits, and the teacher's probabilities when views of unlabelled images are given.
 
         Args:
             x: labelled images ``(B, C, H, W[, D])``.
-            views: the weak and the strong view of unlabelled images, ``(U, C, H, W[, D])`` each; or none.
+            views: the weak and the strong view of unlabelled images, ``(U, C, H, W[, D])`` each, or no views.
 
         Returns:
-            Logits of ``x``, logits of the strong view and the teacher's probabilities of the weak one, both
-            transformed; without views the logits of ``x`` alone.
+            Logits of ``x``, logits of the transformed strong view, and the transformed probabilities of the teacher for
+            the weak view. Without views, only the logits of ``x``.
         """
         if not views:
             return self.student(x)

@@ -1,4 +1,4 @@
-"""The state dict in a file of weights, ours or of others."""
+"""Reading of the state dict in a file of weights, from this package or another."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import torch
 
 from semicl_monai.utils import InputError
 
-# under which names programs keep a network's state dict in a checkpoint: ours, MONAI's, Lightning's, nnU-Net's
+# keys of the network's state dict in checkpoints of this package, MONAI, Lightning and nnU-Net
 KEYS = ("network", "model", "state_dict", "network_weights", "model_state_dict", "teacher", "student")
-# by DataParallel, torch.compile, our self-training and pre-training, nnU-Net, modules of Lightning
+# name prefixes from DataParallel, torch.compile, our self-training and pre-training, nnU-Net, and Lightning modules
 PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "network.", "model.", "_model.", "net.")
-HEADS = ("head.", "global_head.")  # beside our network in a checkpoint of pre-training
+HEADS = ("head.", "global_head.")  # stored beside our network in a checkpoint of pre-training
 DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # not of 8 bits, which torch cannot check
 COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)  # of batches, or positions
@@ -30,8 +30,9 @@ class StateDict:
     """The tensors of a network and where they were found.
 
     Args:
-        tensors: by name.
-        where: the keys they were under and what was taken off their names, in words; empty for a flat state dict.
+        tensors: tensors by name.
+        where: keys of the tensors in the file and prefixes removed from their names, in words. Empty for a flat state
+            dict.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -61,7 +62,7 @@ def read_content(path: str | Path) -> Any:
 
 
 def state_dicts_in(content: Any, path: str | Path) -> list[StateDict]:
-    """Return the state dict of the network in a loaded file, and after it what taking prefixes off makes of it.
+    """Return the state dict of the network in a loaded file, followed by its versions with prefixes removed.
 
     Args:
         content: a state dict, flat or under one of the keys ``"network"``, ``"model"``, ``"state_dict"``,
@@ -90,11 +91,11 @@ def find_state_dict(path: str | Path, names: Collection[str] = ()) -> StateDict:
     """Read the state dict of a network from ``path`` without running any code the file may hold.
 
     Prefixes ``module.``, ``_orig_mod.``, ``student.``, ``teacher.``, ``network.``, ``model.``, ``_model.`` and ``net.``
-    are taken off where all names have them; of a student and a teacher the teacher is taken.
+    are removed when all names have them. If the file holds a student and a teacher, the teacher is returned.
 
     Args:
         path: the file.
-        names: of the tensors of the network they are for, some of which may begin like that.
+        names: tensor names of the network that will get the weights. Prefixes that belong to these names are kept.
 
     Raises:
         InputError: When the file is missing, is not a checkpoint, would run code, holds no tensors, or has values that
@@ -108,10 +109,10 @@ def find_state_dict(path: str | Path, names: Collection[str] = ()) -> StateDict:
 
 
 def without_deep_supervision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the state dict of the same network without deep supervision, whose heads predict in training alone.
+    """Return the state dict without heads of deep supervision, which predict during training only.
 
     Args:
-        state: of any network; those of a :class:`monai.networks.nets.DynUNet` may have such heads.
+        state: state dict of any network. Such heads are found in a :class:`monai.networks.nets.DynUNet`, for example.
     """
     return {key: value for key, value in state.items() if not DEEP_SUPERVISION.search(key)}
 
@@ -120,8 +121,8 @@ def check_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None:
     """Raise :class:`~semicl_monai.utils.InputError` when a tensor holds NaN or infinity.
 
     Args:
-        tensors: by name.
-        what: what holds them, for the error.
+        tensors: tensors by name.
+        what: name of their file or network, for the error message.
     """
     wrong = {name: int((~tensor.isfinite()).sum()) for name, tensor in tensors.items() if tensor.is_floating_point()}
     wrong = {name: number for name, number in wrong.items() if number}
@@ -134,7 +135,7 @@ def check_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None:
 
 
 def _check_same_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Refuse what torch would copy into a network with a loss, quantised or complex, and sparse, which it cannot."""
+    """Refuse quantised and complex tensors, which torch copies with a loss, and sparse ones, which it cannot copy."""
     for name, tensor in tensors.items():
         is_weight = name.endswith((".weight", ".bias", ".running_mean", ".running_var"))
         wrong_type = tensor.dtype not in (FLOATS if is_weight or tensor.is_floating_point() else COUNTS)
@@ -144,7 +145,7 @@ def _check_same_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -
 
 
 def _without_prefixes(state: StateDict) -> Iterator[StateDict]:
-    """The state dict itself, and what is left of it step by step."""
+    """Yield the state dict itself, then the state dict after each removed prefix."""
     found: StateDict | None = state
     while found is not None:
         yield found

@@ -120,9 +120,9 @@ def rename(data, name):
 def test_scans_that_share_a_stem_share_a_patient_and_the_bundle_says_so(make, data, capsys):
     rename(data, lambda number: f"p{number // 2:02d}_scan{number % 2}")
     bundle = make()
-    line = "Case names tell 6 patients of 12 scans, and splits go by patient: group_pattern '"
+    line = "Case names show 12 scans of 6 patients. Splits keep patients together: group_pattern '"
     (shown,) = (shown for shown in capsys.readouterr().out.splitlines() if shown.startswith(line))
-    assert shown.endswith("'. If these are no patients, give --group_pattern none.")
+    assert shown.endswith("'. If these are not patients, give --group_pattern none.")
     pattern = read(bundle / "task.json")["group_pattern"]
     assert read(bundle / "configs/evaluate.json")["group_pattern"] == pattern
     split = SegmentationDatalist(data, labelled_fraction=1, group_pattern=pattern).split
@@ -277,14 +277,14 @@ def refuse(make, message, *arguments, **options):
 
 @pytest.mark.parametrize("name", ["Knee_mri", "knee-mri", "knee mri", "_knee", "knee__mri", "../knee", ""])
 def test_a_name_that_is_no_bundle_name_is_refused(make, tmp_path, name):
-    refuse(make, "name must be small letters, digits and single '_', as in kidney_ct_segmentation, got '", name)
+    refuse(make, "name must be lower-case letters, digits and single '_', as in kidney_ct_segmentation, got '", name)
     assert not (tmp_path / "bundles").exists()
 
 
 @pytest.mark.parametrize("word", ["deepedit", "deepgrow", "detection", "classification", "_pretraining"])
 def test_a_name_that_monai_label_reads_otherwise_is_refused(make, tmp_path, word):
     name = f"knee_{word.strip('_')}"
-    refuse(make, f"name must not hold '{word}', by which MONAI Label tells other models, got '{name}'", name)
+    refuse(make, f"name must not contain '{word}', which MONAI Label uses for other models, got '{name}'", name)
     assert not (tmp_path / "bundles").exists()
 
 
@@ -296,12 +296,12 @@ def test_what_is_there_is_left_alone(make, tmp_path, kind):
         there.mkdir()
     else:
         there.write_text("mine")
-    refuse(make, f"{there} is there already: move it away, or give another name")
+    refuse(make, f"{there} exists already: move it away, or give another name")
     assert (list(there.iterdir()) == []) if kind == "folder" else (there.read_text() == "mine")
 
 
 def test_a_folder_without_a_description_is_refused(make, data):
-    refuse(make, rf"{data}/nowhere\.json is not there: wanted a JSON file", datalist="nowhere.json")
+    refuse(make, rf"{data}/nowhere\.json does not exist: wanted a JSON file", datalist="nowhere.json")
     refuse(make, r"/nowhere/dataset\.json is not there", dataset_dir="/nowhere")
 
 

@@ -253,5 +253,5 @@ def test_an_image_of_a_single_slice_is_taken_as_that_slice(axis):
 
 
 def test_ct_of_a_foreground_without_contrast_is_refused():
-    with pytest.raises(InputError, match=r"CT must have intensities in the foreground that differ, got 300\.0 for "):
+    with pytest.raises(InputError, match=r"CT must have different intensities in the foreground, got 300\.0 in "):
         plan(["CT"], foreground=[np.full((10, 1), 300.0)] * 2)

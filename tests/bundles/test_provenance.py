@@ -83,7 +83,7 @@ def test_weights_of_others_are_evaluated_when_it_is_asked_for_and_the_tables_say
     options = {"weights": str(tmp_path / "foreign.pt"), "num_overlays": 0}
     with pytest.raises((RuntimeError, InputError)) as caught:
         run_stage("evaluate", **options)
-    assert "give --allow_unknown_provenance true to evaluate it all the same" in cause(caught.value)
+    assert "give --allow_unknown_provenance true to evaluate it anyway" in cause(caught.value)
     assert not (tmp_path / "eval/evaluate/cases.csv").exists()
     run_stage("evaluate", allow_unknown_provenance="true", **options)
     assert {row["provenance"] for row in table(tmp_path)} == {"unknown"}
@@ -112,7 +112,7 @@ def test_weights_are_used_for_the_classes_they_were_trained_for_alone(run_stage,
     run_stage("pretrain", method="global")
     run_stage("train", validation="none")
     for name, options, message in [
-        ("model_pretrained.pt", {}, "is of pre-training, where no classifier is trained"),
+        ("model_pretrained.pt", {}, "is from pre-training, which trains no classifier"),
         ("model.pt", {"class_names": ["Posterior", "Anterior"]}, "was trained for the classes Anterior, Posterior"),
     ]:
         with pytest.raises((RuntimeError, InputError)) as caught:

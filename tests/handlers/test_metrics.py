@@ -311,7 +311,9 @@ def test_the_tables_say_whether_it_is_known_what_the_network_was_trained_on(eval
     _, handler, rows, summary = evaluate([("a", blobs(0), blobs(1))], provenance=provenance)
     assert list(rows[0])[-1] == "provenance"
     assert {row["provenance"] for row in rows} == {summary["provenance"]} == {said}
-    warned = f"provenance unknown: the cases of {handler.output_dir} may have trained the network." in caplog.text
+    warned = (
+        f"provenance unknown: the network may have been trained on the cases of {handler.output_dir}." in caplog.text
+    )
     assert warned is (said == "unknown")
 
 
@@ -329,7 +331,7 @@ def test_it_builds_from_a_config(tmp_path):
 
 @pytest.mark.parametrize("names", [["a", "a"], ["a", "mean"]])
 def test_classes_whose_rows_could_not_be_told_apart_are_refused(tmp_path, names):
-    with pytest.raises(InputError, match=f"class_names must differ, and none be 'mean', got a, {names[1]}"):
+    with pytest.raises(InputError, match=f"class_names must differ and must not include 'mean', got a, {names[1]}"):
         CaseMetrics(tmp_path, names)
 
 

@@ -158,7 +158,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path, caplog):
     warned = [record.getMessage() for record in caplog.records if "overlay_writer" in record.name]
     assert warned[0] == (
         "case a: its picture cannot be drawn: ValueError: "
-        "wanted a slice of at least 2 x 2 voxels, got a volume of (9, 1, 1)"
+        "a slice must have at least 2 x 2 voxels, got a volume of (9, 1, 1)"
     )
     assert warned[1].startswith("case b: its picture cannot be drawn: IsADirectoryError: ")
 

@@ -81,7 +81,7 @@ def test_the_order_of_the_patches_matters_and_only_to_their_own_image():
 def test_a_jigsaw_of_one_image_is_refused_in_training_only():
     head = jigsaw_head()
     x, patches = torch.randn(1, 3, 4, 4, dtype=torch.float64), torch.randn(4, 3, 2, 2, dtype=torch.float64)
-    with pytest.raises(InputError, match="a jigsaw needs at least two slices a batch, got 1: raise batch_size"):
+    with pytest.raises(InputError, match="a jigsaw needs at least two slices per batch, got 1: raise batch_size"):
         head(x, patches)
     assert all(embedding.isfinite().all() for embedding in head.eval()(x, patches))
 

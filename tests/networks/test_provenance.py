@@ -78,7 +78,7 @@ def test_that_tensors_were_changed_is_said(weights, build, caplog):
     with caplog.at_level(logging.WARNING):
         read_provenance(weights)
     assert caplog.messages == [
-        f"{weights} holds other tensors than those its provenance was written for, so that it is unknown."
+        f"Provenance unknown: {weights} holds other tensors than its provenance was written for."
     ]
 
 
