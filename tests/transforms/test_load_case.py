@@ -209,7 +209,7 @@ def test_a_label_with_channels_is_refused(sample):
         ({"label_values": VALUES}, "label_values must be 2, one per class but background, got 3"),
         ({"label_values": [500, 500]}, "label_values must differ from each other and from 0, got [500, 500]"),
         ({"label_values": [500, 0]}, "label_values must differ from each other and from 0, got [500, 0]"),
-        ({"label_values": [2, 500]}, "label_values from 1 to 2 must equal their class number, got 2 for class 1"),
+        ({"label_values": [2, 500]}, "label_values from 1 to 2 must equal their class, got 2 for class 1"),
         ({"label_values": ["a", 500]}, "label_values must be whole numbers, got 'a'"),
         ({"label_values": [500.5, 600]}, "label_values must be whole numbers, got 500.5"),
         ({"stray_values": {"b": 1}}, "stray_values must be whole numbers, got 'b'"),
