@@ -98,7 +98,7 @@ def _unchecked_line(error: BaseException | None) -> str | None:
     while isinstance(error.__cause__, Exception):  # MONAI: "Failed to instantiate component", from the reason
         error = error.__cause__
     reason = " ".join(str(error).split())[:300].rstrip(".")
-    return f"{type(error).__name__}: {reason}; see to what you gave with {', '.join(_unchecked)}."
+    return f"{type(error).__name__}: {reason}; check what you gave with {', '.join(_unchecked)}."
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -123,7 +123,7 @@ def _name_line(error: BaseException) -> str | None:
     found = re.match(r"Cannot locate class or function path: '(.+)'", str(error))
     if found is None or not isinstance(error, ModuleNotFoundError):
         return None
-    return f"the config wants {found[1]} as a _target_, which is not there: see to its name."
+    return f"the config wants {found[1]} as a _target_, which does not exist: check its name."
 
 
 def _disk_line(error: BaseException) -> str | None:
@@ -183,8 +183,8 @@ def show_input_errors() -> None:
     """End the program with one line, not a traceback, on an uncaught error that a user can fix.
 
     :func:`error_line` says which errors these are. Every other error is shown as before. Errors of threads are shown in
-    one line too. A line that both a thread and its waiting caller raise is shown once. Characters that the terminal
-    cannot show are printed as escapes. ``initialize`` of our configs calls this function.
+    one line too. A line that comes from a thread and from its waiting caller is shown once. Characters that the
+    terminal cannot show are printed as escapes. ``initialize`` of our configs calls this function.
     """
     previous, previous_of_threads, told = sys.excepthook, threading.excepthook, set[str]()
 
@@ -211,7 +211,7 @@ def show_input_errors() -> None:
 
 
 def _log_without_tracebacks() -> None:
-    """Drop tracebacks from the log, where MONAI's handlers write an exception before it gets here."""
+    """Drop tracebacks from the log: MONAI's handlers log an exception before it gets here."""
     make = logging.getLogRecordFactory()
     if not isinstance(make, partial) or make.func is not _record_without_traceback:
         logging.setLogRecordFactory(partial(_record_without_traceback, make))

@@ -113,7 +113,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"an entry '{next(name for name in names if names.count(name) > 1)}' that is there twice")
+        raise ValueError(f"the entry '{next(name for name in names if names.count(name) > 1)}' twice")
     return content
 
 

@@ -119,7 +119,7 @@ def _lock(file: str) -> int | None:
         if _is_at(lock, file):
             return lock
         os.close(lock)  # its holder has unlinked it in the meantime
-    logger.warning(f"{file} cannot be locked: see to it that no other run writes to this folder at the same time.")
+    logger.warning(f"{file} cannot be locked: make sure that no other run writes to this folder at the same time.")
     return None
 
 

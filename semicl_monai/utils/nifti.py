@@ -228,7 +228,7 @@ def _reason(space: Space) -> str:
     if header is None:
         return ""
     if header["sform_code"] <= 0 and header["qform_code"] <= 0:
-        return f"; {space.file} tells no space (sform_code and qform_code are 0), so that a default is used"
+        return f"; {space.file} has no affine (sform_code and qform_code are 0), so a default is used"
     if header["sform_code"] > 0 and header["qform_code"] > 0 and _differ(header):
         return f"; in {space.file} the sform, which is used, and the qform differ"
     return ""

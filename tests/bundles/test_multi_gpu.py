@@ -258,4 +258,4 @@ def test_without_torchrun_it_is_refused_in_one_line(dataset_dir, tmp_path):
     line = [sys.executable, "-m", "monai.bundle", "run", "pretrain", "--config_file", files, "--device=cpu"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1].startswith("error: multi_gpu_*.json wants to be run by torchrun")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: multi_gpu_*.json must be run by torchrun")

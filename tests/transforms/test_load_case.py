@@ -507,7 +507,7 @@ def test_a_header_that_tells_no_space_is_why_affines_differ(sample):
     header = volume.header
     header["sform_code"] = header["qform_code"] = 0
     nib.save(nib.Nifti1Image(np.asarray(volume.dataobj), None, header), sample["label"])
-    reason = f"; {sample['label']} tells no space (sform_code and qform_code are 0), so that a default is used."
+    reason = f"; {sample['label']} has no affine (sform_code and qform_code are 0), so a default is used."
     refuse(sample, "case a: label file", "must have its affine to within 0.001, got a difference of", reason)
 
 

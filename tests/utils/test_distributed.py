@@ -44,7 +44,7 @@ def test_or_the_nearest_is_taken_where_no_user_sees_the_error(two_processes, mon
 
 def test_processes_are_started_by_torchrun_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with pytest.raises(InputError, match=r"wants to be run by torchrun --nproc_per_node=N"):
+    with pytest.raises(InputError, match=r"must be run by torchrun --nproc_per_node=N"):
         start_processes("cpu")
 
 

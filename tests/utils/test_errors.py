@@ -86,7 +86,7 @@ def test_what_a_component_makes_of_an_entry_that_nothing_has_checked_is_shown_in
     show(type(error), error, error.__traceback__)
     note_unchecked([])
     message = (
-        "TypeError: AdamW() got an unexpected keyword argument; see to what you gave with --optimizer::weight_deca."
+        "TypeError: AdamW() got an unexpected keyword argument; check what you gave with --optimizer::weight_deca."
     )
     assert capsys.readouterr() == ("", f"error: {message}\n")
     show(type(error), error, error.__traceback__)
@@ -95,7 +95,9 @@ def test_what_a_component_makes_of_an_entry_that_nothing_has_checked_is_shown_in
 
 def test_a_component_that_is_not_there_is_told_in_one_line():
     error = ModuleNotFoundError("Cannot locate class or function path: 'torch.optim.Adamw'.")
-    assert error_line(error) == "the config wants torch.optim.Adamw as a _target_, which is not there: see to its name."
+    assert (
+        error_line(error) == "the config wants torch.optim.Adamw as a _target_, which does not exist: check its name."
+    )
     assert error_line(ModuleNotFoundError("No module named 'yaml'")) is None
 
 

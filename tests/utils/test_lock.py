@@ -129,7 +129,7 @@ def test_where_there_are_no_locks_a_warning_says_so(folders, monkeypatch, caplog
         monkeypatch.setattr(lock.fcntl, "flock", _no_locks)
     with caplog.at_level(logging.WARNING):
         lock_folders(folders[:1])
-    assert f"{folders[0] / '.lock'} cannot be locked: see to it that no other run writes to this folder" in caplog.text
+    assert f"{folders[0] / '.lock'} cannot be locked: make sure that no other run writes to this folder" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path):

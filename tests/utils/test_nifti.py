@@ -228,7 +228,7 @@ def test_where_affines_differ_the_headers_tell_why(save):
         check_same_space(both, none)
     assert str(raised.value).endswith(
         "; in both.nii the sform, which is used, and the qform differ"
-        "; none.nii tells no space (sform_code and qform_code are 0), so that a default is used."
+        "; none.nii has no affine (sform_code and qform_code are 0), so a default is used."
     )
     with pytest.raises(InputError, match=r"got a difference of 1\.$"):
         check_same_space(one, Space(SHAPE, SFORM + np.eye(4)[:, [3, 0, 1, 2]]))

@@ -29,7 +29,7 @@ NAN, INFINITY = float("nan"), float("inf")
         *(("seed", value, "a whole number from 0 to 4294967295") for value in (-1, 2**32, 0.5)),
         *(("resume", value, "true or false") for value in ("yes", 1, None)),
         *(("validation", value, "one of best, none") for value in ("last", 3)),
-        *(("device", value, "a device that is there, such as cpu or cuda:0") for value in ("cuda:77", "xyz", 3.5)),
+        *(("device", value, "an available device, such as cpu or cuda:0") for value in ("cuda:77", "xyz", 3.5)),
         *(("mirror_axes", value, "a list of values, each a whole number from 0") for value in ([-1], 0, ["x"])),
         *(("spacing", value, "a list of 3 values, each positive or none") for value in ([1, 2], [1, 2, 0], 1.0)),
         *(("roi_size", value, "a list of values, each a whole number from 1") for value in (64, [64, 0.5])),
