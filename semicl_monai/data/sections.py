@@ -31,8 +31,8 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
         file: the JSON file.
 
     Returns:
-        Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``. ``image`` is an absolute path or
-        a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the case name. A record has
+        Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``. ``image`` is an absolute path
+        or a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the case name. A record has
         ``label`` and ``patient`` only if its entry has them. ``"test"`` holds only labelled cases.
 
     Raises:

@@ -227,7 +227,8 @@ def _parse_label_values(label_values: Sequence[int], num_classes: int) -> tuple[
     for number, value in enumerate(values, 1):
         if 0 < value < num_classes and value != number:  # a file that holds 0 and this could mean either class
             raise InputError(
-                f"label_values from 1 to {num_classes - 1} must equal their class number, got {value} for class {number}."
+                f"label_values from 1 to {num_classes - 1} must equal their class number, "
+                f"got {value} for class {number}."
             )
     return values
 

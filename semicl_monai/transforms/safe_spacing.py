@@ -24,8 +24,8 @@ class SafeSpacingd(Spacingd):
         keys: volumes ``(C, H, W, D)`` to resample.
         pixdim: the wanted voxel size along each axis in mm, three positive numbers.
         args: as in :class:`monai.transforms.Spacingd`.
-        kwargs: as in :class:`monai.transforms.Spacingd`. Positions are computed in ``dtype`` (default ``float64``), here
-            and in the inverse. ``torch.float32`` halves the memory.
+        kwargs: as in :class:`monai.transforms.Spacingd`. Positions are computed in ``dtype`` (default ``float64``),
+            here and in the inverse. ``torch.float32`` halves the memory.
 
     Raises:
         InputError: When ``pixdim`` is not three positive numbers.
