@@ -206,7 +206,7 @@ def test_a_label_with_channels_is_refused(sample):
         ({"keys": ("image", "mask")}, "keys must be 'image' or 'label', got 'mask'"),
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
         ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
-        ({"label_values": VALUES}, "label_values must be 2, one per class but background, got 3"),
+        ({"label_values": VALUES}, "label_values must be 2 numbers, one per foreground class, got 3"),
         ({"label_values": [500, 500]}, "label_values must differ from each other and from 0, got [500, 500]"),
         ({"label_values": [500, 0]}, "label_values must differ from each other and from 0, got [500, 0]"),
         ({"label_values": [2, 500]}, "label_values from 1 to 2 must equal their class number, got 2 for class 1"),
