@@ -1,4 +1,4 @@
-"""What the synthetic data sets have in common: checks of their options."""
+"""Checks of the options of synthetic data sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def checked_counts(lowest: dict[str, int], **values: Any) -> dict[str, int]:
     """Return whole numbers that are at least as large as the ``lowest`` of the same name.
 
     Raises:
-        InputError: When one is smaller, or no whole number.
+        InputError: When a value is smaller, or not a whole number.
     """
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < lowest[name]:

@@ -1,8 +1,8 @@
 """The geometry of the synthetic heart: which tissue lies at a point.
 
-Everything is in millimetres of an adult of usual size. The axes are the body's: x to the left, y to the back, z to the
-head. The base of the left ventricle lies near the origin. A shape is a function of points (3, N) that gives about how
-far (N,) they lie outside, negative inside.
+Lengths are in millimetres, for an adult of usual size. The axes are the body's: x to the left, y to the back, z to the
+head. The base of the left ventricle lies near the origin. A shape maps points (3, N) to their approximate distance (N,)
+from its surface, negative inside.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ VOLUME = 640_000.0  # mm³ of the seven structures together, about
 _APEX = np.array((0.658, -0.506, -0.557))  # from the base to the apex: left, front, down
 _SEPTUM = np.array((-0.656, -0.75, -0.094))  # from the left ventricle to the right one
 _FRAME = np.stack([_APEX, _SEPTUM, np.cross(_SEPTUM, _APEX)])  # rows; the third points up
-_WALL, _PERICARDIUM = 3.0, 7.0  # mm of muscle and of fat around all
+_WALL, _PERICARDIUM = 3.0, 7.0  # mm of muscle and of fat around the heart
 
 
 @dataclass(frozen=True)
 class HeartAnatomy:
-    """One person: shapes by the tissue they are made of, later ones over earlier ones, and how they are bent.
+    """One person: shapes by tissue, where later shapes cover earlier ones, and the bending of the heart.
 
     Args:
         chest: what lies around the heart.
-        vessels: blood that is no structure of the heart but goes on from one.
+        vessels: blood vessels that continue a structure of the heart, but belong to none.
         heart: the seven structures.
         waves: (K, 3) directions and (K, 3) amplitudes in mm, with (K,) phases, of the bending of the heart.
         lung_waves: (2, 3) directions of the waves whose crossings are the vessels of the lung.
@@ -51,7 +51,7 @@ class HeartAnatomy:
     lung_waves: np.ndarray
 
     def tissue_at(self, points: np.ndarray) -> np.ndarray:
-        """Return the tissue (N,) at points (3, N): places in :data:`TISSUES` as uint8."""
+        """Return the tissue (N,) at points (3, N): indices into :data:`TISSUES` as uint8."""
         tissue = np.full(points.shape[1], CODES["lung"])
         tissue[np.square(np.sin(self.lung_waves @ points)).sum(axis=0) < 0.12] = CODES["right vessel"]
         _paint(tissue, self.chest, points)
@@ -139,7 +139,7 @@ def _draw_pulmonary_artery(rng: np.random.Generator, turn: np.ndarray) -> Shape:
 
 
 def _draw_vessels(rng: np.random.Generator) -> tuple[tuple[str, Shape], ...]:
-    """Draw veins and the rest of the aorta: as bright as the structures they go on from."""
+    """Draw veins and the rest of the aorta, as bright as the structures they continue."""
     arch = [(-11, -9, 72), (-2, 14, 88), (16, 42, 84), (24, 60, 66), (24, 64, 20), (18, 66, -60), (14, 68, -250)]
     upper, lower = [(-44, -8, 22), (-36, -2, 60), (-32, -8, 250)], [(-42, -10, -10), (-36, 4, -45), (-26, 16, -250)]
     lines = [("left vessel", arch, 11.5), ("right vessel", upper, 10.0), ("right vessel", lower, 12.0)]

@@ -1,4 +1,4 @@
-"""One synthetic scan of a heart: image, label and where its voxels lie."""
+"""One synthetic scan of a heart: image, label and affine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from semicl_monai.data.mmwhs import MMWHS_CLASSES, MMWHS_VALUES
 from semicl_monai.synthetic.heart_anatomy import CENTRE, TISSUES, VOLUME, HeartAnatomy, draw_anatomy
 from semicl_monai.synthetic.heart_image import HeartContrast, draw_contrast
 
-# how the voxels are stored: the directions of the three axes, of which the third goes from slice to slice
+# directions of the three axes in which voxels are stored; the third axis goes from slice to slice
 ORIENTATIONS = {
     "ct": ("LPS", "RAS", "LAS", "RPS"),  # axial
     "mr": ("LIA", "PIR", "RSP", "ASL", "LSA", "PSL"),  # coronal and sagittal
@@ -31,10 +31,10 @@ def draw_case(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw image (H, W, D) and label (H, W, D), both int16, and their affine (4, 4) to RAS+ in mm.
 
-    It works through a few slices at a time: beside image and label no more than one float32 volume is held.
+    It works on a few slices at a time, and holds at most one float32 volume besides image and label.
 
     Args:
-        rng: where the case comes from.
+        rng: random generator of the case.
         modality: ``"ct"`` or ``"mr"``.
         spatial_size: voxels along the axes of the array.
         orientation: directions of these axes, such as ``"LPS"``; slices are stacked along the third.
@@ -70,7 +70,7 @@ def _draw_affine(rng: np.random.Generator, spatial_size: Sequence[int], orientat
 def _draw_pose(rng: np.random.Generator, affine: np.ndarray, spatial_size: Sequence[int]) -> np.ndarray:
     """Return the matrix (3, 4) from voxels to the body's own coordinates."""
     extent = np.linalg.norm(affine[:3, :3], axis=0) * spatial_size
-    extent[2] = min(extent[2], 1.3 * max(extent[:2]))  # of a very deep field of view the heart fills only a part
+    extent[2] = min(extent[2], 1.3 * max(extent[:2]))  # the heart fills only a part of a very deep field of view
     scale = (rng.uniform(0.11, 0.14) * extent.prod() / VOLUME) ** (1 / 3)
     turn = Rotation.from_euler("xyz", rng.uniform(-8, 8, 3), degrees=True).as_matrix()
     matrix = turn @ np.diag((-1, -1, 1)) @ affine[:3, :3] / scale

@@ -35,13 +35,13 @@ MR = {
 
 @dataclass(frozen=True)
 class HeartContrast:
-    """What one scan makes of each tissue.
+    """How each tissue looks in one scan.
 
     Args:
         modality: ``"ct"`` or ``"mr"``.
         means: intensity of each tissue, by its place in ``TISSUES``.
-        spreads: how much it differs within the tissue.
-        waves: (K, 3) directions and (K,) phases of these differences, per mm.
+        spreads: variation of the intensity within each tissue.
+        waves: (K, 3) directions and (K,) phases of this variation, per mm.
         bias: (6,) coefficients of the bias field, all 0 for CT.
         noise: standard deviation of the noise, in units of the image before ``scale``.
         scale: factor of all intensities.
@@ -56,7 +56,7 @@ class HeartContrast:
     scale: float
 
     def ideal(self, tissue: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Return float32 intensities (N,) without blur and noise of the tissue (N,) at points (3, N)."""
+        """Return float32 intensities (N,) of the tissue (N,) at points (3, N), without blur and noise."""
         vectors, phases = self.waves
         texture = np.sin(vectors @ points + phases[:, None]).sum(axis=0) * np.float32(np.sqrt(2 / len(phases)))
         value = self.means[tissue] + self.spreads[tissue] * texture
@@ -71,7 +71,7 @@ class HeartContrast:
         if self.modality == "ct":
             noise = gaussian_filter(rng.standard_normal(ideal.shape, dtype=np.float32), (0, 0.6, 0.6)) * 2.0
             return np.clip(np.rint(ideal + self.noise * noise), -1024, 3071).astype(np.int16)
-        # a complex number a voxel, so that what is drawn for a slice does not depend on the slices drawn with it
+        # one complex number per voxel, so that the noise of a slice does not depend on the slices drawn with it
         real, imaginary = np.moveaxis(self.noise * rng.standard_normal((*ideal.shape, 2), dtype=np.float32), -1, 0)
         return np.clip(np.rint(self.scale * np.hypot(ideal + real, imaginary)), 0, 32767).astype(np.int16)
 

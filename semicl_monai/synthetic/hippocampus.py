@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from semicl_monai.synthetic.checks import checked_counts, checked_size
 from semicl_monai.utils import InputError, new_folder, read_json, save_json
 
-GENERATOR = 1  # to be raised when the same settings give other volumes
+GENERATOR = 1  # raise it when the same settings give other volumes
 SMALLEST_SIZE = 16  # voxels; below, the thin end of the tail is lost
 MOST_RESIZE = 3  # voxels by which the size of a case differs from ``spatial_size``
 
@@ -31,8 +31,9 @@ def make_synthetic_hippocampus(
     """Write a synthetic hippocampus-like data set: two touching structures that no threshold can find.
 
     A curved, tapering body along the y axis, about 5 % of the volume, is cut into an anterior bulb (1) and a posterior
-    tail (2). Around it lie textured tissue and blobs of similar intensity, over all a bias field and noise. Contrast,
-    size, pose and side differ from case to case. The data says nothing about anatomy: it is for tests and first steps.
+    tail (2). Around it lie textured tissue and blobs of similar intensity. A bias field and noise lie over everything.
+    Contrast, size, pose and side differ from case to case. The data says nothing about anatomy: it is for tests and
+    first steps.
 
     The folder appears only once it is complete. A data set made with the same settings is used again as it is.
 

@@ -16,8 +16,8 @@ from semicl_monai.synthetic.checks import checked_counts, checked_size
 from semicl_monai.synthetic.heart_case import ORIENTATIONS, add_stray_values, draw_case
 from semicl_monai.utils import InputError, draft_of, is_true, one_of, read_json, save_json
 
-GENERATOR = 1  # to be raised when the same settings give other volumes
-SMALLEST_SIZE = 16  # voxels; below, the aorta is but a few voxels
+GENERATOR = 1  # raise it when the same settings give other volumes
+SMALLEST_SIZE = 16  # voxels; below, the aorta has only a few voxels
 FIRST_CASE = {"train": 1001, "test": 2001}
 
 
@@ -33,22 +33,24 @@ def make_synthetic_whole_heart(
     """Write a synthetic whole-heart data set in the layout of the MM-WHS 2017 challenge, see :func:`mmwhs_sections`.
 
     A left ventricle inside its myocardium, a crescent of a right ventricle beside it, two atria, an ascending aorta and
-    a pulmonary artery touch each other; together they are 10 to 15 % of the volume, less where it is deeper than wide.
+    a pulmonary artery touch each other. Together they are 10 to 15 % of the volume, or less if it is deeper than wide.
     Around them lie lungs, bones, a liver, and vessels as bright as the chambers, so that no threshold finds a
-    structure. Pose, size, anatomy and contrast differ from case to case. The data says nothing about anatomy: it is
-    for tests and first steps.
+    structure. Pose, size, anatomy and contrast differ from case to case. The data says nothing about anatomy: it is for
+    tests and first steps.
 
-    CT is in Hounsfield units, air about -960 and lung -800, tissue 40, blood about 240 to 500, stored axially. MR is in
-    positive units with a factor of its own in each case, a bias field and noise, stored coronally or sagittally. Images
-    and labels are int16; labels hold the challenge's values (:data:`MMWHS_VALUES`). The field of view is 200 to 240 mm
-    in plane, and slices are 1.5 to 3 times as far apart as voxels in them; no axis is quite parallel to the body's.
+    CT is in Hounsfield units: air about -960, lung -800, tissue 40, blood about 240 to 500. It is stored axially. MR is
+    in positive units, with a bias field, noise and a scale factor that differs from case to case. It is stored
+    coronally or sagittally. Images and labels are int16; labels hold the challenge's values (:data:`MMWHS_VALUES`). The
+    field of view is 200 to 240 mm in plane. The slice spacing is 1.5 to 3 times the in-plane spacing. No axis is
+    exactly parallel to the body's.
 
     ``root`` may hold both modalities, made one after the other. The folders of a modality appear only once they are
-    complete, ``<modality>_synthetic.json`` with the settings last. A modality made with the same settings is used again
-    as it is. A full-size case, (512, 512, 300), takes about 40 seconds of one core and 1 GiB of memory.
+    complete. ``<modality>_synthetic.json``, which holds the settings, appears last. A modality made with the same
+    settings is used again as it is. A full-size case, (512, 512, 300), takes about 40 seconds of one core and 1 GiB of
+    memory.
 
     Args:
-        root: folder to write, new or empty but for the other modality made by this function.
+        root: folder to write. It must be new or empty, except for the other modality made by this function.
         modality: ``"ct"`` or ``"mr"``.
         num_train: number of labelled volumes, ``<modality>_train/<modality>_train_1001_image.nii.gz`` and on.
         num_test: number of volumes without label, ``<modality>_test/<modality>_test_2001_image.nii.gz`` and on.
@@ -89,7 +91,7 @@ def _checked_settings(
 
 
 def _parts(modality: str) -> tuple[str, str, str]:
-    """Names of what a modality consists of; the last one is written last."""
+    """Names of the folders and the file of a modality; the file is written last."""
     return f"{modality}_train", f"{modality}_test", f"{modality}_synthetic.json"
 
 
@@ -127,7 +129,7 @@ def _check_same_content(root: Path, modality: str) -> None:
 def _write_whole(root: Path, settings: dict[str, Any]) -> None:
     train, test, about = (root / part for part in _parts(settings["modality"]))
     try:
-        # they get their names in the opposite order
+        # the drafts are renamed in the opposite order
         with draft_of(about) as about_draft, draft_of(test) as test_draft, draft_of(train) as train_draft:
             _write((train_draft, test_draft, about_draft), settings)
     except OSError:

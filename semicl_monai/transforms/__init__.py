@@ -17,15 +17,15 @@ from .safe_spacing import SafeSpacingd
 from .two_view import TwoViewd
 
 TRANSFORMS = Registry("transform", "Dictionary transforms.")
-TRANSFORMS.add("load_case", "Load image and label of a case and refuse what no network should see.", LoadCased)
-TRANSFORMS.add("safe_spacing", "Resample a sample, whatever else it holds.", SafeSpacingd)
-TRANSFORMS.add("invert_argmax", "Label map in the image's own grid from class scores.", InvertArgmaxd)
+TRANSFORMS.add("load_case", "Load image and label of a case and refuse unusable ones.", LoadCased)
+TRANSFORMS.add("safe_spacing", "Resample the volumes of a sample, whatever other entries it holds.", SafeSpacingd)
+TRANSFORMS.add("invert_argmax", "Turn class scores into a label map in the image's grid.", InvertArgmaxd)
 TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with foreground.", RandSlicesd)
 TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
-TRANSFORMS.add("rand_patches", "Draw 3-D patches of a volume, a share of them at foreground.", RandPatchesd)
+TRANSFORMS.add("rand_patches", "Draw 3-D patches of a volume, a share of them centred on foreground.", RandPatchesd)
 TRANSFORMS.add("rand_partition_patches", "Draw 3-D patches from every partition of a volume.", RandPartitionPatchesd)
-TRANSFORMS.add("rand_deform", "Deform a sample smoothly, whatever it lacks.", RandDeformd)
-TRANSFORMS.add("rand_jigsaw", "Patches of a grid of an image, in random order.", RandJigsawd)
+TRANSFORMS.add("rand_deform", "Deform a sample smoothly; it may lack keys.", RandDeformd)
+TRANSFORMS.add("rand_jigsaw", "Add the shuffled grid patches of an image.", RandJigsawd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
 __all__ = [

@@ -221,7 +221,9 @@ def _class_numbers(values: torch.Tensor, label_values: Sequence[int]) -> torch.T
 def _parse_label_values(label_values: Sequence[int], num_classes: int) -> tuple[int, ...]:
     values = tuple(_whole_number(value, "label_values") for value in label_values)
     if len(values) != num_classes - 1:
-        raise InputError(f"label_values must be {num_classes - 1}, one per class but background, got {len(values)}.")
+        raise InputError(
+            f"label_values must be {num_classes - 1} numbers, one per foreground class, got {len(values)}."
+        )
     if len({0, *values}) != num_classes:
         raise InputError(f"label_values must differ from each other and from 0, got {list(values)}.")
     for number, value in enumerate(values, 1):

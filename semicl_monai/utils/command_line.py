@@ -25,7 +25,7 @@ HELP = ("help", "h")
 def find_bundle_root() -> str:
     """Return the bundle folder, above ``configs``, of the running config file; without one ``"."``.
 
-    With it a config finds its own bundle from any working directory. A program that sets ``bundle_root`` itself (MONAI
+    A config then finds its own bundle from any working directory. A program that sets ``bundle_root`` itself (MONAI
     Label, FL clients, tests) replaces this value.
     """
     files = _config_files(runner_arguments())
@@ -91,8 +91,8 @@ def further_files() -> list[str]:
 def started_by_user() -> bool:
     """Whether a user runs the configs by :func:`monai.bundle.run`, from Python or a command line.
 
-    MONAI Label calls it too, but with ``bundle_root`` among the overrides. For training on several GPUs it writes a
-    config of its own instead.
+    MONAI Label calls it too. It gives ``bundle_root`` as an override, or for training on several GPUs a config of its
+    own.
     """
     arguments = runner_arguments()
     files = _config_files(arguments)

@@ -76,7 +76,7 @@ class PlainValues:
             return default
         try:
             return self.parser.get_parsed_content(id)
-        except Exception:  # an expression without its modules may raise anything
+        except Exception:  # an expression may raise anything, as its modules may be missing
             return default
 
     def _is_plain(self, value: Any, above: tuple[str, ...] = ()) -> bool:

@@ -38,7 +38,7 @@ def rank_and_size() -> tuple[int, int]:
 
 
 def is_not_rank0() -> bool:
-    """Whether this process is not the first one, which reports and writes.
+    """Whether this process leaves reports and files to the first process.
 
     Example:
         >>> is_not_rank0()
@@ -48,7 +48,7 @@ def is_not_rank0() -> bool:
 
 
 def local_device() -> torch.device:
-    """The GPU of this process, which is the first one for a single process; the CPU without a GPU."""
+    """The GPU of this process (the first one, if there is a single process), or the CPU without a GPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -77,8 +77,8 @@ def data_parallel(
     """Average the gradients of ``network`` over the processes.
 
     The gradients travel in a process group of their own. The network outlives :func:`ignite.distributed.finalize`, and
-    so do the threads of its group. A gloo thread that frees a tensor of the last ``all_gather`` just after the
-    interpreter has gone aborts the process (SIGABRT). The common group, which gathers, ends with its threads.
+    so do the threads of its group. If a gloo thread frees a tensor of the last ``all_gather`` just after the
+    interpreter has gone, the process aborts (SIGABRT). The common group, which gathers, ends with its threads.
 
     Args:
         network: the network, already on ``device``.

@@ -184,8 +184,8 @@ def show_input_errors() -> None:
     """End the program with one line, not a traceback, on an uncaught error that a user can fix.
 
     :func:`error_line` says which errors these are. Every other error is shown as before. Errors of threads are shown in
-    one line too. A line that both a thread and its waiting caller raise is shown once. Characters that the terminal
-    cannot show are printed as escapes. ``initialize`` of our configs calls this function.
+    one line too. A line that comes from a thread and from its waiting caller is shown once. Characters that the
+    terminal cannot show are printed as escapes. ``initialize`` of our configs calls this function.
     """
     previous, previous_of_threads, told = sys.excepthook, threading.excepthook, set[str]()
 
@@ -212,7 +212,7 @@ def show_input_errors() -> None:
 
 
 def _log_without_tracebacks() -> None:
-    """Drop tracebacks from the log, where MONAI's handlers write an exception before it gets here."""
+    """Drop tracebacks from the log: MONAI's handlers log an exception before it gets here."""
     make = logging.getLogRecordFactory()
     if not isinstance(make, partial) or make.func is not _record_without_traceback:
         logging.setLogRecordFactory(partial(_record_without_traceback, make))

@@ -115,10 +115,10 @@ def check_number_signs(values: Mapping[str, Any]) -> None:
 
 
 def check_network(**sizes: Sequence[int] | None) -> None:
-    """Build ``network_def`` of the running config and try it on two images, only to find errors.
+    """Check ``network_def`` of the running config: build it and try it on two images.
 
     Args:
-        sizes: size of its images, by the option that sets it; ``None`` where there are no images.
+        sizes: size of its images, by the name of the option that sets it; ``None`` where there are none.
 
     Raises:
         InputError: When it cannot be built, does not take images of ``in_channels`` and this size, or does not return
@@ -155,11 +155,11 @@ def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[in
         ) from error
     if not isinstance(answer, torch.Tensor) or answer.ndim < len(size) + 2 or [*answer.shape[-len(size) :]] != [*size]:
         got = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
-        raise InputError(f"network_def: {name} answers {got}: wanted one map of {option} {list(size)} for each class.")
+        raise InputError(f"network_def: {name} returns {got}: wanted one map of {option} {list(size)} for each class.")
     # deep supervision adds a dimension for its heads
     if answer.shape[-len(size) - 1] != classes:
         raise InputError(
-            f"network_def: {name} answers {answer.shape[-len(size) - 1]} classes: wanted {classes}, background and "
+            f"network_def: {name} returns {answer.shape[-len(size) - 1]} classes: wanted {classes}, background and "
             f"class_names."
         )
 
@@ -184,9 +184,8 @@ def _check_parts(config: Mapping[str, Any]) -> None:
         if path and isinstance(part, Mapping) and isinstance(part.get("_target_"), str) and path[0] != "network_def":
             _check_arguments("::".join(path), part, list(part) if name == "_target_" else [name])
     parameters = _part_at(config, ["optimizer", "params"])
-    if "optimizer::lr" in runner_arguments() and isinstance(
-        parameters, Mapping
-    ):  # parameter groups, each with its learning rate
+    # parameter groups, each with its learning rate
+    if "optimizer::lr" in runner_arguments() and isinstance(parameters, Mapping):
         raise InputError(
             "optimizer::lr has no effect, because each part of the network has its own rate: give learning_rate, "
             "pretrained_learning_rate or classifier_learning_rate."
@@ -240,7 +239,7 @@ def help_text(stage: str, config: Mapping[str, Any]) -> str:
 
 def _default(option: Option, config: Mapping[str, Any]) -> str:
     if option.name not in config:
-        return f"{option.kind.wanted[0].upper()}{option.kind.wanted[1:]}. By default that of the method."
+        return f"{option.kind.wanted[0].upper()}{option.kind.wanted[1:]}. Default: that of the method."
     value = config[option.name]
     default = "" if _is_computed(value) else f" Default: {json.dumps(value, default=str)}."
     return f"{option.kind.wanted[0].upper()}{option.kind.wanted[1:]}.{default}"

@@ -41,7 +41,7 @@ class Kind:
 
 
 def whole(low: int, high: int | None = None) -> Kind:
-    """Whole numbers of a range; ``1.5`` and ``True`` are none."""
+    """Whole numbers of a range; ``1.5`` and ``True`` are refused."""
     wanted = f"a whole number from {low}" + ("" if high is None else f" to {high}")
     return Kind(wanted, lambda value: _is_whole(value) and low <= value and (high is None or value <= high))
 
@@ -66,7 +66,7 @@ def number(low: float = -math.inf, high: float = math.inf, *, above: bool = Fals
 
 
 def choice(*known: Any) -> Kind:
-    """One of a few numbers, or of a few words in upper or lower case."""
+    """One of a few words, in upper or lower case, or of a few numbers."""
     names = [str(value) for value in known]
     return Kind(f"one of {', '.join(names)}", lambda value: str(value).lower() in names and not isinstance(value, bool))
 
@@ -116,7 +116,7 @@ PATH = Kind(
 )
 # text alone, as configs append to it
 FOLDER = Kind(f"a folder as text {NUMBERED}", lambda value: isinstance(value, str) and value.strip() != "")
-DEVICE = Kind("a device that is there, such as cpu or cuda:0", _is_device)
+DEVICE = Kind("an available device, such as cpu or cuda:0", _is_device)
 COMPONENT = Kind("a component of a config file", lambda value: not isinstance(value, str | int | float | list))
 SEED = whole(0, 2**32 - 1)
 SHARE = number(0, 1)

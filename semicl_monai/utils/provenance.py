@@ -51,7 +51,7 @@ class Provenance:
         return [case for part in parts for case in getattr(self, part)]
 
     def belongs_to(self, state: Mapping[str, torch.Tensor]) -> bool:
-        """Whether it describes exactly these tensors; changed tensors do not match."""
+        """Whether this provenance describes these tensors, unchanged."""
         return self.state == state_digest(state)
 
     def to_dict(self) -> dict[str, Any]:

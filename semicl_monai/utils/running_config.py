@@ -1,4 +1,4 @@
-"""The running config, for components that cannot see it otherwise."""
+"""The running config, found from a component through its callers."""
 
 from __future__ import annotations
 

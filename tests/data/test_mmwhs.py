@@ -142,7 +142,7 @@ def test_without_data_the_error_tells_where_it_comes_from_and_how_it_must_lie(tm
     with pytest.raises(InputError, match=wanted) as raised:
         mmwhs_sections(folder, "mr")
     assert "register at https://zmiclab.github.io/zxh/0/mmwhs/" in str(raised.value)
-    assert "cannot be downloaded by this project" in str(raised.value)
+    assert "this project cannot download the data" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 

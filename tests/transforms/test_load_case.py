@@ -206,7 +206,7 @@ def test_a_label_with_channels_is_refused(sample):
         ({"keys": ("image", "mask")}, "keys must be 'image' or 'label', got 'mask'"),
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
         ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
-        ({"label_values": VALUES}, "label_values must be 2, one per class but background, got 3"),
+        ({"label_values": VALUES}, "label_values must be 2 numbers, one per foreground class, got 3"),
         ({"label_values": [500, 500]}, "label_values must differ from each other and from 0, got [500, 500]"),
         ({"label_values": [500, 0]}, "label_values must differ from each other and from 0, got [500, 0]"),
         ({"label_values": [2, 500]}, "label_values from 1 to 2 must equal their class, got 2 for class 1"),
@@ -303,7 +303,7 @@ def test_a_known_stray_value_is_replaced_with_a_warning(sample, numbers, stray_v
     volume[0, 0, :3], volume[5, 5, 5] = 421, 7
     save(sample["label"], volume)
     numbers[0, 0, :3], numbers[5, 5, 5] = 3, 0
-    with pytest.warns(UserWarning, match="is taken for") as warned:
+    with pytest.warns(UserWarning, match="read as") as warned:
         label = load_valued(sample, stray_values=stray_values)
     np.testing.assert_array_equal(label[0], numbers)
     where = f"case a: label file {sample['label']} holds"
@@ -410,7 +410,7 @@ def test_one_file_of_several_channels_may_be_a_list(channels, tmp_path):
 
 
 def test_a_label_of_two_files_is_refused(sample):
-    refuse(sample | {"label": [sample["label"]] * 2}, "case a: label file", "must be one of 1 file(s)", "got 2")
+    refuse(sample | {"label": [sample["label"]] * 2}, "case a: label file", "must be 1 file(s)", "got 2")
 
 
 def test_the_file_that_cannot_be_used_is_named(channels, tmp_path):
