@@ -1,4 +1,4 @@
-"""A bundle for anyone's own data."""
+"""Make a bundle for your own data."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ def new_bundle(
     validation: str = "best",
     group_pattern: str | None = "auto",
 ) -> None:
-    """Write a bundle for the data in a folder: what differs from other bundles is measured on its training images.
+    """Write a bundle for the data in a folder. Its settings are measured on the training images.
 
-    Channels, classes, spacing, intensities and the size of slices stand as plain numbers in ``task.json`` and in the
-    configs. No image or label that ``split_seed`` holds out for validation or test is opened, and no label beyond
-    ``labelled_fraction``.
+    Channels, classes, spacing, intensities and the size of slices are written as plain numbers to ``task.json`` and to
+    the configs. Images and labels that ``split_seed`` holds out for validation or test are not opened. Labels beyond
+    ``labelled_fraction`` are not opened either.
 
     Args:
-        name: of the bundle, by MONAI's rule ``<organ>_<modality>_<task>``, as in ``kidney_ct_segmentation``.
-        dataset_dir: a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net's raw data, or with a
-            JSON file of lists. Training images without a label are unlabelled ones.
+        name: name of the bundle, by MONAI's rule ``<organ>_<modality>_<task>``, such as ``kidney_ct_segmentation``.
+        dataset_dir: a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net's raw data, or a folder
+            with a JSON file of lists. Training images without a label count as unlabelled.
         datalist: the JSON file, absolute or relative to ``dataset_dir``.
-        labelled_fraction: share (``0.05``) or number (``6``) of the labelled training images whose labels are used.
-        split_seed: of the split into training, validation and test, 3:1:1.
-        modality: ``CT`` for images in Hounsfield units; by default what the JSON file says of the channels.
-        folder: where the bundle's folder is made, by default here.
-        replace_nan: the number to put in place of NaN in all images, now and in all stages; by default an image with
-            NaN is refused.
-        validation: ``none`` keeps no volume for validation, and is the bundle's default then; it is the way to train
+        labelled_fraction: fraction (``0.05``) or number (``6``) of the labelled training images whose labels are used.
+        split_seed: seed of the split into training, validation and test, 3:1:1.
+        modality: ``CT`` for images in Hounsfield units. By default the JSON file gives the modality of the channels.
+        folder: parent folder of the new bundle. The default is the working directory.
+        replace_nan: number that replaces NaN in all images, now and in all stages. By default an image with NaN is
+            refused.
+        validation: ``none`` keeps no volumes for validation, and becomes the default of the bundle. Use it to train
             with one or two labelled volumes.
-        group_pattern: a regular expression that finds the patient in a case name, so that no patient is on both sides
-            of the split; by default one is proposed where names share a stem that ends in a digit, as
-            ``patient001_frame01`` and ``patient001_frame02`` do. ``none`` for no expression.
+        group_pattern: a regular expression that finds the patient in a case name. All cases of a patient are then on
+            the same side of the split. By default an expression is proposed if case names share a stem that ends in a
+            digit, such as ``patient001_frame01`` and ``patient001_frame02``. ``none`` means no expression.
 
     Raises:
-        InputError: When there is such a folder, or the data cannot be used.
+        InputError: When the folder of the bundle already exists, or the data cannot be used.
     """
     target = _target(str(name), Path(str(folder)).expanduser())
     source = Path(str(dataset_dir)).expanduser().resolve()
     if not (source / datalist).is_file():
-        raise InputError(f"{source / datalist} is not there: wanted a JSON file that tells what the folder holds.")
+        raise InputError(f"{source / datalist} does not exist: it must be a JSON file that describes the data set.")
     if modality is not None and not isinstance(modality, str):
         raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
     chosen_by = one_of(validation, ("best", "none"), "validation")
@@ -70,8 +70,8 @@ def new_bundle(
     channels = [modality] if modality else channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
         raise InputError(
-            f"{source / datalist} must name each channel of the images, which have {fingerprint.channels}, got "
-            f"{len(channels)}: {', '.join(channels)}."
+            f"{source / datalist} must name the {fingerprint.channels} channels of the images, got {len(channels)} "
+            f"names: {', '.join(channels)}."
         )
     where = {"dataset_dir": str(source), "datalist_file": _without_parents(source, datalist)}
     split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
@@ -84,7 +84,7 @@ def new_bundle(
 
 
 def _group_pattern(file: Path, given: str | None) -> str | None:
-    """The expression that is given, or one that the case names propose."""
+    """Return the given expression, or an expression proposed from the case names."""
     if given != "auto":
         return None if given is None or str(given).lower() in ("", "none") else given
     records = [record for section in read_sections(file).values() for record in section]
@@ -93,27 +93,29 @@ def _group_pattern(file: Path, given: str | None) -> str | None:
     if pattern:
         count = len({re.search(pattern, case)[1] for case in cases})  # type: ignore[index] # it matches all of them
         print(
-            f"Case names tell {count} patients of {len(cases)} scans, and splits go by patient: group_pattern "
-            f"'{pattern}'. If these are no patients, give --group_pattern none."
+            f"Case names show {count} patients with {len(cases)} scans. Splits keep each patient together: "
+            f"group_pattern '{pattern}'. If these are not patients, give --group_pattern none."
         )
     return pattern
 
 
 def _without_parents(source: Path, datalist: str) -> str:
-    """The path of the JSON file as it was given, or without its ``..``."""
+    """Return the path of the JSON file as given, or the resolved path if it holds ``..``."""
     return str((source / datalist).resolve()) if ".." in Path(datalist).parts else datalist
 
 
 def _target(name: str, folder: Path) -> Path:
     if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
         raise InputError(
-            f"name must be small letters, digits and single '_', as in kidney_ct_segmentation, got '{name}'."
+            f"name must have only small letters, digits and single '_', as in kidney_ct_segmentation, got '{name}'."
         )
     taken = re.search("deepedit|deepgrow|detection|classification|_pretraining$", name)
     if taken:
-        raise InputError(f"name must not hold '{taken[0]}', by which MONAI Label tells other models, got '{name}'.")
+        raise InputError(
+            f"name must not hold '{taken[0]}', because MONAI Label uses it for other models, got '{name}'."
+        )
     if (folder / name).exists():
-        raise InputError(f"{folder / name} is there already: move it away, or give another name.")
+        raise InputError(f"{folder / name} already exists: move it away, or give another name.")
     return folder / name
 
 
@@ -127,7 +129,7 @@ def _write_whole(target: Path, task: dict[str, Any], channels: list[str]) -> Non
         readme = TEMPLATE.read_text(encoding="utf-8")
         readme = readme.format(name=folder.name, classes=", ".join(task["class_names"]))
         write_whole(folder / "docs" / "README.md", readme)
-        write_whole(folder / "docs" / "data_license.txt", "The terms of the data are not known: write them here.\n")
+        write_whole(folder / "docs" / "data_license.txt", "The license of the data is not known: write it here.\n")
 
 
 def _license() -> str:
@@ -140,14 +142,14 @@ def _summary(target: Path, task: dict[str, Any], lists: SegmentationDatalist, fo
     scaling = {key: value for key, value in task["scaling"].items() if key not in ("_target_", "keys")}
     configs = target / "configs"
     return f"""
-{target}, by {len(lists.training)} training images:
+{target}, from {len(lists.training)} training images:
   cases      {", ".join(f"{count} {part}" for part, count in counts.items())}
   channels   {found.channels}
   classes    {", ".join(task["class_names"])}
   spacing    {task.get("spacing") or "as it is"}
   slices     {task["roi_size"]} pixels, across axis {task.get("slice_axis", 2)}
   intensity  {task["scaling"]["_target_"]} {scaling}
-Look at {target / "task.json"}; after a change of it: python -m semicl_monai export_bundle {target}
+Check {target / "task.json"}. After a change of this file, run: python -m semicl_monai export_bundle {target}
 
 python -m monai.bundle run pretrain --config_file {configs / "pretrain.json"}
 python -m monai.bundle run          --config_file {configs / "train.json"}

@@ -1,4 +1,4 @@
-"""nnU-Net v2 on the volumes of one of our runs: the baseline that a user would take."""
+"""A baseline: nnU-Net v2 on the volumes of one of our runs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from semicl_monai.transforms import LoadCased
 from semicl_monai.utils import InputError, new_folder, one_of, read_json, write_whole
 
 STEPS = ("nnUNetv2_plan_and_preprocess", "nnUNetv2_train", "nnUNetv2_predict")
-FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")  # named as the variables that nnU-Net finds them by
-# nnU-Net's own length, and those that it has a class nnUNetTrainer_{N}epochs for
+FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")  # named like nnU-Net's environment variables
+# nnU-Net's default length, and the lengths with a class nnUNetTrainer_{N}epochs
 LENGTHS = (1, 5, 10, 20, 50, 100, 250, 500, 750, 1000, 2000, 4000, 8000)
-DATASET = 501  # among no others: the folders are those of this run
+DATASET = 501  # any number: the folders hold only this data set
 CONFIGURATION = "3d_fullres"
-FOLD = "all"  # every labelled volume is trained with, none is held out
+FOLD = "all"  # all labelled volumes are used for training, none is held out
 INSTALL = "python -m venv nnunet && nnunet/bin/pip install 'nnunetv2>=2.6.4', then --python nnunet/bin/python"
 
 
 class Task(NamedTuple):
-    """What nnU-Net and the evaluation are told of a bundle."""
+    """Settings of a bundle for nnU-Net and for the evaluation."""
 
     name: str
     datalist: SegmentationDatalist
@@ -56,27 +56,27 @@ def nnunet(
     epochs: int = 1000,
     device: str = "cuda",
 ) -> None:
-    """Train nnU-Net v2 with the labels of a run, segment the same test volumes, and measure them the same way.
+    """Train nnU-Net v2 with the labels of a run, segment the same test volumes, and evaluate them in the same way.
 
-    nnU-Net is not a part of this package: its commands are run in an environment of its own, with its own plans for
-    ``3d_fullres``, as a user without this project would run them. It sees the labelled training volumes of
-    ``split_file`` and no other label: no fold is held out, and the last checkpoint is taken. Run again after a stop,
-    the command goes on from the last checkpoint, of which nnU-Net writes one every 50 epochs.
+    nnU-Net is not a part of this package. Its commands are run in a separate environment, with its own plans for
+    ``3d_fullres``. A user without this project would run the same commands. nnU-Net uses only the labelled training
+    volumes of ``split_file``. No fold is held out, and the last checkpoint is used. nnU-Net writes a checkpoint every
+    50 epochs. After a stop, run the command again to continue from the last checkpoint.
 
     Args:
-        split_file: as a stage of ours writes it, ``eval/train/split.json``.
-        output_dir: a new or empty folder, or that of the same run, to go on. ``eval/evaluate`` in it gets what
-            ``evaluate`` writes, ``eval/predictions`` the masks.
-        dataset_dir: folder of the data set, by default the bundle's.
-        bundle: folder of the bundle that tells of the data, by default
-            ``bundles/hippocampus_mri_3d_segmentation`` beside the package.
-        python: the interpreter of the environment that nnU-Net is installed in.
-        epochs: length of the training, of 250 iterations each; 1000 is nnU-Net's own.
+        split_file: the file ``eval/train/split.json`` of a run of this package.
+        output_dir: a new or empty folder, or the folder of the same run to continue it. The results of the evaluation
+            are written to ``eval/evaluate``, the masks to ``eval/predictions``.
+        dataset_dir: folder of the data set. The default is that of the bundle.
+        bundle: folder of the bundle that describes the data. The default is
+            ``bundles/hippocampus_mri_3d_segmentation`` next to the package.
+        python: the interpreter of the environment with nnU-Net.
+        epochs: number of epochs of 250 iterations each. The default of nnU-Net is 1000.
         device: ``cuda`` or ``cpu``.
 
     Raises:
-        InputError: When nnU-Net is not there or has no training of that length, the data cannot be used,
-            ``output_dir`` holds anything else, a step fails, or a mask is missing.
+        InputError: When nnU-Net is not installed or has no training of this length, the data cannot be used,
+            ``output_dir`` holds other files, a step fails, or a mask is missing.
     """
     trainer, device = _trainer(epochs), one_of(device, ("cuda", "cpu"), "device")
     interpreter, output = Path(python).expanduser().absolute(), Path(output_dir).expanduser().absolute()
@@ -90,7 +90,7 @@ def nnunet(
 
 def _trainer(epochs: int) -> str:
     if epochs not in LENGTHS:
-        raise InputError(f"epochs must be one of {', '.join(map(str, LENGTHS))}, which nnU-Net has, got {epochs}.")
+        raise InputError(f"epochs must be one of {', '.join(map(str, LENGTHS))}, the lengths of nnU-Net, got {epochs}.")
     return {1: "nnUNetTrainer_1epoch", 1000: "nnUNetTrainer"}.get(epochs, f"nnUNetTrainer_{epochs}epochs")
 
 
@@ -105,7 +105,7 @@ def _version(python: Path) -> str:
 
 
 def _commands(python: Path) -> dict[str, str]:
-    # python itself may be a link to elsewhere: the commands of its environment lie beside the link
+    # python may be a link. The commands of its environment are next to the link, not next to its target.
     found = {step: shutil.which(step, path=str(python.parent)) for step in STEPS}
     for step, command in found.items():
         if command is None:
@@ -114,12 +114,12 @@ def _commands(python: Path) -> dict[str, str]:
 
 
 def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
-    """Read what the bundle's evaluation knows; nothing is written, and no label is opened."""
+    """Read the settings of the bundle's evaluation. Nothing is written, and no label is opened."""
     parser = ConfigParser(read_json(bundle / "configs" / "evaluate.json", "config"))
     parser.update({"bundle_root": str(bundle), "split_file": str(Path(split_file).expanduser().absolute())})
     if dataset_dir is not None:
         parser["dataset_dir"] = str(Path(dataset_dir).expanduser().absolute())
-    # of our own weights, which have no part in this
+    # these concern our own weights, which are not used here
     parser["datalist::provenance"] = parser["datalist::save_to"] = None
     options = ("num_classes", "in_channels", "label_values", "stray_values", "replace_nan")
     loading = {option: parser.get_parsed_content(option) for option in options if option in parser}
@@ -128,7 +128,7 @@ def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
 
 
 def _channels(bundle: Path, count: int) -> list[str]:
-    """The names of the channels, by which nnU-Net tells Hounsfield units from others."""
+    """Return the names of the channels. nnU-Net recognises images in Hounsfield units by the name ``CT``."""
     names = modality_of(bundle / "configs" / "metadata.json").split(", ")
     names = names if len(names) == count else [f"channel {number}" for number in range(count)]
     return ["CT" if name.upper().startswith("CT") else name for name in names]
@@ -139,14 +139,14 @@ def _dataset(output: Path, task: Task, folder: str = "nnUNet_raw") -> Path:
 
 
 def _prepare(output: Path, task: Task, trainer: str) -> None:
-    """Write the raw data, whole or not at all; leave it where it is that of the same run."""
+    """Write the raw data, completely or not at all, unless the folder already holds the data of the same run."""
     description = _description(task, trainer)
     file = _dataset(output, task) / "dataset.json"
     if file.is_file() and read_json(file, "dataset.json") == description:
-        print(f"{output} holds this run: it goes on.")
+        print(f"{output} holds this run: continuing.")
         return
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"output_dir {output} must be new, empty or of the same split, data and epochs; it is not.")
+        raise InputError(f"output_dir {output} must be new, empty or of the same split, data and epochs.")
     with new_folder(output, "the data for nnU-Net") as draft:
         _write_raw(_dataset(draft, task), task, description)
 
@@ -160,7 +160,7 @@ def _description(task: Task, trainer: str) -> dict[str, Any]:
         "file_ending": ".nii.gz",
         # the default reader refuses images whose axes are not quite at right angles
         "overwrite_image_reader_writer": "NibabelIO",
-        # nnU-Net passes over what it does not know: by this a run is known again
+        # nnU-Net ignores unknown entries. This entry identifies the run.
         "semicl_monai": {"dataset_dir": str(data.dataset_dir), "trainer": trainer, **split},
     }
 
@@ -191,7 +191,7 @@ def _save(volume: MetaTensor, dtype: type, file: Path) -> None:
 
 
 def _run_steps(commands: Mapping[str, str], output: Path, task: Task, trainer: str, device: str) -> Path:
-    """Plan, train and predict, leaving out what an earlier call has done; return the file of the weights."""
+    """Plan, train and predict, and return the weights file. Steps finished by an earlier call are skipped."""
     folders = {name: str(output / name) for name in FOLDERS}
     print("\n" + "\n".join(f"$ export {name}={shlex.quote(folder)}" for name, folder in folders.items()))
     run = partial(_run_step, commands, os.environ | folders)
@@ -214,19 +214,21 @@ def _run_step(commands: Mapping[str, str], environment: Mapping[str, str], step:
     print(f"\n$ {shlex.join([step, *words])}", flush=True)
     code = subprocess.run([commands[step], *words], env=dict(environment), check=False).returncode
     if code:
-        raise InputError(f"{step} failed with exit code {code}, by what it says above; mend that and run this again.")
+        raise InputError(f"{step} failed with exit code {code}: fix the error shown above and run this again.")
 
 
 def _evaluate(task: Task, output: Path, about: dict[str, Any]) -> None:
-    """Write what ``evaluate`` writes, from the masks of nnU-Net."""
+    """Evaluate the masks of nnU-Net, and write the same files as ``evaluate``."""
     folder, data = output / "eval" / "evaluate", task.datalist
     masks = {record["case"]: output / "eval" / "predictions" / f"{record['case']}.nii.gz" for record in data.test}
     for case, mask in masks.items():
         if not mask.is_file():
-            raise InputError(f"case {case}: nnU-Net has left no mask {mask}.")
+            raise InputError(f"case {case}: nnU-Net has not written the mask {mask}.")
     about |= {"dataset_dir": str(data.dataset_dir), "split": str(folder / "split.json")}
     data.save(folder / "split.json")
-    metrics = CaseMetrics(folder, task.class_names, about, provenance="recorded")  # it was trained above
+    metrics = CaseMetrics(
+        folder, task.class_names, about, provenance="recorded"
+    )  # the provenance is known: the training ran above
     engine = Engine(lambda _, batch: [_sample(task, record, masks[record["case"]]) for record in batch])
     metrics.attach(engine)
     OverlayWriter(folder / "overlays", task.num_overlays, task.slice_axis).attach(engine)
@@ -235,7 +237,7 @@ def _evaluate(task: Task, output: Path, about: dict[str, Any]) -> None:
 
 
 def _sample(task: Task, record: dict[Hashable, Any], mask: Path) -> dict[Hashable, Any]:
-    """Image and truth of a case, and the mask, which must hold class numbers in the grid of the image."""
+    """Load image, label and mask of a case. The mask must hold class numbers in the grid of the image."""
     load = LoadCased(("image", "label"), **task.loading)
     return {**load(record), "pred": load({**record, "label": str(mask)})["label"]}
 

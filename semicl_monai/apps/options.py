@@ -1,4 +1,4 @@
-"""The table of the stages' options."""
+"""The table of the options of all stages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HEADER = ("option", "stages", "value", "meaning")
 
 
 def options() -> None:
-    """Print the options of the stages: name, stages, what each may be, and what it means."""
+    """Print the options, with name, stages, accepted values and meaning."""
     print(table())
 
 

@@ -1,4 +1,4 @@
-"""The task of a bundle, decided by what its data is like."""
+"""Plan the task of a bundle from the properties of its data."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ from semicl_monai.data import Fingerprint
 from semicl_monai.utils import InputError
 
 MOST_CLASSES = 100
-LARGEST_VALUE = 2**16 - 1  # of a label, as predictions are written in 16 bits
-SAME_SPACING = 0.01  # relative difference up to which images are left as they are
-ANISOTROPIC = 1.5  # slices are taken across an axis whose spacing is so much larger than that of the others
+LARGEST_VALUE = 2**16 - 1  # largest value of a label; predictions are written in 16 bits
+SAME_SPACING = 0.01  # images are not resampled if their spacings differ by less than this fraction
+ANISOTROPIC = 1.5  # slices are taken across an axis if its spacing is larger than the others by this factor
 SIZES = (32, 256)  # smallest and largest slice, pixels
-STEP = 16  # a U-Net with four poolings halves a slice so often
-MEMORY = 2 * 2**30  # bytes of prepared volumes above which they are kept on disk
-# In units of the standard deviation, where images are not scaled to 0..1: that of an image so scaled is about 0.2.
+STEP = 16  # a U-Net with four poolings halves a slice four times
+MEMORY = 2 * 2**30  # prepared volumes of more bytes than this are kept on disk
+# Strengths for z-scores, in standard deviations. Images scaled to 0..1 have a standard deviation of about 0.2.
 STRENGTHS_OF_Z_SCORES = {"shift_range": 0.75, "noise_std": 0.25}
 
 
 def plan_task(found: Fingerprint, channels: Sequence[str], names: Mapping[int, str]) -> dict[str, Any]:
-    """Decide what ``task.json`` holds, by the training images.
+    """Decide the content of ``task.json`` from the training images.
 
-    - A class is each value that ``names`` has, or else that the labels have, in their order; but one from 1 to the
-      number of classes is the class of that number, so that a label file of class numbers cannot be mistaken.
-    - Images of one spacing stay as they are; others are brought to the median spacing.
-    - Slices are taken across the axis of the largest spacing where it is more than 1.5 times the others, else across z;
-      images of a single slice across the axis that it is of.
-      They are as large as the median image, in steps of 16 pixels from 32 to 256.
-    - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores: by mean and
-      standard deviation of the foreground where these are alike in all images, else each by its own.
-    - More than 2 GiB of prepared volumes are kept on disk.
+    - Classes: each value in ``names`` is a class. Without names, each value in the labels is a class. The classes are
+      in the order of their values. A value from 1 to the number of classes is always the class of that number. A label
+      file of class numbers therefore cannot be misread.
+    - Spacing: images that all have the same spacing are not resampled. Others are resampled to the median spacing.
+    - Slice axis: slices are taken across the axis with the largest spacing if this spacing is more than 1.5 times the
+      others. Otherwise they are taken across z. Images of a single slice use the axis of length 1.
+    - Slice size: slices have the size of the median image, in steps of 16 pixels from 32 to 256.
+    - Intensities: CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. If
+      mean and standard deviation of the foreground are similar in all images, these common values are used. Otherwise
+      each image uses its own values.
+    - Cache: prepared volumes of more than 2 GiB are kept on disk.
 
     Args:
-        found: of the training images.
-        channels: names of the channels, of which ``"CT"`` stands for Hounsfield units.
-        names: names by label value; empty where they are not known.
+        found: fingerprint of the training images.
+        channels: names of the channels. ``"CT"`` means Hounsfield units.
+        names: names by label value. Empty if the names are not known.
 
     Raises:
         InputError: When a label holds a value without a name, there are more than 100 classes, a value is above 65535,
-            or the foreground of CT has one intensity.
+            or the foreground of CT has only one intensity.
     """
     values = _values(found, names)
     spacing, axis = _spacing(found)
@@ -65,7 +67,7 @@ def _values(found: Fingerprint, names: Mapping[int, str]) -> list[int]:
     unknown = sorted(set(found.label_values) - set(names)) if names else []
     if unknown:
         raise InputError(
-            f"the labels hold {unknown[0]}, which 'labels' of the JSON file does not name: {sorted(names)}."
+            f"the labels hold the value {unknown[0]}, but 'labels' of the JSON file names only {sorted(names)}."
         )
     values = sorted(names or found.label_values)
     if len(values) > MOST_CLASSES:
@@ -78,7 +80,7 @@ def _values(found: Fingerprint, names: Mapping[int, str]) -> list[int]:
 
 
 def _spacing(found: Fingerprint) -> tuple[list[float] | None, int]:
-    """The spacing to bring images to, ``None`` where they have it, and the axis to slice across."""
+    """Return the new spacing, or ``None`` if no resampling is needed, and the axis to slice across."""
     median = np.median(found.spacings, axis=0)
     coarsest = int(median.argmax())
     axis = coarsest if median[coarsest] > ANISOTROPIC * np.delete(median, coarsest).max() else 2
@@ -104,8 +106,8 @@ def _scaling(found: Fingerprint, is_ct: bool) -> dict[str, Any]:
         low, high = (round(float(value), 2) for value in np.percentile(pooled, (0.5, 99.5)))
         if low >= high:  # MONAI would make all voxels equal
             raise InputError(
-                f"CT must have intensities in the foreground that differ, got {low} for nearly all of its voxels: look "
-                "at images and labels, or give --modality MRI for z-scores."
+                f"CT must have different intensities in the foreground, got {low} in nearly all of its voxels: check "
+                "images and labels, or give --modality MRI for z-scores."
             )
         window = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": low, "a_max": high}
         return {"scaling": {**window, "b_min": 0.0, "b_max": 1.0, "clip": True}}

@@ -19,39 +19,41 @@ from semicl_monai.utils import write_whole
 TITLE = "Label efficiency"
 ADVICE = "give a writable --output_dir"
 NOTES = (
-    "Intervals: 95 %, of a bootstrap over splits and over the volumes of each (with one split, over its volumes "
-    "alone). Means over different splits do not compare; a hollow point is of fewer splits than others. In bold: the "
-    "best on the splits that all methods of a table have run on. p: paired Wilcoxon signed-rank test of it, which was "
-    "chosen on these volumes, against each other, over the volumes of the splits both have run on, with Holm's "
-    "correction within the table; volumes of one split share a network, which the test does not know. Labels saved: "
-    "interpolated along the logarithm of the labels, on the splits that the method, and the network from scratch with "
-    "each amount of labels, have run on. Minutes: of all steps of a run, also those that were shared, beside whatever "
-    "else ran."
+    "Intervals: 95 %, by a bootstrap over splits and over the volumes of each split (with one split, only over its "
+    "volumes). Means over different splits cannot be compared. A hollow point has fewer splits than other points. In "
+    "bold: the best method on the splits that all methods of a table have run on. p: paired Wilcoxon signed-rank test "
+    "of the best method against each other method, over the volumes of the splits that both have run on, with Holm's "
+    "correction within the table. The best method was chosen on the same volumes. Volumes of one split share a network, "
+    "and the test does not account for this. Labels saved: interpolated along the logarithm of the number of labels, on "
+    "the splits that the method and the network from scratch with each amount of labels have run on. Minutes: time of "
+    "all steps of a run, including shared steps. Other processes may have run at the same time."
 )
 
 
 def report(study_dir: str, output_dir: str | None = None, scratch: str = "random") -> None:
-    """Write what a study has found, from its ``cases.csv`` and ``cells.csv``.
+    """Write the report of a study from its ``cases.csv`` and ``cells.csv``.
 
-    ``report.md`` holds Dice and HD95 of every method at every amount of labels, with the 95 % interval of the mean Dice
-    over volumes and splits (those of all else are in ``scores.csv``), the paired Wilcoxon tests of the best against
-    each other method with Holm's correction, the labels that are saved, and the cost; ``label_efficiency.png`` the
-    curves; ``report.html`` all of it in one file, with the embeddings before and after pre-training where the folders
-    of the runs are there.
+    - ``report.md`` holds Dice and HD95 of every method at every amount of labels, with the 95 % interval of the mean
+      Dice over volumes and splits. It also holds the paired Wilcoxon tests of the best method against each other method
+      with Holm's correction, the labels saved, and the cost.
+    - ``scores.csv`` holds all means with their intervals.
+    - ``label_efficiency.png`` shows the curves.
+    - ``report.html`` holds all results in one file. It also shows the embeddings before and after pre-training if the
+      folders of the runs exist.
 
     Args:
-        study_dir: folder of the study, or one that holds its two tables.
-        output_dir: where to write to, by default ``report`` in ``study_dir``.
-        scratch: the method without pre-training, which labels saved are counted against.
+        study_dir: folder of the study, or another folder with its two tables.
+        output_dir: output folder. The default is ``report`` in ``study_dir``.
+        scratch: the method without pre-training. The labels saved are counted against this method.
 
     Raises:
-        InputError: When the tables are not there, hold no case, or ``output_dir`` cannot be written to.
+        InputError: When the tables do not exist or hold no case, or ``output_dir`` cannot be written to.
     """
     folder = Path(str(study_dir)).expanduser()
     entries = read_entries(folder)
     if scratch not in (methods := list(dict.fromkeys(entry.method for entry in entries))):
         print(
-            f"No labels saved are counted: {scratch} is none of {', '.join(methods)}; --scratch names another method."
+            f"Labels saved are not counted: {scratch} is not one of {', '.join(methods)}. Give --scratch another method."
         )
     tables = [*score_tables(entries), saving_table(entries, scratch)]
     output = Path(str(output_dir)).expanduser() if output_dir else folder / "report"
@@ -68,7 +70,7 @@ def report(study_dir: str, output_dir: str | None = None, scratch: str = "random
 
 
 def _embeddings(folder: Path) -> dict[str, Path]:
-    """The embedding spaces of one run of each pre-training."""
+    """Return the pictures of the embeddings, from one run of each pre-training."""
     found: dict[str, Path] = {}
     for file in sorted(folder.glob("**/eval/pretrain/embedding_*.png")):
         *run, _, _, _ = file.relative_to(folder).parts

@@ -1,4 +1,4 @@
-"""The label-efficiency study: every method, at several amounts of labels, over several splits."""
+"""The label-efficiency study: several methods at several amounts of labels, over several splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from semicl_monai.study import (
 from semicl_monai.utils import InputError, is_true, one_of
 from semicl_monai.utils.lock import locked
 
-ADVICE = {"failed": "--retry_failed true tries them again", "stopped": "run this again"}
+ADVICE = {"failed": "give --retry_failed true to run them again", "stopped": "run this again"}
 
 
 def study(
@@ -43,30 +43,34 @@ def study(
 ) -> None:
     """Run a grid of methods, amounts of labels and splits through the workflows of a bundle.
 
-    A cell is pre-trained, fine-tuned and evaluated by the commands of the bundle in a folder of its own, which gets
-    logs, configs, split, weights and the table of cases. What two cells have in common is run once: the global
-    pre-training of a split serves all methods that begin with it, at every amount of labels. Run again after a stop,
-    the study goes on where it was. A step that fails is recorded with its error, and the others go on. ``cases.csv``
-    and ``cells.csv`` in ``output_dir`` hold what is done so far, of this grid and of earlier ones, for ``report``.
+    One combination of method, amount of labels and split is a cell. The commands of the bundle pre-train, fine-tune and
+    evaluate each cell. Each cell has its own folder for logs, configs, split, weights and the table of cases. Steps
+    that several cells share are run only once. For example, the global pre-training of a split is shared by all methods
+    that begin with it, at every amount of labels.
+
+    After a stop, run the study again to continue. If a step fails, its error is recorded and the other steps go on.
+    ``cases.csv`` and ``cells.csv`` in ``output_dir`` hold the results so far, of this grid and of earlier ones. The
+    ``report`` command reads these tables.
 
     Args:
         dataset_dir: folder of the data set.
         output_dir: folder of the study.
-        bundle: folder of the bundle, by default ``bundles/hippocampus_mri_segmentation`` beside the package.
-        methods: methods, each with a sampler where it is not the bundle's (``random,local/block``), or of ``settings``.
-        fractions: fractions (``0.05``), or numbers (``6``), of labelled training volumes.
+        bundle: folder of the bundle. The default is ``bundles/hippocampus_mri_segmentation`` next to the package.
+        methods: names of methods, or names defined in ``settings``. A method may be followed by a sampler if it is not
+            the default of the bundle (``random,local/block``).
+        fractions: fractions (``0.05``) or numbers (``6``) of labelled training volumes.
         split_seeds: seeds of the splits.
-        workers: steps to run at a time, by default one a GPU, or one.
+        workers: number of steps to run at a time. The default is one for each GPU, or one without a GPU.
         settings: a JSON file with options of the stages, and methods of your own: ``{"stages": {"train": {"epochs":
             20}}, "methods": {"long": {"method": "local", "pixel_sampler": "full", "train": {"epochs": 80}}}}``.
-        validation: ``none``, so that no label is used beyond the stated amount, or ``best``.
-        retry_failed: whether to try again what has failed before.
+        validation: ``none`` or ``best``. With ``none`` no labels beyond the stated amount are used.
+        retry_failed: whether to run failed steps again.
         options: options of all stages, such as ``--device cpu``.
 
     Raises:
-        InputError: When there is no bundle, a method, a setting or an option is unknown, ``output_dir`` holds runs of
-            other configs or options or tables of something else, or another run is at work there; at the end, when a
-            cell has failed or was stopped.
+        InputError: When the bundle does not exist, or a method, a setting or an option is unknown. Also when
+            ``output_dir`` holds runs with other configs or options, holds tables not written by a study, or is used by
+            another run. Also at the end, when a cell has failed or was stopped.
     """
     configs, output = find_bundle(bundle, *STAGES) / "configs", Path(str(output_dir)).expanduser().absolute()
     check_own_options(options, "a study")
@@ -88,7 +92,7 @@ def study(
 
 
 def _tell_the_end(cells: Sequence[Cell], runner: Runner, output: Path) -> None:
-    print(f"All cases and what each cell has cost: {output / 'cases.csv'}, {output / 'cells.csv'}")
+    print(f"All cases, and the cost of each cell: {output / 'cases.csv'}, {output / 'cells.csv'}")
     counts = {state: sum(runner.records[cell.last.key].state == state for cell in cells) for state in ADVICE}
     lines = [f"{n} of {len(cells)} cells have {state}; {ADVICE[state]}" for state, n in counts.items() if n]
     if lines:
@@ -102,14 +106,14 @@ def _positive(workers: Any) -> int:
 
 
 def _listed(values: Any) -> list[Any]:
-    """Several values as the command line gives them: a tuple, a text with commas, or a single one."""
+    """Return a list of values. The command line gives a tuple, a text with commas, or a single value."""
     if isinstance(values, str):
         return [value.strip() for value in values.split(",")]
     return list(values) if isinstance(values, Sequence) else [values]
 
 
 def _devices(device: str | None) -> tuple[str, ...]:
-    """The GPUs that workers take turns on; none where the runs are on the processors or on one GPU by its number."""
+    """Return the GPUs that the workers share. Empty if the runs use the CPU or one GPU given by its number."""
     if device not in (None, "cuda") or not torch.cuda.is_available():
         return ()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -120,15 +120,15 @@ def rename(data, name):
 def test_scans_that_share_a_stem_share_a_patient_and_the_bundle_says_so(make, data, capsys):
     rename(data, lambda number: f"p{number // 2:02d}_scan{number % 2}")
     bundle = make()
-    line = "Case names tell 6 patients of 12 scans, and splits go by patient: group_pattern '"
+    line = "Case names show 6 patients with 12 scans. Splits keep each patient together: group_pattern '"
     (shown,) = (shown for shown in capsys.readouterr().out.splitlines() if shown.startswith(line))
-    assert shown.endswith("'. If these are no patients, give --group_pattern none.")
+    assert shown.endswith("'. If these are not patients, give --group_pattern none.")
     pattern = read(bundle / "task.json")["group_pattern"]
     assert read(bundle / "configs/evaluate.json")["group_pattern"] == pattern
     split = SegmentationDatalist(data, labelled_fraction=1, group_pattern=pattern).split
     assert len({case[:3] for cases in list(split.values())[2:] for case in cases}) == 2
     assert "group_pattern" not in read(make("a_b_c", group_pattern="none") / "task.json")
-    assert "Case names tell" not in capsys.readouterr().out
+    assert "Case names show" not in capsys.readouterr().out
     assert read(make("a_b_d", group_pattern=r"^p\d+") / "task.json")["group_pattern"] == r"^p\d+"
 
 
@@ -191,9 +191,7 @@ def test_other_channels_than_the_description_names_are_refused(make, data):
     images = [[f"imagesTr/k_{n:03d}_{c:04d}.nii.gz" for c in (0, 1)] for n in range(12)]
     training = [{"image": image, "label": f"labelsTr/k_{n:03d}.nii.gz"} for n, image in enumerate(images[:10])]
     write_description(data, channel_names=["T1", "T2", "FLAIR"], training=training)
-    with pytest.raises(
-        InputError, match=r"dataset\.json must name each channel .*, which have 2, got 3: T1, T2, FLAIR"
-    ):
+    with pytest.raises(InputError, match=r"dataset\.json must name the 2 channels .*, got 3 names: T1, T2, FLAIR"):
         make()
     make(modality="MRI")
 
@@ -277,14 +275,14 @@ def refuse(make, message, *arguments, **options):
 
 @pytest.mark.parametrize("name", ["Knee_mri", "knee-mri", "knee mri", "_knee", "knee__mri", "../knee", ""])
 def test_a_name_that_is_no_bundle_name_is_refused(make, tmp_path, name):
-    refuse(make, "name must be small letters, digits and single '_', as in kidney_ct_segmentation, got '", name)
+    refuse(make, "name must have only small letters, digits and single '_', as in kidney_ct_segmentation, got '", name)
     assert not (tmp_path / "bundles").exists()
 
 
 @pytest.mark.parametrize("word", ["deepedit", "deepgrow", "detection", "classification", "_pretraining"])
 def test_a_name_that_monai_label_reads_otherwise_is_refused(make, tmp_path, word):
     name = f"knee_{word.strip('_')}"
-    refuse(make, f"name must not hold '{word}', by which MONAI Label tells other models, got '{name}'", name)
+    refuse(make, f"name must not hold '{word}', because MONAI Label uses it for other models, got '{name}'", name)
     assert not (tmp_path / "bundles").exists()
 
 
@@ -296,7 +294,7 @@ def test_what_is_there_is_left_alone(make, tmp_path, kind):
         there.mkdir()
     else:
         there.write_text("mine")
-    refuse(make, f"{there} is there already: move it away, or give another name")
+    refuse(make, f"{there} already exists: move it away, or give another name")
     assert (list(there.iterdir()) == []) if kind == "folder" else (there.read_text() == "mine")
 
 
@@ -308,7 +306,10 @@ def test_a_folder_without_a_description_is_refused(make, data):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"background": 0, "Meniscus": 2}, r"the labels hold 5, which 'labels' of the JSON file does not name: \[2\]"),
+        (
+            {"background": 0, "Meniscus": 2},
+            r"the labels hold the value 5, but 'labels' of the JSON file names only \[2\]",
+        ),
         ({"background": 0, "whole": [2, 5]}, "must name one whole number each"),
         ({f"c{value}": value for value in range(1, 102)}, "at most 100 classes, got 101"),
     ],

@@ -352,7 +352,7 @@ def test_nothing_is_left_of_data_that_cannot_be_used(baseline, masks, hippocampu
 def test_a_missing_mask_is_refused(baseline, environment, masks, hippocampus, tmp_path):
     case = hippocampus.lists.split["test"][-1]
     (environment / "masks" / f"{case}.nii.gz").unlink()
-    with pytest.raises(InputError, match=f"case {case}: nnU-Net has left no mask"):
+    with pytest.raises(InputError, match=f"case {case}: nnU-Net has not written the mask"):
         baseline()
     assert not (tmp_path / "out/eval/evaluate").exists()
 

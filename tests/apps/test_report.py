@@ -65,7 +65,7 @@ def test_the_two_tables_are_all_it_needs(folder, tmp_path_factory):
 
 def test_it_says_when_there_is_no_network_from_scratch_to_count_labels_by(folder, capsys):
     report(str(folder), scratch="rnadom")
-    assert "No labels saved are counted: rnadom is none of random, local/block" in capsys.readouterr().out
+    assert "Labels saved are not counted: rnadom is not one of random, local/block" in capsys.readouterr().out
 
 
 def test_a_table_that_was_cut_off_is_refused(folder):
