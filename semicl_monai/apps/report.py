@@ -19,14 +19,15 @@ from semicl_monai.utils import write_whole
 TITLE = "Label efficiency"
 ADVICE = "give a writable --output_dir"
 NOTES = (
-    "Intervals: 95 %, by a bootstrap over splits and over the volumes of each split (with one split, only over its "
-    "volumes). Means over different splits cannot be compared. A hollow point has fewer splits than other points. In "
-    "bold: the best method on the splits that all methods of a table have run on. p: paired Wilcoxon signed-rank test "
-    "of the best method against each other method, over the volumes of the splits that both have run on, with Holm's "
-    "correction within the table. The best method was chosen on the same volumes. Volumes of one split share a network, "
-    "and the test does not account for this. Labels saved: interpolated along the logarithm of the number of labels, on "
-    "the splits that the method and the network from scratch with each amount of labels have run on. Minutes: time of "
-    "all steps of a run, including shared steps. Other processes may have run at the same time."
+    "Intervals: 95 %, by a bootstrap over splits and over the volumes of each split (with one split, only over "
+    "its volumes). Means over different splits cannot be compared. A hollow point has fewer splits than other "
+    "points. In bold: the best method on the splits that all methods of a table have run on. p: paired Wilcoxon "
+    "signed-rank test of the best method against each other method, over the volumes of the splits that both have"
+    " run on, with Holm's correction within the table. The best method was chosen on the same volumes. Volumes of"
+    " one split share a network, and the test does not account for this. Labels saved: interpolated along the "
+    "logarithm of the number of labels, on the splits that the method and the network from scratch with each "
+    "amount of labels have run on. Minutes: time of all steps of a run, including shared steps. Other processes "
+    "may have run at the same time."
 )
 
 
@@ -52,9 +53,7 @@ def report(study_dir: str, output_dir: str | None = None, scratch: str = "random
     folder = Path(str(study_dir)).expanduser()
     entries = read_entries(folder)
     if scratch not in (methods := list(dict.fromkeys(entry.method for entry in entries))):
-        print(
-            f"Labels saved are not counted: {scratch} is not one of {', '.join(methods)}. Give --scratch another method."
-        )
+        print(f"Labels saved are not counted: {scratch} is not one of {', '.join(methods)}; give another --scratch.")
     tables = [*score_tables(entries), saving_table(entries, scratch)]
     output = Path(str(output_dir)).expanduser() if output_dir else folder / "report"
     text = "\n".join(table.markdown() for table in tables)

@@ -1,8 +1,8 @@
-"""The geometry of the synthetic heart: which tissue lies at a point.
+"""The geometry of the synthetic heart: the tissue at each point.
 
-Everything is in millimetres of an adult of usual size. The axes are the body's: x to the left, y to the back, z to the
-head. The base of the left ventricle lies near the origin. A shape is a function of points (3, N) that gives about how
-far (N,) they lie outside, negative inside.
+All lengths are in mm, for an adult of average size. The axes are those of the body: x to the left, y to the back, z to
+the head. The base of the left ventricle is near the origin. A shape is a function of points (3, N). It returns the
+approximate distance (N,) of the points from the surface, which is negative inside.
 """
 
 from __future__ import annotations
@@ -23,25 +23,27 @@ AROUND = ("air", "lung", "soft tissue", "fat", "liver", "bone", "marrow", "left 
 TISSUES = (*AROUND, *MMWHS_CLASSES)
 CODES = {name: np.uint8(code) for code, name in enumerate(TISSUES)}
 
-CENTRE = (-8.0, -8.0, 10.0)  # of the seven structures together
-VOLUME = 640_000.0  # mm³ of the seven structures together, about
+CENTRE = (-8.0, -8.0, 10.0)  # centre of the seven structures together
+VOLUME = 640_000.0  # approximate volume of the seven structures together, mm³
 
 _APEX = np.array((0.658, -0.506, -0.557))  # from the base to the apex: left, front, down
 _SEPTUM = np.array((-0.656, -0.75, -0.094))  # from the left ventricle to the right one
 _FRAME = np.stack([_APEX, _SEPTUM, np.cross(_SEPTUM, _APEX)])  # rows; the third points up
-_WALL, _PERICARDIUM = 3.0, 7.0  # mm of muscle and of fat around all
+_WALL, _PERICARDIUM = 3.0, 7.0  # thickness of muscle and of fat around the heart, mm
 
 
 @dataclass(frozen=True)
 class HeartAnatomy:
-    """One person: shapes by the tissue they are made of, later ones over earlier ones, and how they are bent.
+    """The anatomy of one person: shapes with their tissues, and a deformation of the heart.
+
+    Later shapes cover earlier ones.
 
     Args:
-        chest: what lies around the heart.
-        vessels: blood that is no structure of the heart but goes on from one.
-        heart: the seven structures.
-        waves: (K, 3) directions and (K, 3) amplitudes in mm, with (K,) phases, of the bending of the heart.
-        lung_waves: (2, 3) directions of the waves whose crossings are the vessels of the lung.
+        chest: shapes around the heart.
+        vessels: blood vessels that continue a structure of the heart but are not part of it.
+        heart: shapes of the seven structures.
+        waves: (K, 3) directions, (K, 3) amplitudes in mm and (K,) phases of the waves that deform the heart.
+        lung_waves: (2, 3) directions of two waves. The vessels of the lung lie where the waves cross.
     """
 
     chest: tuple[tuple[str, Shape], ...]
@@ -51,7 +53,7 @@ class HeartAnatomy:
     lung_waves: np.ndarray
 
     def tissue_at(self, points: np.ndarray) -> np.ndarray:
-        """Return the tissue (N,) at points (3, N): places in :data:`TISSUES` as uint8."""
+        """Return the tissue (N,) at points (3, N), as uint8 indices into :data:`TISSUES`."""
         tissue = np.full(points.shape[1], CODES["lung"])
         tissue[np.square(np.sin(self.lung_waves @ points)).sum(axis=0) < 0.12] = CODES["right vessel"]
         _paint(tissue, self.chest, points)
@@ -76,7 +78,7 @@ def _paint(tissue: np.ndarray, shapes: tuple[tuple[str, Shape], ...], points: np
 
 
 def draw_anatomy(rng: np.random.Generator) -> HeartAnatomy:
-    """Draw one person."""
+    """Draw the anatomy of one person."""
     heart = _draw_heart(rng)
     vessels = _draw_vessels(rng)
     vectors = 2 * np.pi / rng.uniform(55, 130, (5, 1)) * directions(rng, 5)
@@ -139,7 +141,7 @@ def _draw_pulmonary_artery(rng: np.random.Generator, turn: np.ndarray) -> Shape:
 
 
 def _draw_vessels(rng: np.random.Generator) -> tuple[tuple[str, Shape], ...]:
-    """Draw veins and the rest of the aorta: as bright as the structures they go on from."""
+    """Draw veins and the rest of the aorta. They are as bright as the structures that they continue."""
     arch = [(-11, -9, 72), (-2, 14, 88), (16, 42, 84), (24, 60, 66), (24, 64, 20), (18, 66, -60), (14, 68, -250)]
     upper, lower = [(-44, -8, 22), (-36, -2, 60), (-32, -8, 250)], [(-42, -10, -10), (-36, 4, -45), (-26, 16, -250)]
     lines = [("left vessel", arch, 11.5), ("right vessel", upper, 10.0), ("right vessel", lower, 12.0)]

@@ -1,4 +1,4 @@
-"""One synthetic scan of a heart: image, label and where its voxels lie."""
+"""One synthetic scan of a heart: image, label and affine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from semicl_monai.data.mmwhs import MMWHS_CLASSES, MMWHS_VALUES
 from semicl_monai.synthetic.heart_anatomy import CENTRE, TISSUES, VOLUME, HeartAnatomy, draw_anatomy
 from semicl_monai.synthetic.heart_image import HeartContrast, draw_contrast
 
-# how the voxels are stored: the directions of the three axes, of which the third goes from slice to slice
+# directions of the three axes of the stored array; the third axis goes from slice to slice
 ORIENTATIONS = {
     "ct": ("LPS", "RAS", "LAS", "RPS"),  # axial
     "mr": ("LIA", "PIR", "RSP", "ASL", "LSA", "PSL"),  # coronal and sagittal
@@ -22,7 +22,7 @@ DIRECTIONS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), 
 LABEL_VALUES = np.array(
     [dict(zip(MMWHS_CLASSES, MMWHS_VALUES, strict=True)).get(name, 0) for name in TISSUES], np.int16
 )
-BLUR = 0.5  # voxels: the scanner's point spread
+BLUR = 0.5  # point spread of the scanner, voxels
 VOXELS_AT_ONCE = 2**19
 
 
@@ -31,13 +31,13 @@ def draw_case(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw image (H, W, D) and label (H, W, D), both int16, and their affine (4, 4) to RAS+ in mm.
 
-    It works through a few slices at a time: beside image and label no more than one float32 volume is held.
+    The function processes a few slices at a time. Besides image and label, it holds only one float32 volume.
 
     Args:
-        rng: where the case comes from.
+        rng: random numbers of the case.
         modality: ``"ct"`` or ``"mr"``.
         spatial_size: voxels along the axes of the array.
-        orientation: directions of these axes, such as ``"LPS"``; slices are stacked along the third.
+        orientation: directions of these axes, such as ``"LPS"``. Slices are stacked along the third axis.
     """
     affine = _draw_affine(rng, spatial_size, orientation)
     anatomy, contrast = draw_anatomy(rng), draw_contrast(rng, modality)
@@ -68,9 +68,9 @@ def _draw_affine(rng: np.random.Generator, spatial_size: Sequence[int], orientat
 
 
 def _draw_pose(rng: np.random.Generator, affine: np.ndarray, spatial_size: Sequence[int]) -> np.ndarray:
-    """Return the matrix (3, 4) from voxels to the body's own coordinates."""
+    """Return the matrix (3, 4) from voxels to body coordinates."""
     extent = np.linalg.norm(affine[:3, :3], axis=0) * spatial_size
-    extent[2] = min(extent[2], 1.3 * max(extent[:2]))  # of a very deep field of view the heart fills only a part
+    extent[2] = min(extent[2], 1.3 * max(extent[:2]))  # in a very deep field of view the heart fills only a part
     scale = (rng.uniform(0.11, 0.14) * extent.prod() / VOLUME) ** (1 / 3)
     turn = Rotation.from_euler("xyz", rng.uniform(-8, 8, 3), degrees=True).as_matrix()
     matrix = turn @ np.diag((-1, -1, 1)) @ affine[:3, :3] / scale
@@ -107,7 +107,7 @@ def _slabs(spatial_size: Sequence[int]) -> Iterator[slice]:
 
 
 def _points(to_body: np.ndarray, spatial_size: Sequence[int], slices: slice) -> np.ndarray:
-    """Return the points (3, N) of some slices, the first axis of the array running fastest."""
+    """Return the points (3, N) of some slices. The first axis of the array varies fastest."""
     matrix = to_body.astype(np.float32)[..., None, None, None]  # (3, 4, 1, 1, 1)
     x, y = (np.arange(size, dtype=np.float32) for size in spatial_size[:2])
     z = np.arange(slices.start, slices.stop, dtype=np.float32)

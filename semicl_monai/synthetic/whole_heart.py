@@ -1,4 +1,4 @@
-"""A made-up whole-heart data set in the MM-WHS challenge's layout, for trying things out without its data."""
+"""A synthetic whole-heart data set in the layout of the MM-WHS challenge, for first steps without the real data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from semicl_monai.synthetic.checks import checked_counts, checked_size
 from semicl_monai.synthetic.heart_case import ORIENTATIONS, add_stray_values, draw_case
 from semicl_monai.utils import InputError, draft_of, is_true, one_of, read_json, save_json
 
-GENERATOR = 1  # to be raised when the same settings give other volumes
-SMALLEST_SIZE = 16  # voxels; below, the aorta is but a few voxels
+GENERATOR = 1  # raise this number when a change of the code gives other volumes for the same settings
+SMALLEST_SIZE = 16  # voxels; in smaller volumes the aorta has only a few voxels
 FIRST_CASE = {"train": 1001, "test": 2001}
 
 
@@ -30,38 +30,40 @@ def make_synthetic_whole_heart(
     spatial_size: Sequence[int] = (64, 64, 48),
     stray: bool = True,
 ) -> Path:
-    """Write a synthetic whole-heart data set in the layout of the MM-WHS 2017 challenge, see :func:`mmwhs_sections`.
+    """Write a synthetic whole-heart data set in the layout of the MM-WHS 2017 challenge.
 
-    A left ventricle inside its myocardium, a crescent of a right ventricle beside it, two atria, an ascending aorta and
-    a pulmonary artery touch each other; together they are 10 to 15 % of the volume, less where it is deeper than wide.
-    Around them lie lungs, bones, a liver, and vessels as bright as the chambers, so that no threshold finds a
-    structure. Pose, size, anatomy and contrast differ from case to case. The data says nothing about anatomy: it is
-    for tests and first steps.
+    :func:`mmwhs_sections` reads this layout. The seven structures touch each other: a left ventricle inside its
+    myocardium, a crescent-shaped right ventricle next to it, two atria, an ascending aorta and a pulmonary artery.
+    Together they fill 10 to 15 % of the volume, or less if the volume is deeper than wide. Lungs, bones, a liver and
+    vessels surround them. The vessels are as bright as the chambers, so no threshold finds a structure. Pose, size,
+    anatomy and contrast differ between cases. The data is not anatomically correct. It is meant for tests and first
+    steps.
 
-    CT is in Hounsfield units, air about -960 and lung -800, tissue 40, blood about 240 to 500, stored axially. MR is in
-    positive units with a factor of its own in each case, a bias field and noise, stored coronally or sagittally. Images
-    and labels are int16; labels hold the challenge's values (:data:`MMWHS_VALUES`). The field of view is 200 to 240 mm
-    in plane, and slices are 1.5 to 3 times as far apart as voxels in them; no axis is quite parallel to the body's.
+    CT is in Hounsfield units: air about -960, lung -800, tissue 40, blood about 240 to 500. CT is stored axially. MR
+    has positive intensities with a different factor for each case, a bias field and noise. MR is stored coronally or
+    sagittally. Images and labels are int16. Labels hold the values of the challenge (:data:`MMWHS_VALUES`). The field
+    of view is 200 to 240 mm in plane. The distance between slices is 1.5 to 3 times the distance between voxels in a
+    slice. All axes are slightly oblique to those of the body.
 
-    ``root`` may hold both modalities, made one after the other. The folders of a modality appear only once they are
-    complete, ``<modality>_synthetic.json`` with the settings last. A modality made with the same settings is used again
-    as it is. A full-size case, (512, 512, 300), takes about 40 seconds of one core and 1 GiB of memory.
+    ``root`` may hold both modalities, made one after the other. The folders of a modality appear only when they are
+    complete. ``<modality>_synthetic.json`` with the settings appears last. An existing modality with the same settings
+    is used again. A full-size case, (512, 512, 300), takes about 40 seconds on one core and 1 GiB of memory.
 
     Args:
-        root: folder to write, new or empty but for the other modality made by this function.
+        root: folder to write. It must be new or empty, or hold only the other modality made by this function.
         modality: ``"ct"`` or ``"mr"``.
-        num_train: number of labelled volumes, ``<modality>_train/<modality>_train_1001_image.nii.gz`` and on.
-        num_test: number of volumes without label, ``<modality>_test/<modality>_test_2001_image.nii.gz`` and on.
-        seed: seed of the volumes; case i of one seed is the same in a small and in a large data set.
-        spatial_size: voxels along the three axes of the array, at least 16; the third axis goes from slice to slice.
-        stray: whether the label of the first training case has a few voxels of 421 at the edge of the left atrium
-            (420), a mistake that the challenge's own data has in one case.
+        num_train: number of labelled volumes. The first is ``<modality>_train/<modality>_train_1001_image.nii.gz``.
+        num_test: number of volumes without label. The first is ``<modality>_test/<modality>_test_2001_image.nii.gz``.
+        seed: seed of the volumes. With the same seed, case i is the same in a small and in a large data set.
+        spatial_size: voxels along the three axes of the array, at least 16. The third axis goes from slice to slice.
+        stray: whether the label of the first training case has a few wrong voxels of 421 at the edge of the left atrium
+            (420). One case of the challenge data has this mistake.
 
     Returns:
         ``root`` as an absolute path.
 
     Raises:
-        InputError: When an option is out of range, ``root`` holds anything else, or it cannot be written.
+        InputError: When an option is out of range, ``root`` holds other files, or ``root`` cannot be written.
     """
     settings = _checked_settings(modality, num_train, num_test, seed, spatial_size, stray)
     root = Path(os.path.abspath(Path(root).expanduser()))
@@ -89,7 +91,7 @@ def _checked_settings(
 
 
 def _parts(modality: str) -> tuple[str, str, str]:
-    """Names of what a modality consists of; the last one is written last."""
+    """Return the names of the folders and the file of a modality, in the order in which they appear."""
     return f"{modality}_train", f"{modality}_test", f"{modality}_synthetic.json"
 
 
@@ -115,28 +117,28 @@ def _check_same_content(root: Path, modality: str) -> None:
     others = [_parts(other) for other in MODALITIES if other != modality]
     allowed = {name for parts in others if (root / parts[-1]).is_file() for name in parts}
     names = sorted(file.name for file in root.iterdir()) if root.exists() else []
-    drafts = tuple(f".{part}-" for other in MODALITIES for part in _parts(other))  # of other processes
+    drafts = tuple(f".{part}-" for other in MODALITIES for part in _parts(other))  # drafts of other processes
     found = [name for name in names if name not in allowed and not name.startswith(drafts)]
     if found:
         raise InputError(
-            f"root {root} must be new, empty or hold synthetic volumes alone, those of {modality} made with the same "
-            f"settings, got {', '.join(found[:5])}."
+            f"root {root} must be new, empty or hold only synthetic volumes, and those of {modality} must have the "
+            f"same settings, got {', '.join(found[:5])}."
         )
 
 
 def _write_whole(root: Path, settings: dict[str, Any]) -> None:
     train, test, about = (root / part for part in _parts(settings["modality"]))
     try:
-        # they get their names in the opposite order
+        # the drafts are renamed in the opposite order
         with draft_of(about) as about_draft, draft_of(test) as test_draft, draft_of(train) as train_draft:
             _write((train_draft, test_draft, about_draft), settings)
     except OSError:
-        if not _becomes_complete(root, settings):  # otherwise another process has just made the same
+        if not _becomes_complete(root, settings):  # otherwise another process has just written the same data set
             raise
 
 
 def _becomes_complete(root: Path, settings: dict[str, Any], tries: int = 20) -> bool:
-    for _ in range(tries):  # the other process may be between its folders and its settings
+    for _ in range(tries):  # the other process may have renamed its folders but not yet its settings
         if _is_complete(root, settings):
             return True
         time.sleep(0.05)
