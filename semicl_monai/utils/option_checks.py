@@ -161,11 +161,11 @@ def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[in
         ) from error
     if not isinstance(answer, torch.Tensor) or answer.ndim < len(size) + 2 or [*answer.shape[-len(size) :]] != [*size]:
         got = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
-        raise InputError(f"network_def: {name} answers {got}: wanted one map of {option} {list(size)} for each class.")
+        raise InputError(f"network_def: {name} returns {got}: wanted one map of {option} {list(size)} for each class.")
     # deep supervision adds a dimension for its heads
     if answer.shape[-len(size) - 1] != classes:
         raise InputError(
-            f"network_def: {name} answers {answer.shape[-len(size) - 1]} classes: wanted {classes}, background and "
+            f"network_def: {name} returns {answer.shape[-len(size) - 1]} classes: wanted {classes}, background and "
             f"class_names."
         )
 

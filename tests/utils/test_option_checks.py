@@ -174,14 +174,14 @@ CONV = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 3, "ker
         (CONV, {"roi_size": [4, 4], "patch_size": [1, 1]}, r"does not take images of patch_size \[1, 1\] and in_ch"),
         (CONV, {"roi_size": [4, 4, 4]}, r"does not take images of roi_size \[4, 4, 4\]"),
         ({**CONV, "in_channels": 2}, {"roi_size": [4, 4]}, r"of roi_size \[4, 4\] and in_channels 1: RuntimeError: "),
-        ({**CONV, "out_channels": 5}, {"roi_size": [4, 4]}, "answers 5 classes: wanted 3, background and class_names"),
+        ({**CONV, "out_channels": 5}, {"roi_size": [4, 4]}, "returns 5 classes: wanted 3, background and class_names"),
         (
             {**CONV, "padding": 1},
             {"roi_size": [4, 4]},
-            r"answers \[2, 3, 2, 2\]: wanted one map of roi_size \[4, 4\] for",
+            r"returns \[2, 3, 2, 2\]: wanted one map of roi_size \[4, 4\] for",
         ),
-        ({**CONV, "_target_": PAIR}, {"roi_size": [4, 4]}, "answers a tuple: wanted one map of roi_size"),
-        ({**CONV, "_target_": POOLED}, {"roi_size": [4, 4]}, r"answers \[2, 3\]: wanted one map of roi_size"),
+        ({**CONV, "_target_": PAIR}, {"roi_size": [4, 4]}, "returns a tuple: wanted one map of roi_size"),
+        ({**CONV, "_target_": POOLED}, {"roi_size": [4, 4]}, r"returns \[2, 3\]: wanted one map of roi_size"),
     ],
 )
 def test_a_network_that_does_not_take_the_images_is_told_before_any_work(network, sizes, message):
