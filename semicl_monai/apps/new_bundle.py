@@ -70,8 +70,8 @@ def new_bundle(
     channels = [modality] if modality else channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
         raise InputError(
-            f"{source / datalist} must name each channel of the images, which have {fingerprint.channels}, got "
-            f"{len(channels)}: {', '.join(channels)}."
+            f"{source / datalist} must name the {fingerprint.channels} channels of the images, got {len(channels)} "
+            f"names: {', '.join(channels)}."
         )
     where = {"dataset_dir": str(source), "datalist_file": _without_parents(source, datalist)}
     split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
@@ -127,7 +127,7 @@ def _write_whole(target: Path, task: dict[str, Any], channels: list[str]) -> Non
         readme = TEMPLATE.read_text(encoding="utf-8")
         readme = readme.format(name=folder.name, classes=", ".join(task["class_names"]))
         write_whole(folder / "docs" / "README.md", readme)
-        write_whole(folder / "docs" / "data_license.txt", "The terms of the data are not known: write them here.\n")
+        write_whole(folder / "docs" / "data_license.txt", "The license of the data is not known: write it here.\n")
 
 
 def _license() -> str:

@@ -1,4 +1,4 @@
-"""The table of the stages' options."""
+"""The table of the options of all stages."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _values(found: Fingerprint, names: Mapping[int, str]) -> list[int]:
     unknown = sorted(set(found.label_values) - set(names)) if names else []
     if unknown:
         raise InputError(
-            f"the labels hold {unknown[0]}, which 'labels' of the JSON file does not name: {sorted(names)}."
+            f"the labels hold the value {unknown[0]}, but 'labels' of the JSON file names only {sorted(names)}."
         )
     values = sorted(names or found.label_values)
     if len(values) > MOST_CLASSES:

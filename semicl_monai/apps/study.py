@@ -1,4 +1,4 @@
-"""The label-efficiency study: every method, at several amounts of labels, over several splits."""
+"""The label-efficiency study: several methods at several amounts of labels, over several splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from semicl_monai.study import (
 from semicl_monai.utils import InputError, is_true, one_of
 from semicl_monai.utils.lock import locked
 
-ADVICE = {"failed": "--retry_failed true tries them again", "stopped": "run this again"}
+ADVICE = {"failed": "give --retry_failed true to run them again", "stopped": "run this again"}
 
 
 def study(

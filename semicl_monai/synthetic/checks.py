@@ -9,7 +9,7 @@ from semicl_monai.utils import InputError
 
 
 def checked_counts(lowest: dict[str, int], **values: Any) -> dict[str, int]:
-    """Return whole numbers that are at least as large as the ``lowest`` of the same name.
+    """Return the values after a check that each is a whole number not below the value of its name in ``lowest``.
 
     Raises:
         InputError: When a value is smaller, or not a whole number.
@@ -24,7 +24,7 @@ def checked_size(spatial_size: Sequence[int], smallest: int) -> list[int]:
     """Return ``spatial_size`` as a list of three whole numbers, each at least ``smallest``.
 
     Raises:
-        InputError: When it is anything else.
+        InputError: When ``spatial_size`` is not such a list.
     """
     size = list(spatial_size)
     if len(size) != 3 or not all(isinstance(n, int) and n >= smallest for n in size):

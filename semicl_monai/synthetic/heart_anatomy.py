@@ -1,4 +1,4 @@
-"""The geometry of the synthetic heart: which tissue lies at a point.
+"""The geometry of the synthetic heart: the tissue at each point.
 
 Lengths are in millimetres, for an adult of usual size. The axes are the body's: x to the left, y to the back, z to the
 head. The base of the left ventricle lies near the origin. A shape maps points (3, N) to their approximate distance (N,)
@@ -23,8 +23,8 @@ AROUND = ("air", "lung", "soft tissue", "fat", "liver", "bone", "marrow", "left 
 TISSUES = (*AROUND, *MMWHS_CLASSES)
 CODES = {name: np.uint8(code) for code, name in enumerate(TISSUES)}
 
-CENTRE = (-8.0, -8.0, 10.0)  # of the seven structures together
-VOLUME = 640_000.0  # mm³ of the seven structures together, about
+CENTRE = (-8.0, -8.0, 10.0)  # centre of the seven structures together
+VOLUME = 640_000.0  # approximate volume of the seven structures together, mm³
 
 _APEX = np.array((0.658, -0.506, -0.557))  # from the base to the apex: left, front, down
 _SEPTUM = np.array((-0.656, -0.75, -0.094))  # from the left ventricle to the right one
@@ -76,7 +76,7 @@ def _paint(tissue: np.ndarray, shapes: tuple[tuple[str, Shape], ...], points: np
 
 
 def draw_anatomy(rng: np.random.Generator) -> HeartAnatomy:
-    """Draw one person."""
+    """Draw the anatomy of one person."""
     heart = _draw_heart(rng)
     vessels = _draw_vessels(rng)
     vectors = 2 * np.pi / rng.uniform(55, 130, (5, 1)) * directions(rng, 5)

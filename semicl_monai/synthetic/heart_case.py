@@ -22,7 +22,7 @@ DIRECTIONS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), 
 LABEL_VALUES = np.array(
     [dict(zip(MMWHS_CLASSES, MMWHS_VALUES, strict=True)).get(name, 0) for name in TISSUES], np.int16
 )
-BLUR = 0.5  # voxels: the scanner's point spread
+BLUR = 0.5  # point spread of the scanner, voxels
 VOXELS_AT_ONCE = 2**19
 
 
@@ -37,7 +37,7 @@ def draw_case(
         rng: random generator of the case.
         modality: ``"ct"`` or ``"mr"``.
         spatial_size: voxels along the axes of the array.
-        orientation: directions of these axes, such as ``"LPS"``; slices are stacked along the third.
+        orientation: directions of these axes, such as ``"LPS"``. Slices are stacked along the third axis.
     """
     affine = _draw_affine(rng, spatial_size, orientation)
     anatomy, contrast = draw_anatomy(rng), draw_contrast(rng, modality)
@@ -68,7 +68,7 @@ def _draw_affine(rng: np.random.Generator, spatial_size: Sequence[int], orientat
 
 
 def _draw_pose(rng: np.random.Generator, affine: np.ndarray, spatial_size: Sequence[int]) -> np.ndarray:
-    """Return the matrix (3, 4) from voxels to the body's own coordinates."""
+    """Return the matrix (3, 4) from voxels to body coordinates."""
     extent = np.linalg.norm(affine[:3, :3], axis=0) * spatial_size
     extent[2] = min(extent[2], 1.3 * max(extent[:2]))  # the heart fills only a part of a very deep field of view
     scale = (rng.uniform(0.11, 0.14) * extent.prod() / VOLUME) ** (1 / 3)
@@ -107,7 +107,7 @@ def _slabs(spatial_size: Sequence[int]) -> Iterator[slice]:
 
 
 def _points(to_body: np.ndarray, spatial_size: Sequence[int], slices: slice) -> np.ndarray:
-    """Return the points (3, N) of some slices, the first axis of the array running fastest."""
+    """Return the points (3, N) of some slices. The first axis of the array varies fastest."""
     matrix = to_body.astype(np.float32)[..., None, None, None]  # (3, 4, 1, 1, 1)
     x, y = (np.arange(size, dtype=np.float32) for size in spatial_size[:2])
     z = np.arange(slices.start, slices.stop, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""How the synthetic heart looks in CT and in MR: from tissues to intensities."""
+"""Intensities of the synthetic heart in CT and in MR."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from semicl_monai.synthetic.heart_anatomy import TISSUES, directions
 LEFT = ("Left ventricle", "Left atrium", "Ascending aorta", "left vessel")
 RIGHT = ("Right ventricle", "Right atrium", "Pulmonary artery", "right vessel")
 
-# mean and spread within the tissue, in Hounsfield units and in arbitrary units
+# mean and spread of the intensity within each tissue; CT in Hounsfield units, MR in arbitrary units
 CT = {
     "air": (-960, 5),
     "lung": (-800, 60),
@@ -44,7 +44,7 @@ class HeartContrast:
         waves: (K, 3) directions and (K,) phases of this variation, per mm.
         bias: (6,) coefficients of the bias field, all 0 for CT.
         noise: standard deviation of the noise, in units of the image before ``scale``.
-        scale: factor of all intensities.
+        scale: factor for all intensities.
     """
 
     modality: str
@@ -67,7 +67,7 @@ class HeartContrast:
         return np.exp(self.bias[:3] @ near + self.bias[3:] @ (near * near))
 
     def measure(self, rng: np.random.Generator, ideal: np.ndarray) -> np.ndarray:
-        """Add noise to slices (K, H, W), and return them as they are stored, int16."""
+        """Add noise to slices (K, H, W), and return the slices as int16 for storage."""
         if self.modality == "ct":
             noise = gaussian_filter(rng.standard_normal(ideal.shape, dtype=np.float32), (0, 0.6, 0.6)) * 2.0
             return np.clip(np.rint(ideal + self.noise * noise), -1024, 3071).astype(np.int16)
@@ -77,7 +77,7 @@ class HeartContrast:
 
 
 def draw_contrast(rng: np.random.Generator, modality: str) -> HeartContrast:
-    """Draw how one scan looks; a CT and an MR of one ``rng`` have nothing in common."""
+    """Draw the contrast of one scan. A CT and an MR from the same ``rng`` have unrelated contrasts."""
     table = _draw_ct(rng) if modality == "ct" else _draw_mr(rng)
     means, spreads = np.array([table[name] for name in TISSUES], dtype=np.float32).T
     vectors = 2 * np.pi / rng.uniform(14, 70, (6, 1)) * directions(rng, 6)

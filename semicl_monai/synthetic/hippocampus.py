@@ -1,4 +1,4 @@
-"""A small made-up data set in the Decathlon's layout, for trying things out without any download."""
+"""A small synthetic data set in the layout of the Decathlon, for first steps without a download."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ def make_synthetic_hippocampus(
     seed: int = 0,
     spatial_size: Sequence[int] = (36, 50, 34),
 ) -> Path:
-    """Write a synthetic hippocampus-like data set: two touching structures that no threshold can find.
+    """Write a synthetic data set like the hippocampus task, with two touching structures.
 
     A curved, tapering body along the y axis, about 5 % of the volume, is cut into an anterior bulb (1) and a posterior
     tail (2). Around it lie textured tissue and blobs of similar intensity. A bias field and noise lie over everything.
     Contrast, size, pose and side differ from case to case. The data says nothing about anatomy: it is for tests and
     first steps.
 
-    The folder appears only once it is complete. A data set made with the same settings is used again as it is.
+    The folder appears only when it is complete. An existing data set with the same settings is used again.
 
     Args:
-        root: folder to write, new or empty.
-        num_cases: number of labelled volumes, ``imagesTr`` and ``labelsTr``.
-        num_test: number of volumes without label, ``imagesTs``.
-        seed: seed of the volumes; case i of one seed is the same in a small and in a large data set.
-        spatial_size: voxels (1 mm) along x, y and z, at least 16; each case differs from it by up to 3 voxels.
+        root: folder to write. It must be new or empty.
+        num_cases: number of labelled volumes, in ``imagesTr`` and ``labelsTr``.
+        num_test: number of volumes without label, in ``imagesTs``.
+        seed: seed of the volumes. With the same seed, case i is the same in a small and in a large data set.
+        spatial_size: voxels (1 mm) along x, y and z, at least 16. The size of each case differs by up to 3 voxels.
 
     Returns:
         The folder, which holds ``dataset.json``.
 
     Raises:
-        InputError: When an option is out of range, ``root`` holds anything else, or it cannot be written.
+        InputError: When an option is out of range, ``root`` holds other files, or ``root`` cannot be written.
     """
     settings = _checked_settings(num_cases, num_test, seed, spatial_size)
     root = Path(os.path.abspath(Path(root).expanduser()))
     if _is_complete(root, settings):
         return root
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise InputError(f"{root} must be new, empty or a synthetic data set of the same settings; it is none of them.")
+        raise InputError(f"{root} must be new, empty or a synthetic data set with the same settings.")
     _write_whole(root, settings)
     return root
 
@@ -80,7 +80,7 @@ def _write_whole(root: Path, settings: dict[str, Any]) -> None:
         with new_folder(root, "the synthetic data set") as draft:
             _write(draft, settings)
     except InputError:
-        if not _is_complete(root, settings):  # otherwise another process has just made the same
+        if not _is_complete(root, settings):  # otherwise another process has just written the same data set
             raise
 
 
@@ -124,7 +124,11 @@ def _draw_case(rng: np.random.Generator, spatial_size: Sequence[int]) -> tuple[n
 
 
 def _draw_body(rng: np.random.Generator, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how deep each voxel lies (1 is the surface, 0 the centre line) and how far along (0 front, 1 back)."""
+    """Return two coordinates of each voxel in the body.
+
+    The first is the depth: 0 on the centre line, 1 on the surface. The second is the position along the centre line: 0
+    at the front, 1 at the back.
+    """
     t = np.linspace(0, 1, 40)
     side = rng.choice([-1, 1])
     line = np.stack([side * rng.uniform(0.15, 0.35) * np.sin(np.pi * t), 0.4 - 1.05 * t, 0.7 * t**1.5 - 0.35], axis=1)

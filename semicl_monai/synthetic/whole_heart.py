@@ -1,4 +1,4 @@
-"""A made-up whole-heart data set in the MM-WHS challenge's layout, for trying things out without its data."""
+"""A synthetic whole-heart data set in the layout of the MM-WHS challenge, for first steps without the real data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_synthetic_whole_heart(
     spatial_size: Sequence[int] = (64, 64, 48),
     stray: bool = True,
 ) -> Path:
-    """Write a synthetic whole-heart data set in the layout of the MM-WHS 2017 challenge, see :func:`mmwhs_sections`.
+    """Write a synthetic whole-heart data set in the layout of the MM-WHS 2017 challenge.
 
     A left ventricle inside its myocardium, a crescent of a right ventricle beside it, two atria, an ascending aorta and
     a pulmonary artery touch each other. Together they are 10 to 15 % of the volume, or less if it is deeper than wide.
@@ -52,18 +52,18 @@ def make_synthetic_whole_heart(
     Args:
         root: folder to write. It must be new or empty, except for the other modality made by this function.
         modality: ``"ct"`` or ``"mr"``.
-        num_train: number of labelled volumes, ``<modality>_train/<modality>_train_1001_image.nii.gz`` and on.
-        num_test: number of volumes without label, ``<modality>_test/<modality>_test_2001_image.nii.gz`` and on.
-        seed: seed of the volumes; case i of one seed is the same in a small and in a large data set.
-        spatial_size: voxels along the three axes of the array, at least 16; the third axis goes from slice to slice.
-        stray: whether the label of the first training case has a few voxels of 421 at the edge of the left atrium
-            (420), a mistake that the challenge's own data has in one case.
+        num_train: number of labelled volumes. The first is ``<modality>_train/<modality>_train_1001_image.nii.gz``.
+        num_test: number of volumes without label. The first is ``<modality>_test/<modality>_test_2001_image.nii.gz``.
+        seed: seed of the volumes. With the same seed, case i is the same in a small and in a large data set.
+        spatial_size: voxels along the three axes of the array, at least 16. The third axis goes from slice to slice.
+        stray: whether the label of the first training case has a few wrong voxels of 421 at the edge of the left atrium
+            (420). One case of the challenge data has this mistake.
 
     Returns:
         ``root`` as an absolute path.
 
     Raises:
-        InputError: When an option is out of range, ``root`` holds anything else, or it cannot be written.
+        InputError: When an option is out of range, ``root`` holds other files, or ``root`` cannot be written.
     """
     settings = _checked_settings(modality, num_train, num_test, seed, spatial_size, stray)
     root = Path(os.path.abspath(Path(root).expanduser()))
@@ -117,12 +117,12 @@ def _check_same_content(root: Path, modality: str) -> None:
     others = [_parts(other) for other in MODALITIES if other != modality]
     allowed = {name for parts in others if (root / parts[-1]).is_file() for name in parts}
     names = sorted(file.name for file in root.iterdir()) if root.exists() else []
-    drafts = tuple(f".{part}-" for other in MODALITIES for part in _parts(other))  # of other processes
+    drafts = tuple(f".{part}-" for other in MODALITIES for part in _parts(other))  # drafts of other processes
     found = [name for name in names if name not in allowed and not name.startswith(drafts)]
     if found:
         raise InputError(
-            f"root {root} must be new, empty or hold synthetic volumes alone, those of {modality} made with the same "
-            f"settings, got {', '.join(found[:5])}."
+            f"root {root} must be new, empty or hold only synthetic volumes, and those of {modality} must have the "
+            f"same settings, got {', '.join(found[:5])}."
         )
 
 
@@ -133,12 +133,12 @@ def _write_whole(root: Path, settings: dict[str, Any]) -> None:
         with draft_of(about) as about_draft, draft_of(test) as test_draft, draft_of(train) as train_draft:
             _write((train_draft, test_draft, about_draft), settings)
     except OSError:
-        if not _becomes_complete(root, settings):  # otherwise another process has just made the same
+        if not _becomes_complete(root, settings):  # otherwise another process has just written the same data set
             raise
 
 
 def _becomes_complete(root: Path, settings: dict[str, Any], tries: int = 20) -> bool:
-    for _ in range(tries):  # the other process may be between its folders and its settings
+    for _ in range(tries):  # the other process may have renamed its folders but not yet its settings
         if _is_complete(root, settings):
             return True
         time.sleep(0.05)

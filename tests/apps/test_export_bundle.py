@@ -108,7 +108,7 @@ def test_short_lists_stay_on_their_line(bundle, name):
 def test_a_folder_that_is_no_source_is_refused_and_left_alone(tmp_path):
     with pytest.raises(InputError, match=r"is not the source of a bundle: it must have a file task\.json"):
         export_config(tmp_path, "train")
-    with pytest.raises(InputError, match=r"wanted a file task\.json"):
+    with pytest.raises(InputError, match=r"must have a file task\.json"):
         export_bundle(str(tmp_path / "nowhere"))
     assert list(tmp_path.iterdir()) == []
 

@@ -128,7 +128,7 @@ def test_scans_that_share_a_stem_share_a_patient_and_the_bundle_says_so(make, da
     split = SegmentationDatalist(data, labelled_fraction=1, group_pattern=pattern).split
     assert len({case[:3] for cases in list(split.values())[2:] for case in cases}) == 2
     assert "group_pattern" not in read(make("a_b_c", group_pattern="none") / "task.json")
-    assert "Case names tell" not in capsys.readouterr().out
+    assert "Case names show" not in capsys.readouterr().out
     assert read(make("a_b_d", group_pattern=r"^p\d+") / "task.json")["group_pattern"] == r"^p\d+"
 
 
@@ -191,9 +191,7 @@ def test_other_channels_than_the_description_names_are_refused(make, data):
     images = [[f"imagesTr/k_{n:03d}_{c:04d}.nii.gz" for c in (0, 1)] for n in range(12)]
     training = [{"image": image, "label": f"labelsTr/k_{n:03d}.nii.gz"} for n, image in enumerate(images[:10])]
     write_description(data, channel_names=["T1", "T2", "FLAIR"], training=training)
-    with pytest.raises(
-        InputError, match=r"dataset\.json must name each channel .*, which have 2, got 3: T1, T2, FLAIR"
-    ):
+    with pytest.raises(InputError, match=r"dataset\.json must name the 2 channels .*, got 3 names: T1, T2, FLAIR"):
         make()
     make(modality="MRI")
 
@@ -392,7 +390,7 @@ def test_a_path_with_relative_parts_is_stored_without_them(make, data):
 
 def test_a_folder_that_python_gives_as_a_number_is_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"/5/dataset\.json is not there"):
+    with pytest.raises(InputError, match=r"/5/dataset\.json does not exist"):
         new_bundle(NAME, 5, folder=2024)
 
 

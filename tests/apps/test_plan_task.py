@@ -201,7 +201,7 @@ def test_a_class_that_no_label_holds_is_a_class():
 
 
 def test_a_value_without_a_name_is_refused():
-    with pytest.raises(InputError, match=r"the labels hold 4, which 'labels' .* does not name: \[1, 2\]"):
+    with pytest.raises(InputError, match=r"the labels hold the value 4, but 'labels' .* names only \[1, 2\]"):
         plan(values=(1, 4, 5), names={1: "a", 2: "b"})
 
 

@@ -28,7 +28,7 @@ def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset
     folder = tmp_path / "study"
     options = {"bundle": str(bundle), "methods": ("global_local", "broken"), "fractions": 2, "split_seeds": 3}
     options |= {"settings": settings, **TINY}
-    failure = pytest.raises(InputError, match="1 of 2 cells have failed; --retry_failed true tries them again")
+    failure = pytest.raises(InputError, match="1 of 2 cells have failed; give --retry_failed true to run them again")
     with failure:
         study(str(dataset_dir), str(folder), **options)
     assert "[6/6]" in capsys.readouterr().out
@@ -101,7 +101,7 @@ def test_a_table_that_no_study_has_written_stays(bundle, tmp_path, name):
 def test_as_long_as_nothing_is_done_other_options_may_be_tried(bundle, tmp_path):
     options = {"bundle": str(bundle), "methods": "random", "split_seeds": 0, "fractions": 2}
     for dataset_dir in ("there", "here"):
-        with pytest.raises(InputError, match="1 of 1 cells have failed; --retry_failed true tries"):
+        with pytest.raises(InputError, match="1 of 1 cells have failed; give --retry_failed true to run"):
             study(str(tmp_path / dataset_dir), str(tmp_path), **options)
         noted = json.loads((tmp_path / "study.json").read_text())["options"]
         assert noted["train"]["dataset_dir"] == str(tmp_path / dataset_dir)

@@ -125,7 +125,7 @@ def test_an_empty_folder_may_be_written(tmp_path):
 
 def test_a_folder_of_other_settings_or_with_a_file_missing_is_refused(tmp_path):
     root = make_synthetic_hippocampus(tmp_path / "data", num_cases=1, num_test=0)
-    with pytest.raises(InputError, match="must be new, empty or a synthetic data set of the same settings"):
+    with pytest.raises(InputError, match="must be new, empty or a synthetic data set with the same settings"):
         make_synthetic_hippocampus(root, num_cases=1, num_test=0, seed=1)
     (root / "labelsTr" / "synthetic_000.nii.gz").unlink()
     with pytest.raises(InputError, match="must be new, empty"):
