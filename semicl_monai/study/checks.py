@@ -1,4 +1,4 @@
-"""What is checked before a study does any work."""
+"""Checks before a study starts any work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from semicl_monai.utils import InputError, method_options, read_json, save_json
 
 
 def check_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
-    """Refuse options that a stage does not have, before hours of training end in a stage that says so.
+    """Refuse options that a stage does not have, before hours of training are lost.
 
     Raises:
         InputError: When an option is not in the config of its stage.
@@ -26,22 +26,22 @@ def check_unknown_options(cells: Iterable[Cell], configs: Path) -> None:
             for option in step.options:
                 if option.split("::")[0] not in known[step.stage]:
                     raise InputError(
-                        f"method {cell.variant}: stage {step.stage} of the bundle has no option {option}; options of "
-                        f"single stages stand in the settings."
+                        f"method {cell.variant}: stage {step.stage} of the bundle has no option {option}; give options "
+                        f"of a single stage in the settings."
                     )
 
 
 def check_same_study(
     output_dir: Path, configs: Path, options: Mapping[str, Mapping[str, Any]], variants: Iterable[Variant]
 ) -> None:
-    """Note in ``study.json`` what a study is made with; refuse to go on with anything else.
+    """Record the setup of a study in ``study.json``, and refuse to continue it with another setup.
 
-    These are the configs, the options that all runs of a stage have, and the settings of the methods. Options may
-    change until a first cell is done, the settings of a method until one of its own is.
+    The setup is the configs, the options of all runs of a stage, and the settings of the methods. Options may change
+    until the first cell is done. The settings of a method may change until its first cell is done.
 
     Raises:
-        InputError: When the folder holds a study of another bundle or of configs that have changed since, a cell that
-            was done with other options or settings of its method, or tables that no study has written.
+        InputError: When the folder holds a study of another bundle or of other configs, a cell that was run with other
+            options or other settings of its method, or tables that no study has written.
     """
     file = output_dir / "study.json"
     if not file.is_file():
@@ -66,13 +66,13 @@ def check_same_study(
 
 
 def _read_study(file: Path) -> dict[str, Any]:
-    """What a study was made with; entries that an older version has not written may be missing."""
+    """Return the recorded setup of a study. Entries that older versions did not write may be missing."""
     content = read_json(file, "study")
     of_stages = content.get("options", {})
     tables = [content.get(name, {}) for name in ("sha256", "methods")] + [of_stages]
     tables += of_stages.values() if isinstance(of_stages, dict) else []
     if "bundle" not in content or not all(isinstance(table, dict) for table in tables):
-        raise InputError(f"study {file} is not what a study writes: give another output_dir, or bring that file back.")
+        raise InputError(f"study {file} was not written by a study: give another output_dir, or restore that file.")
     return content
 
 
@@ -85,8 +85,8 @@ def _check_no_tables(output_dir: Path) -> None:
 def _check_same_configs(before: Mapping[str, Any], about: Mapping[str, Any], output_dir: Path) -> None:
     if any(before.get(name) != about[name] for name in ("bundle", "sha256")):
         raise InputError(
-            f"{output_dir} holds runs of bundle {before.get('bundle')} by other configs than those of "
-            f"{about['bundle']} now: give another output_dir."
+            f"{output_dir} holds runs of bundle {before.get('bundle')} with other configs than the current ones of "
+            f"{about['bundle']}: give another output_dir."
         )
 
 
@@ -97,7 +97,7 @@ def _check_same_options(before: Mapping[str, Any], about: Mapping[str, Any], out
             if had.get(name) != has.get(name):
                 raise InputError(
                     f"{output_dir} holds runs whose {stage} has {name} {had.get(name)}, not {has.get(name)}: give "
-                    f"another output_dir, or the option to a method with a name of its own."
+                    f"another output_dir, or give the option to a method with another name."
                 )
 
 
@@ -107,6 +107,6 @@ def _check_same_settings(
     for name in done:
         if before.get("methods", {}).get(name) != about["methods"].get(name):
             raise InputError(
-                f"{output_dir} holds runs of method {name} with other settings: give another output_dir, or another "
-                f"name to the method."
+                f"{output_dir} holds runs of method {name} with other settings: give another output_dir, or give the "
+                f"method another name."
             )

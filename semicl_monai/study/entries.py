@@ -1,4 +1,4 @@
-"""What a study has measured, read from its tables: a method at an amount of labels, over all of its splits."""
+"""Results of a study, read from its tables: one entry per method and amount of labels, over all its splits."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ ALL_CLASSES = "mean"
 
 @dataclass(frozen=True)
 class Entry:
-    """A method at an amount of labels.
+    """Results of a method at an amount of labels.
 
     Args:
-        method: its name in the study.
-        fraction: labelled fraction, or number, as it was asked for.
-        volumes: labelled volumes, the mean over the splits.
-        minutes: of all its steps, the mean over the splits of which it is known; else nan.
-        cpu_minutes: of the processors, likewise.
-        splits: how many it has been run on.
-        values: by metric and class (and ``"mean"``, of the classes of a case): the value of each split and case.
-        patients: patient by case; a case that is not in it is a patient of its own.
+        method: name of the method in the study.
+        fraction: labelled fraction, or number, as given to the study.
+        volumes: number of labelled volumes, as the mean over the splits.
+        minutes: time of all its steps, as the mean over the splits with a known time; nan if there are none.
+        cpu_minutes: CPU time of all its steps, likewise.
+        splits: number of splits that the method has run on.
+        values: by metric and class, the value of each split and case. The class ``"mean"`` is the mean over the
+            classes of a case.
+        patients: the patient of each case. A case without an entry is a patient of its own.
     """
 
     method: str
@@ -49,11 +50,11 @@ class Entry:
 
     @property
     def split_seeds(self) -> set[str]:
-        """The splits it has been run on."""
+        """The splits that the method has run on."""
         return {split for split, _ in self.dice}
 
     def dice_on(self, split_seeds: set[str]) -> Values:
-        """Mean Dice of the classes, of each case of some splits."""
+        """Return the mean Dice of the classes, for each case of the given splits."""
         return {about: value for about, value in self.dice.items() if about[0] in split_seeds}
 
     @property
@@ -63,15 +64,15 @@ class Entry:
 
 
 def shared_splits(entries: Sequence[Entry]) -> set[str]:
-    """Return the splits that all of the entries have run on, on which alone their means compare."""
+    """Return the splits that all entries have run on. Means can be compared on these splits only."""
     return set.intersection(*(entry.split_seeds for entry in entries))
 
 
 def read_entries(folder: str | Path) -> list[Entry]:
-    """Read ``cases.csv`` and ``cells.csv`` of a study, by amount of labels and in the order of its methods.
+    """Read ``cases.csv`` and ``cells.csv`` of a study, sorted by amount of labels and by the order of its methods.
 
     Raises:
-        InputError: When a table is not there, holds no case of a cell that is done, or cannot be read.
+        InputError: When a table is missing, holds no case of a completed cell, or cannot be read.
     """
     folder = Path(folder)
     cases, cells = read_cases(folder), read_cells(folder)
@@ -82,7 +83,7 @@ def read_entries(folder: str | Path) -> list[Entry]:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the tables of {folder} are not those of a study: {error!r}.") from error
     if not entries:
-        raise InputError(f"{folder / 'cases.csv'} holds no case of a cell that is done.")
+        raise InputError(f"{folder / 'cases.csv'} holds no case of a completed cell.")
     return entries
 
 
@@ -95,7 +96,7 @@ def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[E
     done: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for cell in cells:
         if _about(cell) not in rows:
-            raise InputError(f"a table of the study has no cases of a cell that is done: {_in_words(OF_A_CELL, cell)}.")
+            raise InputError(f"a table of the study has no cases of a completed cell: {_in_words(OF_A_CELL, cell)}.")
         done[cell["method"], cell["labelled_fraction"]].append(cell)
     _check_same_cases(cells, rows)
     entries = [_entry(*about, own, [row for cell in own for row in rows[_about(cell)]]) for about, own in done.items()]
@@ -104,7 +105,7 @@ def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[E
 
 
 def _check_once(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
-    """Refuse rows about the same, as where the tables of two studies were joined."""
+    """Refuse several rows about the same cell or case. They occur when the tables of two studies were joined."""
     for about, count in Counter(tuple(row[name] for name in columns) for row in rows).items():
         if count > 1:
             what = _in_words(columns, dict(zip(columns, about, strict=True)))
@@ -112,14 +113,14 @@ def _check_once(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> No
 
 
 def _check_same_cases(cells: Sequence[Mapping[str, str]], rows: Mapping[tuple[str, ...], list[dict[str, str]]]) -> None:
-    """Refuse cells of one split that have been evaluated on other cases, whose means do not compare."""
+    """Refuse cells of one split that were evaluated on different cases. Their means cannot be compared."""
     first: dict[str, Mapping[str, str]] = {}
     for cell in cells:
         other = first.setdefault(cell["split_seed"], cell)
         ours, theirs = ({(row["case"], row["class"]) for row in rows[_about(one)]} for one in (cell, other))
         if ours != theirs:
             both, (case, name) = f"{_in_words(OF_A_CELL, cell)} and {_in_words(OF_A_CELL, other)}", min(ours ^ theirs)
-            raise InputError(f"a table of the study has other cases of {both}: class {name} of {case} is of one alone.")
+            raise InputError(f"a table of the study has different cases of {both}: one lacks class {name} of {case}.")
 
 
 def _in_words(columns: Sequence[str], row: Mapping[str, str]) -> str:
@@ -141,7 +142,7 @@ def _entry(method: str, fraction: str, cells: list[dict[str, str]], rows: Sequen
         [float(cell[column]) for cell in cells if cell[column]]
         for column in ("labelled_volumes", "seconds", "cpu_seconds")
     )
-    patients = {row["case"]: row["patient"] for row in rows if row.get("patient")}  # of earlier tables it is not known
+    patients = {row["case"]: row["patient"] for row in rows if row.get("patient")}  # unknown in earlier tables
     return Entry(method, fraction, mean(volumes), _minutes(seconds), _minutes(cpu), len(cells), values, patients)
 
 
@@ -150,6 +151,6 @@ def _minutes(seconds: list[float]) -> float:
 
 
 def _mean_of_classes(of_classes: list[dict[tuple[str, str], float]]) -> dict[tuple[str, str], float]:
-    """Mean over the classes of each case that its truth holds."""
+    """Return the mean of each case over the classes in its truth."""
     table = {key: [values[key] for values in of_classes if not np.isnan(values[key])] for key in of_classes[0]}
     return {key: mean(values) if values else float("nan") for key, values in table.items()}

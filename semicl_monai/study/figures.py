@@ -19,14 +19,14 @@ from semicl_monai.utils import write_whole
 
 
 def save_label_efficiency(entries: Sequence[Entry], scratch: str, file: Path) -> None:
-    """Draw mean Dice against labelled volumes, a line a method with its 95 % band, and ``scratch`` with all labels.
+    """Draw mean Dice against labelled volumes: a line with its 95 % band per method, and ``scratch`` with all labels.
 
-    A point is hollow where the method has run on fewer splits than others with as many labels. What has no Dice, or no
-    label, is no point.
+    A point is hollow if the method has run on fewer splits than other methods with as many labels. Entries without Dice
+    or without labels are not drawn.
 
     Args:
-        entries: all of the study.
-        scratch: the method that is not pre-trained.
+        entries: all entries of the study.
+        scratch: the method without pre-training.
         file: picture to write.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -62,7 +62,7 @@ def _most_splits(entries: Sequence[Entry], fraction: str) -> int:
 
 
 def _draw_line(axes: Axes, entries: Sequence[Entry], splits: Mapping[str, int]) -> None:
-    """Draw a method: its line, its band, and its points, hollow where there are fewer than ``splits``."""
+    """Draw the line, the band and the points of a method. Points with fewer than ``splits`` splits are hollow."""
     volumes, dice = [entry.volumes for entry in entries], [mean_of(entry.dice) for entry in entries]
     low, high = zip(*(interval_of(entry.dice, patients=entry.patients) for entry in entries), strict=True)
     (line,) = axes.plot(volumes, dice, label=entries[0].method)

@@ -1,4 +1,4 @@
-"""What a study runs: methods at several amounts of labels, over several splits, as steps that cells share."""
+"""The grid of a study: methods, amounts of labels and splits, as steps that several cells may share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from semicl_monai.samplers import SAMPLERS
 from semicl_monai.utils import InputError, read_json
 
 STAGES = ("pretrain", "train", "evaluate")
-# "last_pretrain" are options of the last stage of pre-training alone, so that the one before it stays shared
+# "last_pretrain" holds options of the last stage of pre-training only. The stage before it can still be shared.
 OPTIONS_OF_A_METHOD = ("pretrain", "last_pretrain", "train", "evaluate")
 OF_A_METHOD = ("method", "pixel_sampler", "sampler", *OPTIONS_OF_A_METHOD)
 SET_BY_STUDY = (
@@ -30,13 +30,14 @@ SET_BY_STUDY = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A method as it takes part in a study.
+    """A method with the sampler and the options that it has in a study.
 
     Args:
-        name: a method, a method and its sampler (``local/block``), or any name that the settings explain.
-        method: what it pre-trains by; also how it is fine-tuned, unless its options of ``train`` say otherwise.
-        pixel_sampler: of the pixels that are contrasted, if not that of the method.
-        options: its own options of each stage, and of the last of its stages of pre-training (``"last_pretrain"``).
+        name: a method, a method and its sampler (``local/block``), or any name defined in the settings.
+        method: the method of pre-training. It is also that of fine-tuning, unless the options of ``train`` name another
+            one.
+        pixel_sampler: sampler of the contrasted pixels, if it is not the default of the method.
+        options: its own options of each stage, and of its last stage of pre-training (``"last_pretrain"``).
     """
 
     name: str
@@ -52,12 +53,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class Step:
-    """One command: a stage of the bundle, on the weights of the step before.
+    """One command: a stage of the bundle that starts from the weights of an earlier step.
 
     Args:
-        stage: of the bundle.
-        folder: where it writes to, relative to that of the study.
-        options: all that it is given, but for the folder and the weights.
+        stage: stage of the bundle.
+        folder: folder that it writes to, relative to the folder of the study.
+        options: all its options except the folder and the weights.
         needs: the step whose weights it starts from.
     """
 
@@ -68,7 +69,7 @@ class Step:
 
     @cached_property
     def key(self) -> str:
-        """What tells it from any other: equal steps of two cells are one."""
+        """Key that identifies the step. Steps of two cells with the same key are one step."""
         content = [self.stage, dict(self.options), self.needs and self.needs.key]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -79,7 +80,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Cell:
-    """A method at an amount of labels on a split, and the step its result comes from."""
+    """A method at an amount of labels on a split, and the step that gives its result."""
 
     variant: str
     fraction: float | int
@@ -88,24 +89,25 @@ class Cell:
 
     @property
     def folder(self) -> str:
-        """Its folder, relative to that of the study."""
+        """Its folder, relative to the folder of the study."""
         return self.last.folder
 
 
 def read_variants(names: Sequence[str], settings: str | Path | None = None) -> tuple[list[Variant], dict[str, Any]]:
-    """Return the methods of a study, and the options of all of its steps, by stage.
+    """Return the methods of a study, and the options of all its steps, by stage.
 
     Args:
-        names: methods, such as ``random``, ``local/block``, or of ``settings``.
+        names: methods, such as ``random`` or ``local/block``, or names in ``settings``.
         settings: a JSON file ``{"stages": {"train": {option: value}}, "methods": {name: {"method": ...,
             "pixel_sampler": ..., "pretrain": {option: value}, "last_pretrain": ..., "train": ..., "evaluate": ...}}}``.
-            A name that is a method, or a method and its sampler, need not say so again. An option that is null is not
-            given. Options of ``"pretrain"`` are of all stages of pre-training, which then are not shared with other
-            methods; those of ``"last_pretrain"`` of the last one alone.
+            If the name is a method, or a method and its sampler, ``"method"`` and ``"pixel_sampler"`` may be left out.
+            Options that are null are not passed on. Options of ``"pretrain"`` apply to all stages of pre-training.
+            These stages are then not shared with other methods. Options of ``"last_pretrain"`` apply to the last stage
+            only.
 
     Raises:
         InputError: When a name is neither a method nor in ``settings``, cannot name a folder, or has a sampler that
-            samples nothing, or ``settings`` holds anything else, or an option that the study gives itself.
+            would not be used. Also when ``settings`` has an unknown entry or an option that the study sets itself.
     """
     content = read_json(Path(settings), "settings") if settings else {}
     _check_known_names(content, ("stages", "methods"), f"{settings}")
@@ -119,14 +121,14 @@ def read_variants(names: Sequence[str], settings: str | Path | None = None) -> t
 
 
 def check_own_options(options: Mapping[str, Any], where: str, stage: str | None = None) -> None:
-    """Refuse options that a study gives to each step itself.
+    """Refuse options that the study sets for each step itself.
 
     Raises:
-        InputError: When one is among ``options``.
+        InputError: When ``options`` has such an option.
     """
     for name in options:
         if name in SET_BY_STUDY and (name, stage) != ("method", "train"):
-            raise InputError(f"{where} may not have {name}, which the study gives to each run itself.")
+            raise InputError(f"{where} may not have {name}, which the study sets for each run.")
 
 
 def _check_known_names(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -144,15 +146,16 @@ def _check_is_table(content: Any, where: str) -> None:
 def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) -> Variant:
     if not re.fullmatch(r"[^\W_][\w+. /-]*", name):
         raise InputError(
-            f"the name of a method begins with a letter or digit, and has those, spaces and any of _+-./, got '{name}'."
+            f"the name of a method must begin with a letter or digit, followed by letters, digits, spaces or any of "
+            f"_+-./, got '{name}'."
         )
     _check_known_names(settings, OF_A_METHOD, f"{file}: method {name}")
     by_name, _, sampler_by_name = name.partition("/")
     method = str(settings.get("method", by_name))
     find_method(method)
     if name in METHODS and method != name:
-        raise InputError(f"{file}: method {name} must be what its name says, got {method}: give it another name.")
-    # a name that only happens to have a slash says nothing of a sampler
+        raise InputError(f"{file}: method {name} must have the method of its name, got {method}: give it another name.")
+    # in a name that does not begin with the method, a slash does not mark a sampler
     named = (sampler_by_name or None) if method == by_name else None
     sampler = settings.get("pixel_sampler", settings.get("sampler", named))  # sampler is its old name, until 0.2
     options = {stage: settings[stage] for stage in OPTIONS_OF_A_METHOD if stage in settings}
@@ -165,7 +168,7 @@ def _variant(name: str, settings: Mapping[str, Any], file: str | Path | None) ->
 
 
 def _check_effect(variant: Variant) -> None:
-    """Refuse what would make one method look like two."""
+    """Refuse options and samplers without effect: with them, one method would look like two."""
     for stage in ("pretrain", "last_pretrain"):
         if variant.options.get(stage) and not stages_of(find_method(variant.method)):
             raise InputError(f"method {variant.name} does not pre-train, but has options of {stage}.")
@@ -175,7 +178,7 @@ def _check_effect(variant: Variant) -> None:
     used = (variant.method, variant.of("train").get("method", "random"))
     if not any(find_method(method).contrasts_pixels for method in used):
         raise InputError(
-            f"method {variant.name} contrasts no pixels that the sampler {variant.pixel_sampler} would take."
+            f"method {variant.name} contrasts no pixels, so the sampler {variant.pixel_sampler} would have no effect."
         )
 
 
@@ -185,16 +188,16 @@ def make_cells(
     split_seeds: Sequence[int],
     common: Mapping[str, Mapping[str, Any]],
 ) -> list[Cell]:
-    """Return the cells of a study, the splits outermost, so that the first of them is whole first.
+    """Return the cells of a study, sorted by split first. The first split is therefore completed first.
 
     Args:
         variants: the methods.
         fractions: fractions, or numbers, of labelled volumes.
-        split_seeds: of the splits.
-        common: options that all steps of a stage have, by stage.
+        split_seeds: seeds of the splits.
+        common: options of all steps of a stage, by stage.
 
     Raises:
-        InputError: When an amount of labels or the seed of a split is none, or two methods would share a folder.
+        InputError: When an amount of labels or the seed of a split is invalid, or two methods would share a folder.
     """
     amounts = {repr(amount): amount for amount in map(parse_labelled_fraction, fractions)}.values()
     cells = [
@@ -216,13 +219,13 @@ def _check_folders_differ(cells: Sequence[Cell]) -> None:
 
 
 def _steps(variant: Variant, fraction: float | int, seed: int, common: Mapping[str, Mapping[str, Any]]) -> Step:
-    """The last of the steps of a cell, from which the others follow."""
+    """Return the last step of a cell. It refers to the steps before it."""
     split, amount = {"split_seed": seed}, {"labelled_fraction": fraction}
     folder = f"{re.sub('[ /]', '_', variant.name)}/{fraction}/split_{seed}"
     step = None
     stages = stages_of(find_method(variant.method))
     for stage in stages:
-        # what sees no label is the same at any amount of labels, and for all methods that begin with it
+        # a stage that sees no label is the same at every amount of labels, and for all methods that begin with it
         method, shared = name_of(stage), not stage.labels
         own = {**variant.options.get("pretrain", {})} if shared else {**variant.of("pretrain"), **amount}
         own.update(variant.options.get("last_pretrain", {}) if stage is stages[-1] else {})

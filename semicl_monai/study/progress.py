@@ -1,4 +1,4 @@
-"""What a study tells while it runs."""
+"""Progress reports of a running study."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from semicl_monai.study.runner import Record, Runner
 
 
 class Progress:
-    """After each step: print what it was and how long the rest may take, and bring the tables up to date.
+    """After each step, print its outcome and the expected time left, and update the tables.
 
     Args:
         output_dir: folder of the study.
-        cells: of the study.
-        runner: that runs them.
+        cells: cells of the study.
+        runner: the runner of the steps.
     """
 
     def __init__(self, output_dir: Path, cells: Sequence[Cell], runner: Runner) -> None:
@@ -46,7 +46,7 @@ class Progress:
         return f"mean Dice {summary['classes']['mean']['dice']['mean']:.3f}"
 
     def seconds_left(self) -> float:
-        """Expect of each step that is left what those like it have taken, else those of its stage, else all."""
+        """Return the expected time, from the mean time of similar steps, else of the same stage, else of all steps."""
         seconds: dict[object, list[float]] = defaultdict(list)
         for key, step in self.steps.items():
             record = self.runner.records.get(key)
@@ -59,7 +59,7 @@ class Progress:
 
 
 def _kinds(step: Step) -> list[object]:
-    """What a step is like, the closest first."""
+    """Return the groups of similar steps that a step belongs to, the most similar group first."""
     return [(step.stage, step.options.get("method"), step.options.get("pixel_sampler")), step.stage, "any"]
 
 

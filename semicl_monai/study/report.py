@@ -1,4 +1,4 @@
-"""The report of a study: its tables, as text and as a page."""
+"""The report of a study: its tables, as text and as an HTML page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STYLE = "body{font-family:sans-serif;max-width:70em;margin:auto}td,th{padding:.2
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a title; cells are texts, in bold where they begin with ``**``."""
+    """A table with a title. Cells are text. A cell that begins with ``**`` is bold."""
 
     title: str
     columns: Sequence[str]
@@ -42,10 +42,11 @@ class Table:
 
 
 def score_tables(entries: Sequence[Entry]) -> list[Table]:
-    """Return a table for each amount of labels: Dice of each class and of their mean, HD95, and whether it is the best.
+    """Return a table for each amount of labels: Dice of each class and of their mean, HD95, and p-values.
 
-    The method with the highest mean Dice on the splits that all have run on is in bold; none is, where there is no such
-    split. ``p`` is that of its difference from each other, see :func:`semicl_monai.study.p_values`.
+    Bold marks the method with the highest mean Dice on the splits that all methods have run on. Without such a split,
+    no method is bold. ``p`` is the p-value of a method's difference from the best one, see
+    :func:`semicl_monai.study.p_values`.
     """
     fractions = dict.fromkeys(entry.fraction for entry in entries)
     return [_score_table([entry for entry in entries if entry.fraction == fraction]) for fraction in fractions]
@@ -77,9 +78,10 @@ def _scores(entry: Entry, p: float | None, best: bool) -> list[str]:
 
 
 def saving_table(entries: Sequence[Entry], scratch: str) -> Table:
-    """Return how many labels the network from scratch needs for the Dice of each method, and what a run has cost.
+    """Return the labels that the network from scratch needs for the Dice of each method, and the cost of a run.
 
-    Both are compared on the splits that the method, and the network with every amount of labels, have run on.
+    The Dice values are compared on the splits that the method and the network from scratch have in common. The network
+    from scratch must have run on a split with every amount of labels.
     """
     base = [entry for entry in entries if entry.method == scratch]
     needed = [f"labels {scratch} needs for this Dice", "labels saved", "on splits"]
@@ -93,7 +95,7 @@ def _saving(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
 
 
 def _labels(entry: Entry, scratch: Sequence[Entry]) -> list[str]:
-    """How many labels the network from scratch needs, how many are saved, and on how many splits that was seen."""
+    """Return the labels that the network from scratch needs, the labels saved, and the number of common splits."""
     shared = shared_splits([entry, *scratch])
     if not scratch or not shared:
         return ["", "", ""]
@@ -115,7 +117,7 @@ def _in_words(needed: float, used: float, least: float, most: float) -> list[str
 
 
 def score_rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
-    """Return every mean with its interval, a row for each method, amount of labels, class and metric."""
+    """Return every mean with its interval, as one row for each method, amount of labels, class and metric."""
     return [_score_row(entry, metric, name) for entry in entries for metric in METRICS for name in entry.values[metric]]
 
 
@@ -136,7 +138,7 @@ def _score_row(entry: Entry, metric: str, name: str) -> dict[str, object]:
 
 
 def page(title: str, tables: Sequence[Table], pictures: Mapping[str, Path], notes: str) -> str:
-    """Return one HTML page that holds the tables, notes on them, and the pictures themselves."""
+    """Return one HTML page with the tables, their notes and the embedded pictures."""
     head = (
         f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     )

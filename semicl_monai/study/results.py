@@ -1,4 +1,4 @@
-"""The results of a study as two tables: every case, and every cell."""
+"""The results of a study as two tables: one of all cases, one of all cells."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from semicl_monai.utils import InputError, read_json, write_whole
 
 OF_A_CELL = ("method", "labelled_fraction", "split_seed")
 CASES = (*OF_A_CELL, "case", "class", *METRICS, "patient")
-TABLES = ("cases.csv", "cells.csv")  # in this order, so that a cell that is done has its cases
+TABLES = ("cases.csv", "cells.csv")  # cases first: a completed cell then always has its cases
 CELLS = (*OF_A_CELL, "labelled_volumes", "state", "seconds", "cpu_seconds", "peak_mib", "error")
 SCORES = {metric: (0.0, 1.0 if metric == "dice" else math.inf) for metric in METRICS}
 COSTS = {"labelled_volumes": (0.0, math.inf), "seconds": (0.0, math.inf), "cpu_seconds": (0.0, math.inf)}
 
 
 def write_results(output_dir: Path, cells: Sequence[Cell], runner: Runner) -> None:
-    """Write ``cells.csv``, what became of each cell, and ``cases.csv``, a line a case and class of those that are done.
+    """Write ``cells.csv`` (the outcome of each cell) and ``cases.csv`` (the cases and classes of completed cells).
 
-    What the tables hold of other cells, which an earlier grid had, stays. The cost of a cell is that of all its steps,
-    those it shares with others too: what it would take to run it alone. Where one of them was resumed it is not known.
+    Rows of other cells, from an earlier grid, stay in the tables. The cost of a cell is the cost of running it alone:
+    the sum over all its steps, shared steps included. It is unknown if one of the steps was resumed.
     """
     reached = [cell for cell in cells if cell.last.key in runner.records]
     done = [cell for cell in reached if runner.records[cell.last.key].state == "done"]
@@ -37,7 +37,7 @@ def write_results(output_dir: Path, cells: Sequence[Cell], runner: Runner) -> No
 
 
 def _of_others(file: Path, columns: Sequence[str], cells: Sequence[Cell]) -> list[dict[str, str]]:
-    """The rows of a table that are of none of the cells."""
+    """Return the rows of a table that belong to none of the cells."""
     own = {tuple(map(str, _about(cell).values())) for cell in cells}
     rows = read_table(file, OF_A_CELL) if file.is_file() else []
     for name in (name for name in (rows or [{}])[0] if name not in columns):
@@ -52,11 +52,13 @@ def _about(cell: Cell) -> dict[str, Any]:
 def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
     file = runner.place(cell.last) / "eval" / "evaluate" / "cases.csv"
     for row in read_table(file, ("case", "class", *METRICS), SCORES):
-        # more digits than an image has voxels for are no use to anyone, and fill the table
+        # 4 decimals: an image does not have enough voxels for more, and they would only fill the table
         yield {
             **_about(cell),
             "patient": row["case"],
-            **{name: row[name] for name in ("case", "class", "patient") if name in row},  # its weights are its own
+            **{
+                name: row[name] for name in ("case", "class", "patient") if name in row
+            },  # without the column of the weights
             **{metric: f"{float(row[metric]):.4f}" for metric in METRICS},
         }
 
@@ -66,7 +68,7 @@ def _cell(cell: Cell, runner: Runner) -> dict[str, Any]:
     row = {**_about(cell), "state": records[-1].state, "error": records[-1].error}
     if records[-1].state != "done":
         return row
-    # not of the evaluation, which does not know what the training was told of validation
+    # not the split of the evaluation, which does not know the training's option validation
     trained = next(step for step in reversed(cell.last.chain()) if step.stage == "train")
     file = runner.place(trained) / "eval" / "train" / "split.json"
     labelled = read_json(file, "split").get("labelled")
@@ -86,7 +88,7 @@ def _total(over: Callable[[Iterable[float]], float], values: Sequence[float | No
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV file, whole or not at all.
+    """Write a CSV file, completely or not at all.
 
     Raises:
         InputError: When it cannot be written.
@@ -101,15 +103,16 @@ def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 def read_table(
     file: Path, columns: Sequence[str] = (), numbers: Mapping[str, tuple[float, float]] = MappingProxyType({})
 ) -> list[dict[str, str]]:
-    """Read a CSV file; a byte order mark is skipped.
+    """Read a CSV file, without its byte order mark.
 
     Args:
         file: the table.
-        columns: those it must have.
-        numbers: those of them that hold a number, ``nan``, or nothing, with the least and the greatest it may be.
+        columns: columns that the table must have.
+        numbers: columns of numbers, with the smallest and the largest allowed value. ``nan`` and empty cells are
+            allowed.
 
     Raises:
-        InputError: When it is not there, is no text, is cut off, or holds anything else.
+        InputError: When the file is missing, is not text, is cut off, or lacks columns or valid values.
     """
     if not file.is_file():
         raise InputError(f"there is no table {file}: wanted the folder of a study.")
@@ -157,8 +160,8 @@ def read_cells(output_dir: Path) -> list[dict[str, str]]:
     """Read the table of the cells of a study.
 
     Raises:
-        InputError: When it is not there, is damaged, has a state that a study does not write, or a cell that is done
-            without its labelled volumes.
+        InputError: When the table is missing or damaged, has an unknown state, or has a completed cell without its
+            labelled volumes.
     """
     file = output_dir / "cells.csv"
     cells = read_table(file, (*OF_A_CELL, "state", *COSTS), COSTS)
@@ -166,7 +169,7 @@ def read_cells(output_dir: Path) -> list[dict[str, str]]:
         if cell["state"] not in STATES:
             raise InputError(f"{file}, row {line}: state must be one of {', '.join(STATES)}, got {cell['state']!r}.")
         if cell["state"] == "done" and cell["labelled_volumes"] in ("", "nan"):
-            raise InputError(f"{file}, row {line}: wanted the labelled_volumes of a cell that is done, got none.")
+            raise InputError(f"{file}, row {line}: wanted the labelled_volumes of a completed cell, got none.")
     return cells
 
 
@@ -174,7 +177,7 @@ def read_cases(output_dir: Path) -> list[dict[str, str]]:
     """Read the table of the cases of a study.
 
     Raises:
-        InputError: When it is not there, or damaged.
+        InputError: When the table is missing or damaged.
     """
     return read_table(output_dir / "cases.csv", (*OF_A_CELL, "case", "class", *METRICS), SCORES)
 
@@ -183,10 +186,10 @@ def read_summary(evaluation: Path) -> dict[str, Any]:
     """Read the ``summary.json`` of an evaluation.
 
     Args:
-        evaluation: folder, ``eval/evaluate`` of a run.
+        evaluation: folder ``eval/evaluate`` of a run.
 
     Raises:
-        InputError: When it cannot be read, or is not what an evaluation writes.
+        InputError: When the file cannot be read, or was not written by an evaluation.
     """
     file = evaluation / "summary.json"
     content = read_json(file, "summary")

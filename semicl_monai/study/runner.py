@@ -1,4 +1,4 @@
-"""Run the steps of a study, several at a time; continue where an earlier run was stopped."""
+"""Run the steps of a study, several at a time, and continue where an earlier run was stopped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATES = ("started", "done", "failed", "stopped")
 STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "weights"}
 STOPPED = [-getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
-# glibc gives memory back and fetches it anew in every step, which costs more than the step of a small network
+# by default, glibc frees and requests memory in every step, which takes longer than the step of a small network
 MALLOC = {
     "MALLOC_TOP_PAD_": "268435456",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
@@ -40,15 +40,15 @@ MALLOC = {
 
 @dataclass
 class Record:
-    """What became of a step, as it is kept beside its log.
+    """The outcome of a step, which is saved beside its log.
 
     Args:
-        key: of the step.
-        state: ``"started"``, ``"done"``, ``"failed"``, or ``"stopped"`` by a signal from outside, which is not kept.
-        seconds: how long it took; ``None`` where it was resumed, and so took longer than was seen.
-        cpu_seconds: how long the processors were at work for it; ``None`` too where the system does not tell.
-        peak_mib: the most memory it has held, likewise.
-        error: why it has failed, in a line.
+        key: key of the step.
+        state: ``"started"``, ``"done"``, ``"failed"`` or ``"stopped"`` (by a signal). The last one is not saved.
+        seconds: duration. It is ``None`` for a resumed step, which took longer than was measured.
+        cpu_seconds: CPU time. It is also ``None`` if the system does not report it.
+        peak_mib: peak memory, or ``None`` if the system does not report it.
+        error: reason of the failure, in one line.
     """
 
     key: str
@@ -60,14 +60,14 @@ class Record:
 
 
 class Runner:
-    """Run steps of a bundle, each once: what an earlier run has done is not done again.
+    """Run the steps of a bundle, each of them once. Steps that an earlier run has completed are not run again.
 
     Args:
         configs: folder of the configs of the bundle.
         output_dir: folder of the study.
-        workers: steps to run at a time.
-        devices: values of ``CUDA_VISIBLE_DEVICES`` that the workers share; none where they share the processors.
-        retry_failed: whether steps that have failed before are tried again.
+        workers: number of steps to run at a time.
+        devices: values of ``CUDA_VISIBLE_DEVICES`` that the workers share, or none if they share the CPU.
+        retry_failed: whether steps that failed before are run again.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class Runner:
                 self.records[record.key], self.places[record.key] = record, file.parents[1]
 
     def run(self, last: Iterable[Step], done: Callable[[Step, Record], None]) -> None:
-        """Run steps and all that they need, and call ``done`` after each; what was run before is not run again.
+        """Run steps and all steps that they need, except completed ones, and call ``done`` after each of them.
 
         Raises:
-            InputError: When a folder holds another step than the one that belongs there.
+            InputError: When the folder of a step holds the results of another step.
         """
         steps: dict[str, Step] = {}
         for step in (step for end in last for step in end.chain()):
@@ -102,7 +102,7 @@ class Runner:
             while waiting or running:
                 ready = [step for step in waiting if step.needs is None or step.needs.key in self.records]
                 free = self.workers - len(running)
-                for step in ready[:free]:  # no more of them: what comes to be ready in an earlier split goes first
+                for step in ready[:free]:  # no further ones: steps of an earlier split may get ready and go first
                     waiting.remove(step)
                     running[pool.submit(self._run, step)] = step
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -112,7 +112,7 @@ class Runner:
 
     @contextmanager
     def _no_orphans(self) -> Iterator[None]:
-        """End the steps that are running when the study is stopped before them, by SIGTERM too."""
+        """End all running steps when the study is stopped, also by SIGTERM."""
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             yield
@@ -124,7 +124,7 @@ class Runner:
             signal.signal(signal.SIGTERM, before)
 
     def place(self, step: Step) -> Path:
-        """Return the folder a step has written, or will write, to."""
+        """Return the folder that a step has written to or will write to."""
         return self.places.get(step.key, self.output_dir / step.folder)
 
     def _check_same_runs(self, steps: Iterable[Step]) -> None:
@@ -134,7 +134,7 @@ class Runner:
             if record is not None and record.state == "done" and record.key != step.key:
                 raise InputError(
                     f"{file.parents[1]} holds {step.stage} with other options than those of this study: give another "
-                    f"output_dir, or another name to the method."
+                    f"output_dir, or give the method another name."
                 )
 
     def _run(self, step: Step) -> Record:
@@ -142,7 +142,7 @@ class Runner:
         try:
             self._begin(step, folder)
             record = self._without_weights(step) or self._command(step, folder)
-        except Exception as error:  # one cell that cannot even be started must not end the others
+        except Exception as error:  # a cell that cannot be started must not end the other cells
             record = Record(step.key, "failed", error=f"{type(error).__name__}: {error}")
         if record.state != "stopped":
             save_json(vars(record), self._record_file(step))
@@ -155,14 +155,14 @@ class Runner:
         return self.output_dir / step.folder / "steps" / f"{step.stage}.json"
 
     def _begin(self, step: Step, folder: Path) -> None:
-        """Note which step is at work in the folder, where it must not find the checkpoints of another."""
+        """Record the step that runs in the folder, and move the checkpoints of another step away."""
         file = self._record_file(step)
         if not file.is_file() or _read_record(file).key != step.key:
             set_aside(folder / "models" / "checkpoints" / step.stage)
         save_json(vars(Record(step.key, "started")), file)
 
     def _without_weights(self, step: Step) -> Record | None:
-        """What becomes of a step whose weights the step before has not made."""
+        """Return the record of a step whose initial weights are missing, because the step before it is not done."""
         needed = self.records[step.needs.key] if step.needs else None
         if step.needs is None or needed is None or needed.state == "done":
             return None
@@ -170,7 +170,7 @@ class Runner:
 
     @contextmanager
     def _free_worker(self) -> Iterator[dict[str, str]]:
-        """The environment of a worker that is free."""
+        """Yield the environment of a free worker."""
         environment = self.environments.get()
         try:
             yield environment
@@ -196,7 +196,7 @@ class Runner:
         return record
 
     def words(self, step: Step, folder: Path) -> list[str]:
-        """Return the command of a step, and leave the config it comes to in the folder."""
+        """Return the command of a step, and write its config with all options to the folder."""
         config, options = self.configs / f"{step.stage}.json", self._options(step, folder)
         _save_config(config, options, folder / "configs" / f"{step.stage}.json")
         words = [sys.executable, "-m", "monai.bundle", "run", RUN_IDS[step.stage], "--config_file", str(config)]
@@ -219,7 +219,7 @@ class Runner:
 
 
 def _read_record(file: Path) -> Record:
-    """Read what became of a step.
+    """Read the record of a step.
 
     Raises:
         InputError: When the file is damaged.
@@ -228,21 +228,21 @@ def _read_record(file: Path) -> Record:
         content = read_json(file, "record")
         record = Record(**content)
     except (InputError, TypeError) as error:
-        raise InputError(f"{_without_end(error, file)}; delete it, and its step is run again.") from error
+        raise InputError(f"{_without_end(error, file)}; delete it to run its step again.") from error
     numbers = (record.seconds, record.cpu_seconds, record.peak_mib)
     right = isinstance(record.key, str) and record.state in STATES
     if not right or not all(number is None or isinstance(number, int | float) for number in numbers):
-        raise InputError(f"record {file} is not what a study writes; delete it, and its step is run again.")
+        raise InputError(f"record {file} was not written by a study; delete it to run its step again.")
     return record
 
 
 def _without_end(error: Exception, file: Path) -> str:
-    line = str(error) if isinstance(error, InputError) else f"record {file} is not what a study writes: {error}"
+    line = str(error) if isinstance(error, InputError) else f"record {file} was not written by a study: {error}"
     return line.rstrip(".").replace("Record.__init__() ", "")
 
 
 def _environment(number: int, workers: int, devices: tuple[str, ...]) -> dict[str, str]:
-    """The environment of a worker: a device of its own, or its part of the processors."""
+    """Return the environment of a worker: its own device, or its share of the CPU cores."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
     return {"OMP_NUM_THREADS": str(threads), **MALLOC, **os.environ, **own}
@@ -268,7 +268,7 @@ def _wait(process: subprocess.Popen[bytes]) -> tuple[int, float | None, float | 
 
 
 def _reason(log: Path, code: int) -> str:
-    """The line in which a program says why it has ended: ``error: ...``, or the first exception of its traceback."""
+    """Return the line with the reason of a failure: ``error: ...``, or the first exception of the traceback."""
     lines = log.read_text(errors="replace").rpartition("\n$ ")[2].splitlines()
     reasons = [line for line in lines if re.match(r"error: |[\w.]+(Error|Exception|Interrupt)\b", line)]
     return f"{(reasons or lines[-1:] or [''])[0].removeprefix('error: ')} (exit code {code}, see {log})"

@@ -1,4 +1,4 @@
-"""Intervals over volumes and splits, tests of one method against others, and how many labels a method saves."""
+"""Intervals over volumes and splits, tests of one method against others, and the labels that a method saves."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from scipy.stats import wilcoxon
 from semicl_monai.handlers.metrics import sums_and_counts
 from semicl_monai.study.entries import Entry, Values
 
-DECIMALS = 9  # of a difference of Dice; further ones are noise of its rounding
+DECIMALS = 9  # of a difference of Dice; further decimals are rounding noise
 
 
 def mean_of(values: Values) -> float:
-    """Return the mean over the splits of the mean over the cases of each; what is nan is left out."""
+    """Return the mean over the splits of the mean over the cases of each split. Values of nan are left out."""
     return float(np.mean([split.mean() for split in _by_split(values)]))
 
 
 def interval_of(
     values: Values, resamples: int = 9999, seed: int = 0, patients: Mapping[str, str] | None = None
 ) -> tuple[float, float]:
-    """Return the 95 % interval of that mean by a hierarchical bootstrap: splits are drawn, then patients within each.
+    """Return the 95 % interval of :func:`mean_of` by a hierarchical bootstrap over splits, then over their patients.
 
-    Both are drawn with replacement, a patient with all cases. Splits drawn from S vary by (S - 1) / S of the variance
-    that splits have, and so their means are moved away from each other by the square root of S / (S - 1), against what
-    Hesterberg calls the narrowness bias. Two or three splits tell little of how others would differ, and with so few
-    the interval is still too narrow. With a single split it is the interval over its patients alone.
+    Splits and patients are drawn with replacement. A patient is drawn with all cases. Splits drawn from S splits have
+    only (S - 1) / S of the variance of splits. Hesterberg calls this the narrowness bias. To correct it, the means of
+    the splits are moved away from each other by the square root of S / (S - 1). With two or three splits, the interval
+    is still too narrow, because they show little of how other splits would differ. With a single split, the interval is
+    that over its patients.
 
     Args:
-        values: of each split and case.
-        resamples: how often to draw.
-        seed: of the draws.
-        patients: patient by case; a case that is not in it is a patient of its own.
+        values: value of each split and case.
+        resamples: number of draws.
+        seed: seed of the draws.
+        patients: the patient of each case. A case without an entry is a patient of its own.
 
     References:
         Saravanan et al., Application of the hierarchical bootstrap to multi-level data in neuroscience, 2020.
@@ -57,7 +58,7 @@ def interval_of(
 
 
 def _by_split(values: Values, patients: Mapping[str, str] | None = None) -> list[np.ndarray]:
-    """The finite values of each split; or, with ``patients``, whose they are."""
+    """Return the finite values of each split, or the patients of these values if ``patients`` are given."""
     splits: dict[str, list[float | str]] = defaultdict(list)
     for (split, case), value in values.items():
         if np.isfinite(value):
@@ -68,10 +69,10 @@ def _by_split(values: Values, patients: Mapping[str, str] | None = None) -> list
 def p_values(best: Entry, rivals: Sequence[Entry]) -> list[float]:
     """Return the p-values of the paired Wilcoxon signed-rank test of ``best`` against each rival, corrected by Holm.
 
-    The test is two-sided, and over the splits that both have run on; without one, p is 1. A pair are the mean Dice,
-    over classes, over the cases and over the splits that test them, of a patient, who counts once. Patients of
-    one split share a trained network all the same, which the test does not know: it tells of these networks, not of
-    those that other training volumes would give.
+    The test is two-sided and uses the splits that both methods have run on. Without a common split, p is 1. Each
+    patient counts once. A pair are the two mean Dice values of a patient, over the classes, the patient's cases and the
+    splits that test them. Patients of one split share a trained network, but the test treats them as independent. Its
+    result holds for these networks, not for networks from other training volumes.
 
     References:
         Wilcoxon, Individual Comparisons by Ranking Methods, Biometrics Bulletin 1945. Holm, A Simple Sequentially
@@ -86,13 +87,13 @@ def _p_value(ours: Values, theirs: Values, patients: Mapping[str, str]) -> float
         difference = value - theirs.get((split, case), np.nan)
         if np.isfinite(difference):
             of_patients[patients.get(case, case)].append(difference)
-    # equal differences, told apart by their last digits alone, would have ranks of their own
+    # rounded: equal differences must have equal ranks, even if their last digits differ
     differences = np.round([np.mean(of_patient) for of_patient in of_patients.values()], DECIMALS)
     return float(wilcoxon(differences).pvalue) if np.any(differences) else 1.0
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number.
+    """Return p-values with Holm's correction for the number of tests.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
@@ -106,16 +107,19 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def labels_needed(dice: float, scratch: Mapping[float, float]) -> float:
-    """Return how many labelled volumes a network from scratch needs for a mean Dice, interpolated between amounts.
+    """Return the number of labelled volumes that a network from scratch needs for a mean Dice, by interpolation.
 
-    Dice grows about as the logarithm of the labels, along which it is interpolated: along the labels themselves more
-    would be saved than is. Where more labels have made it worse, the better of the two counts. It is ``nan`` below the
-    fewest labels that were tried, and infinite where all of them do not suffice. Amounts without a Dice, or without a
-    label, do not count; it is ``nan`` too where none is left, or ``dice`` is none.
+    The interpolation is linear in the logarithm of the number of labels, because Dice grows roughly with this
+    logarithm. Interpolation over the number itself would overestimate the labels saved. If more labels gave a lower
+    Dice, the higher Dice of fewer labels counts.
+
+    The result is ``nan`` if the smallest number of labels already gives a higher Dice. It is infinite if the largest
+    number does not suffice. Amounts without a Dice or without labels are left out. The result is also ``nan`` if no
+    amount is left, or if ``dice`` is ``nan``.
 
     Args:
         dice: mean Dice to reach.
-        scratch: mean Dice of the network from scratch, by its labelled volumes.
+        scratch: mean Dice of the network from scratch, by number of labelled volumes.
 
     Example:
         >>> labels_needed(0.75, {6: 0.5, 24: 1.0})

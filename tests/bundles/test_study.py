@@ -75,8 +75,8 @@ def test_another_way_to_choose_the_network_is_refused(tmp_path):
     ("options", "message"),
     [
         ({"epochs": 3}, "stage evaluate of the bundle has no option epochs"),
-        ({"labelled_fraction": 3}, "a study may not have labelled_fraction, which the study gives to each run itself"),
-        ({"split_file": "s.json"}, "a study may not have split_file, which the study gives to each run itself"),
+        ({"labelled_fraction": 3}, "a study may not have labelled_fraction, which the study sets for each run"),
+        ({"split_file": "s.json"}, "a study may not have split_file, which the study sets for each run"),
         ({"split_seeds": "0-3"}, "split_seed must be a whole number from 0"),
         ({"workers": 0}, "workers must be a whole number from 1, got 0"),
         ({"workers": True}, "workers must be a whole number from 1, got True"),
@@ -109,5 +109,7 @@ def test_as_long_as_nothing_is_done_other_options_may_be_tried(bundle, tmp_path)
 
 def test_a_study_of_other_configs_is_not_gone_on_with(bundle, tmp_path):
     (tmp_path / "study.json").write_text('{"bundle": "another"}')
-    with pytest.raises(InputError, match="holds runs of bundle another by other configs than those of hippocampus"):
+    with pytest.raises(
+        InputError, match="holds runs of bundle another with other configs than the current ones of hippoc"
+    ):
         study("data", str(tmp_path), bundle=str(bundle), methods="random")

@@ -44,13 +44,13 @@ def refused(file, content, reason, call, what):
         call()
 
 
-NO_RECORD = "is not what a study writes.*; delete it, and its step is run again"
+NO_RECORD = "was not written by a study.*; delete it to run its step again"
 
 
 @damages(
     keys=(
         {"key": "a", "state": "done", "sate": 1},
-        "unexpected keyword argument 'sate'; delete it, and its step is run",
+        "unexpected keyword argument 'sate'; delete it to run its step",
     ),
     missing=({"key": "a"}, NO_RECORD),
     state=({"key": "a", "state": 3}, NO_RECORD),
@@ -63,7 +63,7 @@ def test_the_record_of_a_step(runner, tmp_path, content, reason):
 @pytest.mark.parametrize("content", [value for value, _ in ANY_JSON.values()], ids=ANY_JSON)
 def test_a_record_that_is_deleted_as_told_lets_the_study_go_on(runner, tmp_path, content):
     file = tmp_path / "a/steps/train.json"
-    refused(file, content, "; delete it, and its step is run again", runner, "record")
+    refused(file, content, "; delete it to run its step again", runner, "record")
     file.unlink()
     told = []
     runner().run([Step("train", "a", {})], lambda step, record: told.append(record.state))
@@ -79,11 +79,11 @@ def test_a_record_with_a_byte_order_mark_is_read(runner, tmp_path):
 
 
 @damages(
-    missing=({}, "is not what a study writes: give another output_dir, or bring that file back"),
-    options=({"bundle": "b", "options": [1]}, "is not what a study writes"),
-    stage=({"bundle": "b", "options": {"train": 3}}, "is not what a study writes"),
-    methods=({"bundle": "b", "methods": "random"}, "is not what a study writes"),
-    digests=({"bundle": "b", "sha256": 1}, "is not what a study writes"),
+    missing=({}, "was not written by a study: give another output_dir, or restore that file"),
+    options=({"bundle": "b", "options": [1]}, "was not written by a study"),
+    stage=({"bundle": "b", "options": {"train": 3}}, "was not written by a study"),
+    methods=({"bundle": "b", "methods": "random"}, "was not written by a study"),
+    digests=({"bundle": "b", "sha256": 1}, "was not written by a study"),
 )
 def test_what_a_study_was_made_with(tmp_path, content, reason):
     configs = tmp_path / "bundle/configs"

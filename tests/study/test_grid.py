@@ -116,7 +116,7 @@ def test_options_of_the_last_pretraining_leave_the_first_one_shared(tmp_path):
         ({"methods": {"a": {}}}, "unknown method 'a'"),
         (
             {"stages": {"evaluate": {"weights": "x.pt"}}},
-            r"s\.json: evaluate may not have weights, which the study gives",
+            r"s\.json: evaluate may not have weights, which the study sets",
         ),
         (
             {"methods": {"a": {"method": "local", "pretrain": {"method": "pcl"}}}},
@@ -201,11 +201,14 @@ def test_an_amount_of_labels_that_is_none_is_refused():
     [
         ("locl", "unknown method 'locl'"),
         ("local/blok", "unknown sampler"),
-        ("../local", "the name of a method begins with a letter or digit"),
-        ("_local", "the name of a method begins with a letter or digit"),
-        ("a, b", "the name of a method begins with a letter or digit, and has those, spaces and any of"),
-        ("simclr/block", "method simclr/block contrasts no pixels that the sampler block would take"),
-        ("mean_teacher/full", "method mean_teacher/full contrasts no pixels that the sampler full would take"),
+        ("../local", "the name of a method must begin with a letter or digit"),
+        ("_local", "the name of a method must begin with a letter or digit"),
+        (
+            "a, b",
+            "the name of a method must begin with a letter or digit, followed by letters, digits, spaces or any of",
+        ),
+        ("simclr/block", "method simclr/block contrasts no pixels, so the sampler block would have no effect"),
+        ("mean_teacher/full", "method mean_teacher/full contrasts no pixels, so the sampler full would have no effect"),
     ],
 )
 def test_an_unknown_name_is_refused(name, message):
@@ -215,5 +218,7 @@ def test_an_unknown_name_is_refused(name, message):
 
 def test_the_name_of_a_method_cannot_be_given_to_another(tmp_path):
     settings = write(tmp_path / "s.json", {"methods": {"random": {"method": "local"}}})
-    with pytest.raises(InputError, match="method random must be what its name says, got local: give it another name"):
+    with pytest.raises(
+        InputError, match="method random must have the method of its name, got local: give it another name"
+    ):
         cells_of("random", settings=settings)
