@@ -1,4 +1,4 @@
-"""Partitions of volumes are contrasted."""
+"""Contrast of partitions of volumes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class ChaitanyaGlobal(PretrainingMethod):
     """Contrast partitions of volumes (G^D).
 
     Args:
-        temperature: of the loss.
-        num_partitions: parts of a volume, in 3-D along each axis.
-        draw_partitions: draws samples from all partitions of a volume.
+        temperature: temperature of the loss.
+        num_partitions: number of partitions of a volume, along each axis in 3-D.
+        draw_partitions: transform that draws samples from all partitions of a volume.
     """
 
     objective: ClassVar[str] = "partition"
@@ -36,11 +36,11 @@ class ChaitanyaGlobal(PretrainingMethod):
         return PartitionContrastLoss(num_partitions=self.num_partitions, temperature=self.temperature)
 
     def prepare_batch(self) -> TwoViewPrepareBatch:
-        """Return what takes both views, and where in their volumes they are."""
+        """Return the step that takes both views and their places in the volumes."""
         return TwoViewPrepareBatch(place_in_volume)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the nearest sample of another volume is of the same partition."""
+        """Return the score: how often the nearest sample of another volume is of the same partition."""
         return PlaceNeighbours(loss)
 
     def transforms(

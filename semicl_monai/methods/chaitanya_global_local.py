@@ -1,4 +1,4 @@
-"""Regions of decoder maps are contrasted, after partitions of volumes."""
+"""Contrast of regions of decoder maps, after that of partitions of volumes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from semicl_monai.transforms import TwoViewd
 
 @dataclass(frozen=True)
 class ChaitanyaGlobalLocal(PretrainingMethod):
-    """Then contrast regions of maps (L^R).
+    """First G^D, then local regions (L^R).
 
     Args:
-        temperature: of the loss.
+        temperature: temperature of the loss.
     """
 
     objective: ClassVar[str] = "region"
@@ -42,15 +42,15 @@ class ChaitanyaGlobalLocal(PretrainingMethod):
         return SampledLoss(RegionSampler(size=3), SupConLoss(temperature=self.temperature))
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for every pixel."""
+        """Return the constructor of a head for every pixel."""
         return partial(DenseHead, hidden_channels=64, out_channels=64)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the nearest region is the same one of the other view."""
+        """Return the score: how often the nearest region is the same region of the other view."""
         return RegionRetrieval(loss.sampler)
 
     def transforms(
         self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
     ) -> list[SampleTransform]:
-        """Return transforms that make two views of one geometry."""
+        """Return transforms that make two views with the same geometry."""
         return [draw, Compose(list(spatial)), TwoViewd([], list(intensity))]

@@ -1,4 +1,4 @@
-"""What every method of fine-tuning has."""
+"""Base class of all methods of fine-tuning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from semicl_monai.methods.pretraining import one_view
 
 @dataclass(frozen=True)
 class FineTuningMethod(Method):
-    """A method that fine-tunes any weights, by labelled images alone unless it says otherwise.
+    """A method that fine-tunes any weights, by default with labelled images only.
 
     Attributes:
         has_unused_parameters: whether a step may leave parameters without a gradient.
@@ -27,11 +27,11 @@ class FineTuningMethod(Method):
 
     @property
     def warm_up(self) -> int:
-        """Epochs by labels alone, before it listens to a teacher."""
+        """Number of first epochs that use labels only and no teacher."""
         return 0
 
     def loss(self, supervised: nn.Module) -> nn.Module:
-        """Return the loss of what the model makes and of the targets of :meth:`prepare_batch`.
+        """Return the loss of the model's output and the targets of :meth:`prepare_batch`.
 
         Args:
             supervised: the loss of logits and label maps.
@@ -39,15 +39,15 @@ class FineTuningMethod(Method):
         return supervised
 
     def prepare_batch(self) -> Callable[..., Any]:
-        """Return what gives network and loss their parts of a batch."""
+        """Return the step that splits a batch into the inputs of the network and the targets of the loss."""
         return default_prepare_batch
 
     def final_network(self, model: nn.Module) -> nn.Module:
-        """Return the network that is validated and kept, a part of what :meth:`model` has returned."""
+        """Return the network that is validated and saved, a part of the return value of :meth:`model`."""
         return model
 
     def unlabelled(self, datalist: SegmentationDatalist) -> list[Record]:
-        """Return the unlabelled volumes it trains with; a method that needs none does not read the data list."""
+        """Return the unlabelled volumes of the training. A method that needs none does not read the data list."""
         return []
 
     def unlabelled_transforms(
@@ -60,10 +60,10 @@ class FineTuningMethod(Method):
         """Return the random transforms of an unlabelled volume.
 
         Args:
-            draw: draws samples, slices or patches, of it.
+            draw: transform that draws samples (slices or patches) from the volume.
             spatial: spatial augmentation of a sample.
-            weak: what hardly augments a sample.
-            intensity: augmentation of its intensities.
+            weak: weak augmentation of a sample.
+            intensity: intensity augmentation of a sample.
         """
         return one_view(draw, spatial, intensity)
 
@@ -71,9 +71,9 @@ class FineTuningMethod(Method):
         """Return handlers of the trainer.
 
         Args:
-            model: what :meth:`model` has returned.
-            loss: what :meth:`loss` has returned.
-            iterations_per_epoch: steps of an epoch.
+            model: return value of :meth:`model`.
+            loss: return value of :meth:`loss`.
+            iterations_per_epoch: number of steps of an epoch.
         """
         return []
 

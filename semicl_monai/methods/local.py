@@ -1,4 +1,4 @@
-"""Labelled pixels are contrasted."""
+"""Contrast of labelled pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Local(PixelContrast, PretrainingMethod):
     """Contrast labelled pixels.
 
     Args:
-        across_ranks: whether pixels of all processes are contrasted with each other.
+        across_ranks: whether the pixels of all processes are contrasted together.
     """
 
     objective: ClassVar[str] = "local"
@@ -36,9 +36,9 @@ class Local(PixelContrast, PretrainingMethod):
         return self.pixel_loss(across_ranks=self.across_ranks)
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for every pixel."""
+        """Return the constructor of a head for every pixel."""
         return self.pixel_head()
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the pixel nearest to one of a class is of that class in another image."""
+        """Return the score: how often the nearest pixel of another image is of the same class."""
         return PixelNeighbours(StrideSampler(stride=4))

@@ -1,4 +1,4 @@
-"""What every method has."""
+"""Base class of all methods."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SampleTransform = Callable[[Any], Any]  # such as MONAI's dictionary transforms
 
 @dataclass(frozen=True)
 class Method:
-    """A way to use few labels and many images: one class a file, whose fields are its options.
+    """A method for few labels and many images. Each method is one class in one file, and its fields are its options.
 
-    The first line of its docstring says what it does, in the table of ``python -m semicl_monai methods``.
+    The first line of the class docstring describes the method in the table of ``python -m semicl_monai methods``.
 
     Attributes:
-        paper: where it is from.
+        paper: reference of the method.
         labels: whether it sees labels before or beyond supervised fine-tuning.
         images: whether it sees all training images.
-        contrasts_pixels: whether it contrasts pixels that a ``pixel_sampler`` takes.
+        contrasts_pixels: whether it contrasts the pixels of a ``pixel_sampler``.
     """
 
     paper: ClassVar[str] = "-"
@@ -31,16 +31,16 @@ class Method:
     contrasts_pixels: ClassVar[bool] = False
 
     def options(self) -> dict[str, Any]:
-        """Return its options that are numbers or switches, by name, for the record of a run."""
+        """Return its options that are numbers, switches, text or lists, by name, for the record of a run."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | list)}
 
     def generators(self) -> list[torch.Generator]:
-        """Return random numbers of its own, which every process seeds alike at the start of an epoch."""
+        """Return its own random generators. All processes seed them alike at the start of an epoch."""
         return []
 
     def piece_size(self, roi_size: Sequence[int]) -> list[int] | None:
-        """Return the size of the pieces of images that pass the network too; ``None`` where there are none.
+        """Return the size of the image pieces that also pass through the network, or ``None`` if there are none.
 
         Args:
             roi_size: size of the images.
@@ -48,5 +48,5 @@ class Method:
         return None
 
     def model(self, network: nn.Module) -> nn.Module:
-        """Return what is trained: the network in the wrapper of this method."""
+        """Return the model to train: the network in the wrapper of this method."""
         return network

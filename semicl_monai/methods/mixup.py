@@ -1,4 +1,4 @@
-"""Mixed images are learnt."""
+"""Fine-tuning on mixed images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Mixup(FineTuningMethod):
     """Fine-tune on mixed images.
 
     Args:
-        mixup_alpha: parameter of the Beta distribution of the shares.
+        mixup_alpha: parameter of the Beta distribution of the mixing weights.
     """
 
     paper: ClassVar[str] = "Zhang et al. 2018, arXiv:1710.09412"
@@ -30,5 +30,5 @@ class Mixup(FineTuningMethod):
         return MixupLoss(supervised)
 
     def prepare_batch(self) -> MixupPrepareBatch:
-        """Return what mixes the images of a batch."""
+        """Return the step that mixes the images of a batch."""
         return MixupPrepareBatch(self.mixup_alpha)

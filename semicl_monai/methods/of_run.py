@@ -1,4 +1,4 @@
-"""Which method a run belongs to."""
+"""The method of a run."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ SUPERVISED = "random"
 
 
 def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
-    """Return the method a fine-tuning run belongs to: the one asked for, or the one its weights were pre-trained by.
+    """Return the method of a fine-tuning run: the requested one, or the one that pre-trained its weights.
 
-    A method without pre-training, such as ``"mean_teacher"``, goes with any weights.
+    A method without pre-training, such as ``"mean_teacher"``, works with any weights.
 
     Args:
-        method: the method asked for, or ``None``.
-        pretrained: file of weights, in which a stage of ours has written its method; ``"none"`` for no weights.
+        method: the requested method, or ``None``.
+        pretrained: file of the weights, ``"none"`` for no weights. Our stages record their method in this file.
 
     Returns:
-        The method; ``"random"`` when none was asked for and the weights, if any, are not ours.
+        The method. It is ``"random"`` without a request if there are no weights or the weights are not ours.
 
     Raises:
-        InputError: When ``method`` is unknown, or pre-trains for something else than the weights were, or the weights
-            cannot be read.
+        InputError: When ``method`` is unknown, when its pre-training differs from that of the weights, or when the
+            weights cannot be read.
     """
     known = SUPERVISED if from_scratch(pretrained) else made_by(str(pretrained))
     if method is None:
         return known or SUPERVISED
     if known and objectives_of(method) and objectives_of(method) != objectives_of(known):
-        raise InputError(f"method {method} wants weights it has pre-trained, got {pretrained} of method {known}.")
+        raise InputError(f"method {method} needs its own pre-trained weights, got {pretrained} of method {known}.")
     return method
 
 
 def fine_tuning_of(method: str, datalist: SegmentationDatalist | None = None, asked_for: str | None = None) -> str:
-    """Return the method that fine-tunes what ``method`` has pre-trained: itself, or ``"random"``, which is supervised.
+    """Return the method of fine-tuning after ``method``: itself, or ``"random"`` for supervised fine-tuning.
 
     Args:
         method: the method.
-        datalist: the data set, where unlabelled volumes are looked for if the method needs them: without any, as in
-            MONAI Label, which has no data list, fine-tuning is supervised.
-        asked_for: the method the user has asked for, for which nothing is looked for; ``None`` when ``method`` is that
-            of the weights.
+        datalist: the data set to search for unlabelled volumes if the method needs them. If none are found,
+            fine-tuning is supervised. This is so in MONAI Label, which has no data list.
+        asked_for: the method that the user requested, or ``None`` if ``method`` is that of the weights. A requested
+            method is returned without a search.
 
     Raises:
         InputError: When the method is unknown.

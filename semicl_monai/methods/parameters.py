@@ -1,4 +1,4 @@
-"""Which learning rate a parameter has in fine-tuning."""
+"""Learning rates of the parameters in fine-tuning."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ def parameter_groups(
     pretrained_learning_rate: float,
     classifier_learning_rate: float,
 ) -> list[dict[str, Any]]:
-    """Group the parameters of a model for an optimizer: what was pre-trained and what classifies have their own rates.
+    """Group the parameters of a model for an optimizer, with rates for pre-trained parameters and the classifier.
 
     Args:
-        model: what is trained; parameters that need no gradient are left out.
-        network: the part of it that was pre-trained, such as the student of a teacher.
-        pretrained: file of its weights, which tells the method; ``None`` or ``"none"`` from scratch. Where it
-            is unknown, all but the classifier counts as pre-trained.
-        learning_rate: of all else.
-        pretrained_learning_rate: of what was pre-trained.
-        classifier_learning_rate: of what turns the last decoder map into classes; no pre-training trains it.
+        model: the model to train. Parameters that need no gradient are left out.
+        network: the pre-trained part of the model, such as the student of a teacher.
+        pretrained: file of the pre-trained weights, which names the method. ``None`` or ``"none"`` means from scratch.
+            If the method is unknown, all parameters except the classifier count as pre-trained.
+        learning_rate: learning rate of all other parameters.
+        pretrained_learning_rate: learning rate of the pre-trained parameters.
+        classifier_learning_rate: learning rate of the classifier, which turns the last decoder map into classes. No
+            pre-training trains it.
 
     Returns:
-        The groups, in the form of :class:`torch.optim.Optimizer`: one for each rate.
+        The groups, one for each rate, in the form that :class:`torch.optim.Optimizer` takes.
 
     Raises:
         InputError: When rates differ and the network has no known layout, or the weights cannot be read.
@@ -64,13 +65,13 @@ def _layout_for_rates(network: nn.Module) -> NetworkLayout:
         return layout_of(network)
     except InputError as error:
         raise InputError(
-            f"network {type(network).__name__} has no known layout, so its parts cannot have rates of their own: "
+            f"network {type(network).__name__} has no known layout, so its parts cannot have different rates: "
             "give classifier_learning_rate and pretrained_learning_rate the value of learning_rate."
         ) from error
 
 
 def _is_pretrained(name: str, layout: NetworkLayout, method: str | None) -> bool:
-    """Whether the pre-training of a method has trained the parameter called ``name``; the classifier aside."""
+    """Return whether a method's pre-training trained the parameter ``name``, which is not in the classifier."""
     if method is None:
         return True
     stages = stages_of(find_method(method))

@@ -1,4 +1,4 @@
-"""Positions of samples are contrasted."""
+"""Contrast of samples by their positions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class PCL(PretrainingMethod):
     """Contrast positions of slices.
 
     Args:
-        temperature: of the loss.
-        position_threshold: distance up to which two samples are alike, as a share of the volume.
+        temperature: temperature of the loss.
+        position_threshold: distance below which two samples are positives, as a share of the volume.
     """
 
     objective: ClassVar[str] = "position"
@@ -29,13 +29,13 @@ class PCL(PretrainingMethod):
     position_threshold: float = 0.1
 
     def loss(self) -> nn.Module:
-        """Return the contrast of near with far positions."""
+        """Return the contrast of near and far positions."""
         return PositionContrastLoss(threshold=self.position_threshold, temperature=self.temperature)
 
     def prepare_batch(self) -> TwoViewPrepareBatch:
-        """Return what takes both views, and where in their volumes they are."""
+        """Return the step that takes both views and their places in the volumes."""
         return TwoViewPrepareBatch(place_in_volume)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the nearest sample of another volume is of about the same position."""
+        """Return the score: how often the nearest sample of another volume has a similar position."""
         return PlaceNeighbours(loss)

@@ -1,4 +1,4 @@
-"""Jigsaws are recognised."""
+"""Recognition of jigsaws."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class PIRL(PretrainingMethod):
     """Recognise jigsaws.
 
     Args:
-        temperature: of the loss.
-        patch_size: side of a piece, in pixels.
+        temperature: temperature of the loss.
+        patch_size: side length of a piece, in pixels.
     """
 
     objective: ClassVar[str] = "jigsaw"
@@ -37,19 +37,19 @@ class PIRL(PretrainingMethod):
         return [self.patch_size] * len(roi_size)
 
     def loss(self) -> nn.Module:
-        """Return the contrast of an image and its jigsaw, with a memory of other images."""
+        """Return the contrast of an image and its jigsaw, with a memory bank of other images."""
         return PIRLLoss(temperature=self.temperature, num_negatives=1024)
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for images and for the pieces of jigsaws."""
+        """Return the constructor of a head for images and for the pieces of jigsaws."""
         return partial(JigsawHead, out_channels=128)
 
     def prepare_batch(self) -> JigsawPrepareBatch:
-        """Return what takes images, pieces and the numbers of the images."""
+        """Return the step that takes images, pieces and the numbers of the images."""
         return JigsawPrepareBatch()
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return how often the nearest image is that of the jigsaw."""
+        """Return the score: how often the image nearest to a jigsaw is its own image."""
         return jigsaw_retrieval
 
     def transforms(

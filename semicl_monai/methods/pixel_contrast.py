@@ -1,4 +1,4 @@
-"""What every method that contrasts pixels has."""
+"""Common part of all methods that contrast pixels."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from semicl_monai.samplers import SAMPLERS
 
 @dataclass(frozen=True)
 class PixelContrast:
-    """The contrast of pixels, a part of a method.
+    """The contrast of pixels, as a part of a method.
 
     Args:
-        temperature: of the loss.
-        background_index: class whose pixels are negatives and never anchors; ``-1`` for none.
-        pixel_sampler: takes the pixels that are contrasted: a name in ``semicl_monai.samplers.SAMPLERS``, or a sampler.
-        stride: of the sampler ``"stride"``, in pixels.
-        block_size: of the sampler ``"block"``, in pixels.
-        num_per_class: of the sampler ``"balanced"``.
-        head_hidden_channels: of the head for every pixel.
-        head_out_channels: size of an embedding.
-        head_act: nonlinearity of the head by its name in MONAI (``"relu"``); none by default.
+        temperature: temperature of the loss.
+        background_index: class whose pixels are negatives and never anchors, or ``-1`` for none.
+        pixel_sampler: sampler of the contrasted pixels: a name in ``semicl_monai.samplers.SAMPLERS``, or a sampler.
+        stride: stride of the sampler ``"stride"``, in pixels.
+        block_size: block size of the sampler ``"block"``, in pixels.
+        num_per_class: number of pixels per class of the sampler ``"balanced"``.
+        head_hidden_channels: hidden channels of the projection head.
+        head_out_channels: length of an embedding.
+        head_act: MONAI's name of the head's nonlinearity (``"relu"``), none by default.
         sampler: the old name of ``pixel_sampler``, until 0.2.
-        pixel_generator: random numbers of the sampler ``"stride"``, which all processes share.
+        pixel_generator: random generator of the sampler ``"stride"``, shared by all processes.
     """
 
     contrasts_pixels: ClassVar[bool] = True
@@ -51,16 +51,16 @@ class PixelContrast:
 
     def __post_init__(self) -> None:
         if self.sampler is not None:
-            warnings.warn("sampler is now called pixel_sampler; the old name goes in 0.2.", FutureWarning, stacklevel=3)
+            warnings.warn("sampler is now called pixel_sampler; 0.2 drops the old name.", FutureWarning, stacklevel=3)
             object.__setattr__(self, "pixel_sampler", self.sampler)
             object.__setattr__(self, "sampler", None)
 
     def generators(self) -> list[torch.Generator]:
-        """Return the random numbers that all processes share."""
+        """Return the random generators that all processes share."""
         return [self.pixel_generator]
 
     def pixel_loss(self, **options: Any) -> SampledLoss:
-        """Return the supervised contrast of the pixels that the sampler takes.
+        """Return the supervised contrast of the sampled pixels.
 
         Args:
             options: further arguments of :class:`semicl_monai.losses.SupConLoss`.
@@ -72,7 +72,7 @@ class PixelContrast:
         return SampledLoss(self._build_sampler(), contrast)
 
     def pixel_head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for every pixel."""
+        """Return the constructor of a head for every pixel."""
         return partial(
             DenseHead,
             hidden_channels=self.head_hidden_channels,

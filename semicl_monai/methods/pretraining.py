@@ -1,4 +1,4 @@
-"""What every method that pre-trains has."""
+"""Base class of all methods that pre-train."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from semicl_monai.transforms import TwoViewd
 
 @dataclass(frozen=True)
 class PretrainingMethod(Method, ABC):
-    """A method that pre-trains; fine-tuning is supervised.
+    """A method that pre-trains. Its fine-tuning is supervised.
 
-    By default two views of every image are projected from the bottleneck to one embedding each. A method of two stages
-    is the last of them, and names the one before in ``starts_from``.
+    By default, the bottleneck maps of two views of every image are projected to one embedding each. The class of a
+    method with two stages is the second stage. It names the first stage in ``starts_from``.
 
     Args:
-        tap: the map that is projected: ``"bottleneck"``, ``"decoder"``, or a number of decoder blocks.
+        tap: the feature map to project: ``"bottleneck"``, ``"decoder"``, or a number of decoder blocks.
 
     Attributes:
-        objective: what it trains for; folders of logs and checkpoints have this name.
-        starts_from: the method whose weights it goes on from.
-        frozen_encoder: whether the encoder stays as it is.
-        decoder_blocks: how many decoder blocks it trains; ``None`` for all.
-        pairs_images: whether each batch of labelled images comes with one of all training images.
+        objective: name of the training objective, also of the folders of logs and checkpoints.
+        starts_from: the method whose weights it starts from.
+        frozen_encoder: whether the encoder is frozen.
+        decoder_blocks: number of decoder blocks that it trains, ``None`` for all.
+        pairs_images: whether each batch of labelled images comes with a batch of all training images.
     """
 
     objective: ClassVar[str]
@@ -50,25 +50,25 @@ class PretrainingMethod(Method, ABC):
 
     @abstractmethod
     def loss(self) -> nn.Module:
-        """Return the loss of what the head makes and of the targets of :meth:`prepare_batch`."""
+        """Return the loss of the head's output and the targets of :meth:`prepare_batch`."""
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds the projection head, called with ``in_channels`` and ``spatial_dims``."""
+        """Return the constructor of the projection head, called with ``in_channels`` and ``spatial_dims``."""
         return partial(GlobalHead, out_channels=128)
 
     def global_head(self) -> Callable[..., nn.Module] | None:
-        """Return what builds a second head, on the bottleneck; by default there is none."""
+        """Return the constructor of a second head on the bottleneck, by default ``None``."""
         return None
 
     def prepare_batch(self) -> PrepareBatch:
-        """Return what gives network and loss their parts of a batch."""
+        """Return the step that splits a batch into the inputs of the network and the targets of the loss."""
         return TwoViewPrepareBatch()
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return what tells how well it does its own task, see :class:`semicl_monai.handlers.PretextMetric`.
+        """Return the function that scores the pretext task, see :class:`semicl_monai.handlers.PretextMetric`.
 
         Args:
-            loss: what :meth:`loss` has returned.
+            loss: return value of :meth:`loss`.
         """
         return view_retrieval
 
@@ -78,38 +78,38 @@ class PretrainingMethod(Method, ABC):
         """Return the random transforms of a volume.
 
         Args:
-            draw: draws samples, slices or patches, of it.
+            draw: transform that draws samples (slices or patches) from the volume.
             spatial: spatial augmentation of a sample.
-            intensity: augmentation of its intensities.
+            intensity: intensity augmentation of a sample.
         """
         return [draw, TwoViewd(list(spatial), list(intensity))]
 
     def cases(self, datalist: SegmentationDatalist) -> list[Record]:
-        """Return the volumes it trains with: the labelled ones, or images alone where it sees no labels."""
+        """Return the volumes of the training: the labelled ones, or all images if the method sees no labels."""
         return datalist.labelled if self.labels else datalist.training
 
     def paired_images(self, datalist: SegmentationDatalist) -> list[Record]:
-        """Return the volumes whose images are paired with the labelled ones, if any are."""
+        """Return the volumes whose images are paired with the labelled ones, if the method pairs images."""
         return datalist.training if self.pairs_images else []
 
     def scored_cases(self, datalist: SegmentationDatalist) -> list[Record]:
-        """Return the volumes its scores are of: those of validation, or without any those of training."""
+        """Return the volumes for its scores: the validation volumes, or the training volumes without validation."""
         if not datalist.to_validate():
             return self.cases(datalist)
         return datalist.validation if self.labels else datalist.validation_images
 
     def seen(self, cases: VolumeDataset, images: VolumeDataset) -> dict[str, VolumeDataset]:
-        """Return the volumes it sees by part, as :class:`semicl_monai.handlers.RunProvenance` wants them.
+        """Return the volumes that it sees, by part, for :class:`semicl_monai.handlers.RunProvenance`.
 
         Args:
-            cases: those of :meth:`cases`.
-            images: those of :meth:`paired_images`.
+            cases: data set of the volumes of :meth:`cases`.
+            images: data set of the volumes of :meth:`paired_images`.
         """
         return {"labelled": cases, "unlabelled": images} if self.labels else {"unlabelled": cases}
 
     def model(self, network: nn.Module) -> nn.Module:
-        """Return the network with the head, whose first weights follow from the seed alone."""
-        with torch.random.fork_rng(devices=[]):  # heads are made on the CPU
+        """Return the network with the head. The head's initial weights depend on the seed only."""
+        with torch.random.fork_rng(devices=[]):  # heads are constructed on the CPU
             torch.set_rng_state(torch.Generator().manual_seed(torch.initial_seed()).get_state())
             return ContrastiveNetwork(
                 network, self.head(), self.tap, frozen_encoder=self.frozen_encoder, global_head=self.global_head()

@@ -18,12 +18,12 @@ AnyMethod = TypeVar("AnyMethod", bound=type[Method])
 
 
 def add_method(name: str, method: AnyMethod, does: str | None = None) -> AnyMethod:
-    """Make a method known by a name, for ``--method``.
+    """Register a method under a name, for ``--method``.
 
     Args:
-        name: of the method.
+        name: name of the method.
         method: its class.
-        does: what it does, in a sentence; by default the first line of the docstring of the class.
+        does: description in one sentence, by default the first line of the class docstring.
     """
     METHODS.add(name, does or (method.__doc__ or "").strip().partition("\n")[0], method)
     return method
@@ -33,7 +33,7 @@ def find_method(name: str) -> type[Method]:
     """Return the class of a method.
 
     Args:
-        name: a name that :func:`add_method` knows, or a dotted path, such as ``"my_methods.BarlowTwins"``.
+        name: a name registered by :func:`add_method`, or a dotted path, such as ``"my_methods.BarlowTwins"``.
 
     Raises:
         InputError: When there is no such method, or its class cannot be loaded.
@@ -58,14 +58,15 @@ def find_method(name: str) -> type[Method]:
 
 
 def build_method(method: str, **options: Any) -> Method:
-    """Build a method. Each of its fields that the config being run has an entry for is taken from there.
+    """Build a method. Its fields are taken from the entries of the config that is being run.
 
     Args:
-        method: its name, see :func:`find_method`.
-        options: values of fields, before those of the config. One that only other methods have is left out.
+        method: name of the method, see :func:`find_method`.
+        options: values of fields. They take precedence over the config. Options that only other methods have are
+            ignored.
 
     Raises:
-        InputError: As :func:`find_method`, when no method has an option, or when the class cannot be built.
+        InputError: As :func:`find_method`. Also when no method has an option, or when the class cannot be built.
 
     Example:
         >>> build_method("simclr", temperature=0.2, patch_size=32)
@@ -81,7 +82,7 @@ def build_method(method: str, **options: Any) -> Method:
         given |= {name: parser.get_parsed_content(name) for name in in_config}
     try:
         return found(**given)
-    except TypeError as error:  # as of an abstract class
+    except TypeError as error:  # for example, an abstract class
         raise InputError(f"method {method} cannot be built: {error}.") from error
 
 
@@ -94,13 +95,15 @@ def _check_fields(method: str, options: Mapping[str, Any], names: Sequence[str])
 
 
 def name_of(method: type[Method]) -> str:
-    """Return the name of a method: the first one it is known by, else its dotted path."""
+    """Return the name of a method: its first registered name, else its dotted path."""
     known = (name for name in METHODS.names if METHODS[name] is method)
     return next(known, f"{method.__module__}.{method.__qualname__}")
 
 
 def stages_of(method: type[Method] | None) -> list[type[PretrainingMethod]]:
-    """Return the methods that pre-train the weights of a method, in order, itself the last; none without pre-training.
+    """Return the stages of pre-training of a method, in order, or nothing for a method without pre-training.
+
+    The last stage is the method itself.
 
     Example:
         >>> [stage.objective for stage in stages_of(find_method("global_local"))]
@@ -112,7 +115,7 @@ def stages_of(method: type[Method] | None) -> list[type[PretrainingMethod]]:
 
 
 def objectives_of(method: str) -> list[str]:
-    """Return what a method pre-trains for, in order; nothing for a method without pre-training.
+    """Return the objectives of a method's pre-training, in order, or nothing for a method without pre-training.
 
     Raises:
         InputError: As :func:`find_method`.

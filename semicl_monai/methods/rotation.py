@@ -1,4 +1,4 @@
-"""Rotations are told apart."""
+"""Classification of rotations."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from semicl_monai.networks import LinearHead
 
 @dataclass(frozen=True)
 class Rotation(PretrainingMethod):
-    """Tell rotations apart."""
+    """Classify rotations."""
 
     objective: ClassVar[str] = "rotation"
     paper: ClassVar[str] = "Gidaris et al. 2018, arXiv:1803.07728"
 
     def loss(self) -> nn.Module:
-        """Return the cross-entropy of the turns."""
+        """Return the cross-entropy of the rotations."""
         return nn.CrossEntropyLoss()
 
     def head(self) -> Callable[..., nn.Module]:
-        """Return what builds a classifier of four turns."""
+        """Return the constructor of a classifier of four rotations."""
         return partial(LinearHead, out_channels=4)
 
     def prepare_batch(self) -> RotationPrepareBatch:
-        """Return what turns the images."""
+        """Return the step that rotates the images."""
         return RotationPrepareBatch()
 
     def scores(self, loss: Any) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The stages of a pre-training, one after the other."""
+"""Run the stages of a pre-training one after the other."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ FIRST = "model_pretrained_first.pt"
 
 
 def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
-    """Run the stages of a method by the config that is being run: the same steps for each, on the weights of the last.
+    """Run the stages of a method, each with the steps of the current config and the weights of the stage before.
 
-    The steps are the entry ``"steps"`` of the config. What the last stage is trained with is prepared before the first
-    one, by the entry ``"prepare"``: bad input is not to be met after hours of training.
+    Every stage runs the entry ``"steps"`` of the config. The entry ``"prepare"`` prepares the training data of the last
+    stage before the first stage starts. Bad input is therefore found before hours of training.
 
-    It is what running the config with ``--method`` and ``--pretrained`` of each stage would do. The weights of an
-    earlier stage are left in ``model_pretrained_first.pt``. Without a stage, as for ``random``, the network is written
-    as it is.
+    The result is the same as running the config for each stage with its ``--method`` and ``--pretrained``. The weights
+    of the first stage are saved as ``model_pretrained_first.pt``. For a method without stages, such as ``random``, the
+    untrained network is saved.
 
     Args:
         method: the method.
-        pretrained: file of weights to go on from: the stages they have behind them are left out.
+        pretrained: file of weights to start from. Stages that these weights have completed are skipped.
 
     Raises:
-        InputError: When the method is unknown, or does not go on from what the weights were pre-trained for; or what
-            the steps raise.
+        InputError: When the method is unknown, when it cannot continue from the objective of the weights, or when a
+            step raises it.
     """
     parser = running_parser()
     if parser is None:
-        raise InputError("run_pretraining is a step of a config: wanted a config that is being run.")
+        raise InputError("run_pretraining must be a step of a config that is being run, got no config.")
     stages = stages_to_run(method, pretrained)
     if not stages:
         _save_untrained(parser, method, pretrained)
@@ -49,7 +49,7 @@ def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
         parser.get_parsed_content("steps")
     else:
         parser.get_parsed_content("prepare")
-        # where the first process writes it
+        # the path of the first process, which writes the file
         first = str(idist.broadcast(str(Path(parser.get_parsed_content("ckpt_dir")) / FIRST)))
         _run_again(parser, method=name_of(stages[0]), pretrained=pretrained, weights_file=first)
         idist.barrier()  # the first process writes what all of them read
@@ -57,7 +57,7 @@ def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
 
 
 def _run_again(parser: ConfigParser, **options: Any) -> None:
-    """Run the steps of a config with other options, from the beginning: networks and random numbers are new ones."""
+    """Run the steps of a config with other options from the beginning, with new networks and random numbers."""
     set_determinism(parser.get_parsed_content("seed"))
     ConfigParser({**parser.get(), **options}).get_parsed_content("steps")
 
@@ -73,11 +73,11 @@ def _save_untrained(parser: ConfigParser, method: str, pretrained: str | Path | 
 def build_pretraining(method: str, **options: Any) -> Method:
     """Build the method of a stage of pre-training, see :func:`build_method`.
 
-    Of a method without pre-training :class:`SimCLR` is built and never run, so that programs find the parts of the
-    config that they look for.
+    For a method without pre-training, :class:`SimCLR` is built but never run. Programs that search the config for its
+    parts therefore find them.
 
     Args:
-        method: its name.
+        method: name of the method.
         options: as for :func:`build_method`.
 
     Raises:
@@ -87,18 +87,18 @@ def build_pretraining(method: str, **options: Any) -> Method:
 
 
 def stages_to_run(method: str, pretrained: str | Path | None = None) -> list[type[PretrainingMethod]]:
-    """Return the stages of a method that weights do not have behind them.
+    """Return the stages of a method that the given weights have not completed.
 
     Args:
         method: the method.
-        pretrained: file of weights to go on from, or ``"none"``.
+        pretrained: file of weights to start from, or ``"none"``.
 
     Raises:
-        InputError: When the method is unknown, or does not go on from what the weights were pre-trained for.
+        InputError: When the method is unknown, or cannot continue from the objective of the weights.
     """
     stages = stages_of(find_method(method))
     known = None if from_scratch(pretrained) else made_by(str(pretrained))
     done = objectives_of(known) if known else []
     if objectives_of(method)[: len(done)] != done:
-        raise InputError(f"method {method} does not go on from {pretrained}, which method {known} has pre-trained.")
+        raise InputError(f"method {method} cannot continue from {pretrained}, which method {known} has pre-trained.")
     return stages[len(done) :]

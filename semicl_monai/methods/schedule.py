@@ -1,4 +1,4 @@
-"""How many epochs a method is fine-tuned for."""
+"""Number of epochs of fine-tuning."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from semicl_monai.methods.registry import find_method
 
 
 def epochs_of(method: str, epochs: int, with_teacher: int) -> int:
-    """Return how many epochs a method is fine-tuned for.
+    """Return the number of epochs of fine-tuning for a method.
 
     Args:
-        method: that of fine-tuning.
-        epochs: those of most methods.
-        with_teacher: those of a method that waits for its teacher.
+        method: the method of fine-tuning.
+        epochs: number of epochs of most methods.
+        with_teacher: number of epochs of a method that waits for its teacher.
 
     Raises:
         InputError: When the method is unknown.

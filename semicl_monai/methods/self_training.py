@@ -1,4 +1,4 @@
-"""A student learns its teacher's confident labels."""
+"""Training of a student with its teacher's confident labels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     """Learn a teacher's confident labels.
 
     Args:
-        pseudo_threshold: confidence from which a label of the teacher counts.
-        soft_pseudo_labels: whether the probabilities of the teacher are learnt in place of its labels.
-        elastic_prob: probability of an elastic deformation of what the student sees.
+        pseudo_threshold: lowest confidence at which a label of the teacher counts.
+        soft_pseudo_labels: whether the student learns the teacher's probabilities instead of its labels.
+        elastic_prob: probability of an elastic deformation of the student's images.
         elastic_range: strength of the deformation.
         cut_mix_prob: probability that a box of another image is pasted in.
     """
@@ -45,17 +45,17 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         return SelfTraining(network, transform=self.strong_transforms())
 
     def strong_transforms(self) -> list[Callable[..., Any]]:
-        """Return what the images of the student and the labels of the teacher go through."""
+        """Return the transforms of the student's images and the teacher's labels."""
         return [RandWarp(deform_prob=self.elastic_prob, deform=self.elastic_range), RandCutMix(prob=self.cut_mix_prob)]
 
     def loss(self, supervised: nn.Module) -> nn.Module:
-        """Return the supervised loss with that of the teacher's labels."""
+        """Return the sum of the supervised loss and the loss for the teacher's labels."""
         return PseudoLabelLoss(
             supervised, threshold=self.pseudo_threshold, soft=is_true(self.soft_pseudo_labels, "soft_pseudo_labels")
         )
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
-        """Return what takes labelled images, their labels, and both views of unlabelled images."""
+        """Return the step that takes labelled images, their labels, and both views of unlabelled images."""
         return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image"])
 
     def unlabelled_transforms(
@@ -65,10 +65,10 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         weak: Sequence[SampleTransform],
         intensity: Sequence[SampleTransform],
     ) -> list[SampleTransform]:
-        """Return transforms that make a view for the teacher and one for the student, of one geometry."""
+        """Return transforms that make a view for the teacher and one for the student, with the same geometry."""
         copy = CopyItemsd("image", names="weak_image")
         return [draw, Compose(list(weak)), copy, Compose(list(intensity))]
 
     def agreement(self) -> Callable[..., Any]:
-        """Return the share of pixels on which student and teacher agree."""
+        """Return the score: the share of pixels on which student and teacher agree."""
         return agreement

@@ -1,4 +1,4 @@
-"""What every method with a teacher has."""
+"""Base class of all methods with a teacher."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from semicl_monai.methods.fine_tuning import FineTuningMethod
 
 @dataclass(frozen=True)
 class SemiSupervisedMethod(FineTuningMethod):
-    """A method whose student learns from a teacher on unlabelled images, the moving average of the student.
+    """A method whose student learns from a teacher on unlabelled images. The teacher is the student's moving average.
 
     Args:
-        consistency_weight: of the term for unlabelled images, after the ramp-up.
-        epochs: of the run.
-        warm_up_epochs: epochs by labels alone; by default a part of all epochs where the method waits for its teacher.
-        warm_up_divisor: which part: one in so many.
-        ramp_up_epochs: epochs in which the weight rises; by default all after the warm-up, or a quarter of them where
-            the method has waited.
-        teacher_decay: how slowly the teacher follows.
+        consistency_weight: weight of the term for unlabelled images, after the ramp-up.
+        epochs: number of epochs of the run.
+        warm_up_epochs: number of first epochs that use labels only. By default, it is ``epochs // warm_up_divisor`` if
+            the method waits for its teacher, otherwise 0.
+        warm_up_divisor: divisor of the default warm-up.
+        ramp_up_epochs: number of epochs in which the weight rises. By default, these are all epochs after the warm-up,
+            or a quarter of them if the method waits for its teacher.
+        teacher_decay: decay of the moving average. The larger it is, the more slowly the teacher follows.
 
     Attributes:
-        score: name in TensorBoard of how well student and teacher agree.
-        waits_for_teacher: whether it learns by labels alone until its teacher is worth listening to.
+        score: name of the agreement of student and teacher in TensorBoard.
+        waits_for_teacher: whether the student learns from labels only until its teacher is good enough.
     """
 
     labels: ClassVar[bool] = True
@@ -47,20 +48,20 @@ class SemiSupervisedMethod(FineTuningMethod):
 
     @property
     def warm_up(self) -> int:
-        """Epochs by labels alone."""
+        """Number of first epochs that use labels only."""
         if self.warm_up_epochs is not None:
             return self.warm_up_epochs
         return self.epochs // self.warm_up_divisor if self.waits_for_teacher else 0
 
     @property
     def ramp_up(self) -> int:
-        """Epochs in which the weight rises."""
+        """Number of epochs in which the weight rises."""
         if self.ramp_up_epochs is not None:
             return self.ramp_up_epochs
         return max(1, (self.epochs - self.warm_up) // (4 if self.waits_for_teacher else 1))
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
-        """Return what takes labelled images, their labels and unlabelled images."""
+        """Return the step that takes labelled images, their labels and unlabelled images."""
         return SemiSupervisedPrepareBatch()
 
     def final_network(self, model: nn.Module) -> nn.Module:
@@ -72,11 +73,11 @@ class SemiSupervisedMethod(FineTuningMethod):
         return datalist.unlabelled
 
     def agreement(self) -> Callable[..., Any]:
-        """Return what tells how well student and teacher agree."""
+        """Return the function that scores the agreement of student and teacher."""
         raise NotImplementedError
 
     def handlers(self, model: Any, loss: Any, iterations_per_epoch: int) -> list[Any]:
-        """Return the ramp-up of the loss, the moving average of the student, and how well both agree."""
+        """Return the handlers of the ramp-up, of the student's moving average, and of the agreement score."""
         warm_up, ramp_up = (epochs * iterations_per_epoch for epochs in (self.warm_up, self.ramp_up))
         return [
             ConsistencyRampUp(loss, self.consistency_weight, steps=ramp_up, warm_up_steps=warm_up),

@@ -302,7 +302,7 @@ def test_what_is_there_is_left_alone(make, tmp_path, kind):
 
 def test_a_folder_without_a_description_is_refused(make, data):
     refuse(make, rf"{data}/nowhere\.json does not exist: wanted a JSON file", datalist="nowhere.json")
-    refuse(make, r"/nowhere/dataset\.json is not there", dataset_dir="/nowhere")
+    refuse(make, r"/nowhere/dataset\.json does not exist", dataset_dir="/nowhere")
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_a_path_with_relative_parts_is_stored_without_them(make, data):
 
 def test_a_folder_that_python_gives_as_a_number_is_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"/5/dataset\.json is not there"):
+    with pytest.raises(InputError, match=r"/5/dataset\.json does not exist"):
         new_bundle(NAME, 5, folder=2024)
 
 
