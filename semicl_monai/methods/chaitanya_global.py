@@ -1,4 +1,4 @@
-"""Partitions of volumes are contrasted."""
+"""Contrast of partitions of volumes."""
 
 from __future__ import annotations
 

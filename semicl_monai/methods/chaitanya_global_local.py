@@ -1,4 +1,4 @@
-"""Regions of decoder maps are contrasted, after partitions of volumes."""
+"""Contrast of regions of decoder maps, after that of partitions of volumes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from semicl_monai.transforms import TwoViewd
 
 @dataclass(frozen=True)
 class ChaitanyaGlobalLocal(PretrainingMethod):
-    """Then contrast regions of maps (L^R).
+    """First G^D, then local regions (L^R).
 
     Args:
-        temperature: of the loss.
+        temperature: temperature of the loss.
     """
 
     objective: ClassVar[str] = "region"

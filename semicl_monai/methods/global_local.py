@@ -1,4 +1,4 @@
-"""The method of the project: labelled pixels are contrasted after all images."""
+"""The main method of the project: contrast of all images, then of labelled pixels."""
 
 from __future__ import annotations
 

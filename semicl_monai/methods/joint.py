@@ -1,4 +1,4 @@
-"""Labelled pixels and all images are contrasted at once."""
+"""Contrast of labelled pixels and of all images at once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from semicl_monai.networks import GlobalHead
 
 @dataclass(frozen=True)
 class Joint(Local):
-    """Both of global_local at once.
+    """Global and local contrast at once.
 
     Args:
-        global_temperature: of the loss of the images.
+        global_temperature: temperature of the global loss.
     """
 
     objective: ClassVar[str] = "joint"
@@ -33,5 +33,5 @@ class Joint(Local):
         return JointContrastLoss(local_loss=super().loss(), global_loss=NTXentLoss(self.global_temperature))
 
     def global_head(self) -> Callable[..., nn.Module]:
-        """Return what builds a head for images."""
+        """Return the constructor of a head for images."""
         return partial(GlobalHead, out_channels=128)

@@ -1,4 +1,4 @@
-"""Labelled pixels are contrasted."""
+"""Contrast of labelled pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Local(PixelContrast, PretrainingMethod):
     """Contrast labelled pixels.
 
     Args:
-        across_ranks: whether pixels of all processes are contrasted with each other.
+        across_ranks: whether the pixels of all processes are contrasted together.
     """
 
     objective: ClassVar[str] = "local"

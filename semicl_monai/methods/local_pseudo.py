@@ -1,4 +1,4 @@
-"""Pixels are contrasted by their labels and by those of a teacher."""
+"""Contrast of pixels by their labels and by a teacher's pseudo-labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from semicl_monai.networks import LocalPseudo
 
 @dataclass(frozen=True)
 class LocalPseudoMethod(PixelContrast, SelfTrainingMethod):
-    """Contrast pixels by all labels."""
+    """Contrast pixels by (pseudo-)labels."""
 
     paper: ClassVar[str] = "Chaitanya et al. 2023, arXiv:2112.09645"
     has_unused_parameters: ClassVar[bool] = True
@@ -24,9 +24,9 @@ class LocalPseudoMethod(PixelContrast, SelfTrainingMethod):
     pseudo_threshold: float = 0.9
 
     def model(self, network: nn.Module) -> nn.Module:
-        """Return student and teacher, with a head for the pixels of the student."""
+        """Return student and teacher, with a projection head for the student's pixels."""
         return LocalPseudo(network, self.pixel_head(), transform=self.strong_transforms())
 
     def loss(self, supervised: nn.Module) -> nn.Module:
-        """Return the supervised loss with the contrast of pixels."""
+        """Return the sum of the supervised loss and the contrast of pixels."""
         return LocalPseudoLoss(supervised, self.pixel_loss(), threshold=self.pseudo_threshold)

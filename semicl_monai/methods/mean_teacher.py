@@ -1,4 +1,4 @@
-"""A student agrees with its teacher."""
+"""Consistency of a student with its teacher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MeanTeacherMethod(SemiSupervisedMethod):
     """Agree with a teacher.
 
     Args:
-        teacher_noise: standard deviation of the noise on the images of the teacher.
+        teacher_noise: standard deviation of the noise on the teacher's images.
     """
 
     paper: ClassVar[str] = "Tarvainen and Valpola 2017, arXiv:1703.01780"
@@ -36,5 +36,5 @@ class MeanTeacherMethod(SemiSupervisedMethod):
         return ConsistencyLoss(supervised)
 
     def agreement(self) -> Callable[..., Any]:
-        """Return that distance."""
+        """Return the distance between student and teacher."""
         return consistency

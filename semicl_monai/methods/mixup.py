@@ -1,4 +1,4 @@
-"""Mixed images are learnt."""
+"""Fine-tuning on mixed images."""
 
 from __future__ import annotations
 

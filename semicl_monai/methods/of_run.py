@@ -34,7 +34,7 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
     if method is None:
         return known or SUPERVISED
     if known and objectives_of(method) and objectives_of(method) != objectives_of(known):
-        raise InputError(f"method {method} wants weights it has pre-trained, got {pretrained} of method {known}.")
+        raise InputError(f"method {method} needs its own pre-trained weights, got {pretrained} of method {known}.")
     return method
 
 

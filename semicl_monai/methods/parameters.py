@@ -34,7 +34,7 @@ def parameter_groups(
             pre-trained.
 
     Returns:
-        The groups, in the form of :class:`torch.optim.Optimizer`: one for each rate.
+        The groups, one for each rate, in the form that :class:`torch.optim.Optimizer` takes.
 
     Raises:
         InputError: When rates differ and the network has no known layout, or the weights cannot be read.
@@ -65,7 +65,7 @@ def _layout_for_rates(network: nn.Module) -> NetworkLayout:
         return layout_of(network)
     except InputError as error:
         raise InputError(
-            f"network {type(network).__name__} has no known layout, so its parts cannot have rates of their own: "
+            f"network {type(network).__name__} has no known layout, so its parts cannot have different rates: "
             "give classifier_learning_rate and pretrained_learning_rate the value of learning_rate."
         ) from error
 

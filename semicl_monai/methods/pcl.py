@@ -1,4 +1,4 @@
-"""Positions of samples are contrasted."""
+"""Contrast of samples by their positions."""
 
 from __future__ import annotations
 

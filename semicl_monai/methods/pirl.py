@@ -1,4 +1,4 @@
-"""Jigsaws are recognised."""
+"""Recognition of jigsaws."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PIRL(PretrainingMethod):
         return [self.patch_size] * len(roi_size)
 
     def loss(self) -> nn.Module:
-        """Return the contrast of an image and its jigsaw, with a memory of other images."""
+        """Return the contrast of an image and its jigsaw, with a memory bank of other images."""
         return PIRLLoss(temperature=self.temperature, num_negatives=1024)
 
     def head(self) -> Callable[..., nn.Module]:

@@ -19,7 +19,7 @@ from semicl_monai.samplers import SAMPLERS
 
 @dataclass(frozen=True)
 class PixelContrast:
-    """The contrast of pixels, a part of a method.
+    """The contrast of pixels, as a part of a method.
 
     Args:
         temperature: of the loss.
@@ -51,7 +51,7 @@ class PixelContrast:
 
     def __post_init__(self) -> None:
         if self.sampler is not None:
-            warnings.warn("sampler is now called pixel_sampler; the old name goes in 0.2.", FutureWarning, stacklevel=3)
+            warnings.warn("sampler is now called pixel_sampler; 0.2 drops the old name.", FutureWarning, stacklevel=3)
             object.__setattr__(self, "pixel_sampler", self.sampler)
             object.__setattr__(self, "sampler", None)
 

@@ -18,7 +18,7 @@ AnyMethod = TypeVar("AnyMethod", bound=type[Method])
 
 
 def add_method(name: str, method: AnyMethod, does: str | None = None) -> AnyMethod:
-    """Make a method known by a name, for ``--method``.
+    """Register a method under a name, for ``--method``.
 
     Args:
         name: name of the method.
@@ -33,7 +33,7 @@ def find_method(name: str) -> type[Method]:
     """Return the class of a method.
 
     Args:
-        name: a name that :func:`add_method` knows, or a dotted path, such as ``"my_methods.BarlowTwins"``.
+        name: a name registered by :func:`add_method`, or a dotted path, such as ``"my_methods.BarlowTwins"``.
 
     Raises:
         InputError: When there is no such method, or its class cannot be loaded.
@@ -65,7 +65,7 @@ def build_method(method: str, **options: Any) -> Method:
         options: values of fields. They win over entries of the config. Fields of other methods are ignored.
 
     Raises:
-        InputError: As :func:`find_method`, when no method has an option, or when the class cannot be built.
+        InputError: As :func:`find_method`. Also when no method has an option, or when the class cannot be built.
 
     Example:
         >>> build_method("simclr", temperature=0.2, patch_size=32)
@@ -81,7 +81,7 @@ def build_method(method: str, **options: Any) -> Method:
         given |= {name: parser.get_parsed_content(name) for name in in_config}
     try:
         return found(**given)
-    except TypeError as error:  # as of an abstract class
+    except TypeError as error:  # for example, an abstract class
         raise InputError(f"method {method} cannot be built: {error}.") from error
 
 
@@ -94,7 +94,7 @@ def _check_fields(method: str, options: Mapping[str, Any], names: Sequence[str])
 
 
 def name_of(method: type[Method]) -> str:
-    """Return the name of a method: the first one it is known by, else its dotted path."""
+    """Return the name of a method: its first registered name, else its dotted path."""
     known = (name for name in METHODS.names if METHODS[name] is method)
     return next(known, f"{method.__module__}.{method.__qualname__}")
 

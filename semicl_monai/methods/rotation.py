@@ -1,4 +1,4 @@
-"""Rotations are told apart."""
+"""Classification of rotations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from semicl_monai.networks import LinearHead
 
 @dataclass(frozen=True)
 class Rotation(PretrainingMethod):
-    """Tell rotations apart."""
+    """Classify rotations."""
 
     objective: ClassVar[str] = "rotation"
     paper: ClassVar[str] = "Gidaris et al. 2018, arXiv:1803.07728"

@@ -1,4 +1,4 @@
-"""The stages of a pre-training, one after the other."""
+"""Run the stages of a pre-training one after the other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
     """
     parser = running_parser()
     if parser is None:
-        raise InputError("run_pretraining is a step of a config: wanted a config that is being run.")
+        raise InputError("run_pretraining must be a step of a config that is being run, got no config.")
     stages = stages_to_run(method, pretrained)
     if not stages:
         _save_untrained(parser, method, pretrained)
@@ -46,7 +46,7 @@ def run_pretraining(method: str, pretrained: str | Path | None = None) -> None:
         parser.get_parsed_content("steps")
     else:
         parser.get_parsed_content("prepare")
-        # where the first process writes it
+        # the path of the first process, which writes the file
         first = str(idist.broadcast(str(Path(parser.get_parsed_content("ckpt_dir")) / FIRST)))
         _run_again(parser, method=name_of(stages[0]), pretrained=pretrained, weights_file=first)
         idist.barrier()  # the first process writes what all of them read
@@ -97,5 +97,5 @@ def stages_to_run(method: str, pretrained: str | Path | None = None) -> list[typ
     known = None if from_scratch(pretrained) else made_by(str(pretrained))
     done = objectives_of(known) if known else []
     if objectives_of(method)[: len(done)] != done:
-        raise InputError(f"method {method} does not go on from {pretrained}, which method {known} has pre-trained.")
+        raise InputError(f"method {method} cannot continue from {pretrained}, which method {known} has pre-trained.")
     return stages[len(done) :]

@@ -1,4 +1,4 @@
-"""A student learns its teacher's confident labels."""
+"""Training of a student with its teacher's confident labels."""
 
 from __future__ import annotations
 
@@ -70,5 +70,5 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         return [draw, Compose(list(weak)), copy, Compose(list(intensity))]
 
     def agreement(self) -> Callable[..., Any]:
-        """Return the share of pixels on which student and teacher agree."""
+        """Return the score: the share of pixels on which student and teacher agree."""
         return agreement

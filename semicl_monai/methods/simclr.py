@@ -1,4 +1,4 @@
-"""Views of images are contrasted."""
+"""Contrast of views of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SimCLR(PretrainingMethod):
     """Contrast slices.
 
     Args:
-        temperature: of the loss.
+        temperature: temperature of the loss.
     """
 
     objective: ClassVar[str] = "global"
@@ -25,5 +25,5 @@ class SimCLR(PretrainingMethod):
     temperature: float = 0.5
 
     def loss(self) -> nn.Module:
-        """Return the contrast of the two views of an image with all others of the batch."""
+        """Return the contrast of the two views of an image with all other images of the batch."""
         return NTXentLoss(temperature=self.temperature)

@@ -1,4 +1,4 @@
-"""A student agrees with its teacher under symmetries."""
+"""Consistency of a student with its teacher under symmetries."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class TCSM(MeanTeacherMethod):
     consistency_weight: float = 1.0
 
     def model(self, network: nn.Module) -> nn.Module:
-        """Return student and teacher, which see the images in different symmetries."""
+        """Return student and teacher, which see the images under different symmetries."""
         return MeanTeacher(network, transform=RandSymmetry(scale=(0.9, 1.1)))

@@ -91,7 +91,7 @@ def read_entries(folder: str | Path) -> list[Entry]:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the tables of {folder} are not those of a study: {error!r}.") from error
     if not entries:
-        raise InputError(f"{folder / 'cases.csv'} holds no case of a cell that is done.")
+        raise InputError(f"{folder / 'cases.csv'} holds no case of a completed cell.")
     return entries
 
 
@@ -104,7 +104,7 @@ def _entries(cases: list[dict[str, str]], cells: list[dict[str, str]]) -> list[E
     done: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for cell in cells:
         if _about(cell) not in rows:
-            raise InputError(f"a table of the study has no cases of a cell that is done: {_in_words(OF_A_CELL, cell)}.")
+            raise InputError(f"a table of the study has no cases of a completed cell: {_in_words(OF_A_CELL, cell)}.")
         done[cell["method"], cell["labelled_fraction"]].append(cell)
     _check_same_cases(cells, rows)
     entries = [_entry(*about, own, [row for cell in own for row in rows[_about(cell)]]) for about, own in done.items()]

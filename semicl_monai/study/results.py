@@ -1,4 +1,4 @@
-"""The results of a study as two tables: every case, and every cell."""
+"""The results of a study as two tables: one of all cases, one of all cells."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def _cases(cell: Cell, runner: Runner) -> Iterable[dict[str, Any]]:
         yield {
             **_about(cell),
             "patient": row["case"],
-            **{name: row[name] for name in ("case", "class", "patient") if name in row},  # its weights are its own
+            **{
+                name: row[name] for name in ("case", "class", "patient") if name in row
+            },  # without the column of the weights
             **{metric: f"{float(row[metric]):.4f}" for metric in METRICS},
         }
 
@@ -169,7 +171,7 @@ def read_cells(output_dir: Path) -> list[dict[str, str]]:
         if cell["state"] not in STATES:
             raise InputError(f"{file}, row {line}: state must be one of {', '.join(STATES)}, got {cell['state']!r}.")
         if cell["state"] == "done" and cell["labelled_volumes"] in ("", "nan"):
-            raise InputError(f"{file}, row {line}: wanted the labelled_volumes of a cell that is done, got none.")
+            raise InputError(f"{file}, row {line}: wanted the labelled_volumes of a completed cell, got none.")
     return cells
 
 

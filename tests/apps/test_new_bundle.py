@@ -300,7 +300,7 @@ def test_what_is_there_is_left_alone(make, tmp_path, kind):
 
 def test_a_folder_without_a_description_is_refused(make, data):
     refuse(make, rf"{data}/nowhere\.json does not exist: wanted a JSON file", datalist="nowhere.json")
-    refuse(make, r"/nowhere/dataset\.json is not there", dataset_dir="/nowhere")
+    refuse(make, r"/nowhere/dataset\.json does not exist", dataset_dir="/nowhere")
 
 
 @pytest.mark.parametrize(

@@ -319,13 +319,13 @@ def test_a_step_that_fails_is_named_and_the_last_one(baseline, environment, mask
 def test_the_folder_of_another_run_is_refused_and_left_as_it_is(baseline, masks, hippocampus, calls, tmp_path):
     output = baseline(epochs=5)
     before, count = {file: file.stat().st_mtime_ns for file in output.rglob("*")}, len(calls())
-    with pytest.raises(InputError, match=rf"output_dir {output} must be new, empty or of the same split"):
+    with pytest.raises(InputError, match=rf"output_dir {output} must be new, empty, or of a run with the same split"):
         baseline(epochs=10)
     split = json.loads(hippocampus.split_file.read_text())
     split["labelled"] += split["unlabelled"][:1]
     split["unlabelled"] = split["unlabelled"][1:]
     (tmp_path / "other.json").write_text(json.dumps(split))
-    with pytest.raises(InputError, match="must be new, empty or of the same split"):
+    with pytest.raises(InputError, match="must be new, empty, or of a run with the same split"):
         baseline(epochs=5, split_file=str(tmp_path / "other.json"))
     assert {file: file.stat().st_mtime_ns for file in output.rglob("*")} == before
     assert len(calls()) == count

@@ -36,7 +36,7 @@ def test_it_runs_all_cells_records_a_failure_and_repeats_nothing(bundle, dataset
     done, failed = read_table(folder / "cells.csv")
     assert (done["method"], done["state"], done["labelled_volumes"]) == ("global_local", "done", "2")
     assert (failed["method"], failed["state"]) == ("broken", "failed")
-    assert "method pcl wants weights it has pre-trained" in failed["error"]
+    assert "method pcl needs its own pre-trained weights" in failed["error"]
     cell = folder / "global_local/2/split_3"
     cases = json.loads((cell / "eval/evaluate/split.json").read_text())["test"]
     assert {row["case"] for row in read_table(folder / "cases.csv")} == set(cases)

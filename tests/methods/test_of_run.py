@@ -70,7 +70,7 @@ def test_a_run_from_scratch_is_random_or_semi_supervised():
 def test_a_method_whose_pretraining_the_weights_have_not_had_is_refused(tmp_path, asked, made_by):
     write_weights(tmp_path / "weights.pt", made_by)
     weights = "none" if made_by == "none" else tmp_path / "weights.pt"
-    with pytest.raises(InputError, match=f"method {asked} wants weights it has pre-trained, got .* of method "):
+    with pytest.raises(InputError, match=f"method {asked} needs its own pre-trained weights, got .* of method "):
         method_of_run(asked, weights)
 
 

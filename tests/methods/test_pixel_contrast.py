@@ -33,7 +33,7 @@ def test_an_unknown_sampler_is_refused():
 
 
 def test_the_old_name_of_the_option_works_and_warns():
-    with pytest.warns(FutureWarning, match="^sampler is now called pixel_sampler; the old name goes in 0.2"):
+    with pytest.warns(FutureWarning, match="^sampler is now called pixel_sampler; 0.2 drops the old name"):
         method = Local(sampler="block", block_size=8)
     assert isinstance(method.loss().sampler, BlockSampler)
     assert method.options()["pixel_sampler"] == "block"

@@ -33,7 +33,7 @@ def test_pretraining_goes_on_from_what_the_weights_were_pretrained_for(tmp_path,
 @pytest.mark.parametrize("made_by", ["local", "rotation", "global_local"])
 def test_pretraining_does_not_go_on_from_another_method(tmp_path, made_by):
     write_weights(tmp_path / "weights.pt", made_by)
-    with pytest.raises(InputError, match=rf"method simclr does not go on from .*\.pt, which method {made_by} has"):
+    with pytest.raises(InputError, match=rf"method simclr cannot continue from .*\.pt, which method {made_by} has"):
         stages_to_run("simclr", tmp_path / "weights.pt")
 
 
@@ -89,5 +89,5 @@ def test_a_method_of_one_stage_runs_the_steps_once_and_one_without_any_writes_th
 
 
 def test_outside_of_a_config_there_are_no_steps():
-    with pytest.raises(InputError, match="wanted a config that is being run"):
+    with pytest.raises(InputError, match="must be a step of a config that is being run"):
         run_pretraining("pcl")

@@ -43,7 +43,7 @@ def test_a_table_without_patients_is_read_as_one_of_a_patient_a_case(tables):
 
 
 def test_a_study_without_a_result_is_refused(tables):
-    with pytest.raises(InputError, match=r"cases\.csv holds no case of a cell that is done"):
+    with pytest.raises(InputError, match=r"cases\.csv holds no case of a completed cell"):
         read_entries(tables({}))
 
 
@@ -102,7 +102,7 @@ def test_a_row_that_is_there_twice_is_refused(tables, name):
     [
         ("done", "Done", r"state must be one of started, done, failed, stopped, got 'Done'"),
         ("6,done", "-5,done", "labelled_volumes must be a number of at least 0, got '-5'"),
-        ("6,done", ",done", "wanted the labelled_volumes of a cell that is done, got none"),
+        ("6,done", ",done", "wanted the labelled_volumes of a completed cell, got none"),
         ("60", "inf", "seconds must be a number of at least 0, got 'inf'"),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_cell_that_is_done_and_has_no_cases_is_refused(tables):
     folder = tables({("a", 6): {0: [[0.4, 0.6]], 1: [[0.2, 0.2]]}})
     lines = (folder / "cases.csv").read_text().splitlines(keepends=True)
     (folder / "cases.csv").write_text("".join(lines[:3]))
-    reason = "no cases of a cell that is done: method a, labelled_fraction 6, split_seed 1"
+    reason = "no cases of a completed cell: method a, labelled_fraction 6, split_seed 1"
     with pytest.raises(InputError, match=f"a table of the study has {reason}"):
         read_entries(folder)
 
