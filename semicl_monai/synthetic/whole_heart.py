@@ -121,7 +121,7 @@ def _check_same_content(root: Path, modality: str) -> None:
     found = [name for name in names if name not in allowed and not name.startswith(drafts)]
     if found:
         raise InputError(
-            f"root {root} must be new, empty or hold synthetic volumes alone, those of {modality} made with the same "
+            f"root {root} must be new, empty or hold only synthetic volumes, those of {modality} made with the same "
             f"settings, got {', '.join(found[:5])}."
         )
 

@@ -2,7 +2,8 @@
 
 A header may give the affine of a volume twice, as an sform and as a qform. **The sform is used where its code is above
 0, else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``, x
-flipped, the centre at the origin. All is in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
+flipped, the centre at the origin. All affines are in mm: a file whose ``xyzt_units`` are metres or micrometres is
+converted.
 
 Errors raised here say what is wrong, but not in which file; :func:`naming` adds the file.
 """
@@ -61,7 +62,7 @@ def naming(where: str) -> Iterator[None]:
         where: such as ``"case a: image file a.nii.gz"``.
 
     Raises:
-        InputError: When anything was raised inside; one line.
+        InputError: When any error is raised inside. The message is one line.
     """
     try:
         yield

@@ -106,7 +106,7 @@ OPTIONS = (
         "pretrained",
         PATH.or_none(),
         _TRAINING,
-        "Weights to start from, or none; train takes those of the pretrain stage by default.",
+        "Initial weights, or none; train uses those of the pretrain stage by default.",
     ),
     Option(
         "validation",
@@ -198,7 +198,7 @@ OPTIONS = (
         "network_layout",
         COMPONENT.or_none(),
         _TRAINING,
-        "Names of the parts of a network of your own, see CONTRIBUTING.md.",
+        "Names of the parts of a network without a known layout, see CONTRIBUTING.md.",
     ),
     Option("spacing", POSITIVE.listed(3).or_none(), STAGES, "Voxel size to resample images to, in mm."),
     Option("slice_axis", AXIS, STAGES, "Axis along which slices are stacked, of an image in RAS."),

@@ -37,7 +37,7 @@ def config_folder() -> Path | None:
 
 
 def running_call() -> dict[str, Any]:
-    """Return the arguments of the :func:`monai.bundle.run` at work, from a command line or from Python.
+    """Return the arguments of the current :func:`monai.bundle.run`, from a command line or from Python.
 
     These are ``config_file``, ``args_file``, ``run_id``, ... and the overrides by their names, as the caller gave them.
     The result is empty in programs that build a workflow themselves, such as MONAI Label and clients of federated

@@ -285,7 +285,7 @@ def test_other_settings_or_a_missing_file_are_refused_and_the_other_modality_is_
     for modality in MODALITIES:
         make_synthetic_whole_heart(tmp_path, modality, **SMALL)
     before = digest(tmp_path)
-    with pytest.raises(InputError, match="must be new, empty or hold synthetic volumes alone, those of ct made with"):
+    with pytest.raises(InputError, match="must be new, empty or hold only synthetic volumes, those of ct made with"):
         make_synthetic_whole_heart(tmp_path, "ct", seed=1, **SMALL)
     assert digest(tmp_path) == before
     (tmp_path / "ct_train" / "ct_train_1001_label.nii.gz").unlink()
