@@ -259,7 +259,7 @@ class SegmentationDatalist:
         split["unlabelled"] += without_held_out(bare + own["unlabelled"], split, patient)
         split |= given
         if not split["test"] and self.evaluated is None:
-            message = f"{file}: no volume is held out for the test, as so few have a label."
+            message = f"{file}: no volume is held out for the test, as too few have a label."
             warnings.warn(message, UserWarning, stacklevel=2)
         return split
 
@@ -330,7 +330,7 @@ def _check_cases(split: Mapping[str, list[str]], records: Mapping[str, Record], 
         raise InputError(f"split_file {file} must name each case once, got more than once: {listing(repeated)}.")
     bare = [case for part in PARTS if part != "unlabelled" for case in split[part] if "label" not in records[case]]
     if bare:
-        raise InputError(f"split_file {file} wants labels of cases that have none: {listing(bare)}.")
+        raise InputError(f"split_file {file} needs labels of cases that have none: {listing(bare)}.")
 
 
 def _check_files_exist(records: Iterable[Record]) -> None:
