@@ -64,7 +64,7 @@ def note_unchecked(entries: Iterable[str]) -> None:
     If a component later fails on them, such as on an unknown argument, one line names these entries.
 
     Args:
-        entries: as they were given, such as ``"--optimizer::weight_decay"``; those of an earlier run are forgotten.
+        entries: the entries as given, such as ``"--optimizer::weight_decay"``. They replace those of an earlier run.
     """
     _unchecked[:] = entries
 

@@ -43,7 +43,7 @@ class Space:
 
     Attributes:
         shape: voxels along the three axes of the file.
-        affine: from voxels to mm.
+        affine: matrix from voxels to mm.
         header: header of its file, to explain an unexpected affine in an error; may be empty.
         file: its file.
     """
@@ -172,7 +172,7 @@ def check_intensities(voxels: np.ndarray) -> None:
 
 
 def without_nan(voxels: np.ndarray, value: float | None) -> np.ndarray:
-    """Return the voxels of an image with ``value`` in place of NaN; by default, as they are."""
+    """Return the voxels of an image with ``value`` in place of NaN; by default unchanged."""
     if value is None or voxels.dtype.kind != "f":
         return voxels
     return np.where(np.isnan(voxels), voxels.dtype.type(value), voxels)
@@ -207,7 +207,7 @@ def check_same_space(space: Space, other: Space) -> None:
     """Check that a label, or a further channel, lies where its image does.
 
     Args:
-        space: of the image.
+        space: the space of the image.
         other: the space that must be equal, its affine to within 1e-3 mm.
 
     Raises:

@@ -102,7 +102,7 @@ def check_number_signs(values: Mapping[str, Any]) -> None:
         values: text, and lists of text, by name.
 
     Raises:
-        InputError: When one holds it.
+        InputError: When a text holds one of them.
     """
     for name, value in values.items():
         for text in value if isinstance(value, list | tuple) else [value]:
