@@ -79,10 +79,10 @@ class AugmentingDataLoader(ThreadDataLoader):
 
     def _from_processes(self) -> Iterator[Any]:
         if self.started:
-            # The thread draws a seed in each epoch. Lasting processes draw a seed only when they start.
+            # The thread draws a seed in each epoch. Persistent processes draw a seed only when they start.
             torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         self.started, self.worker_init_fn = True, partial(_begin, track_meta=get_track_meta())
-        # No thread reads from lasting processes: it could take the next epoch's first batch for one of this epoch.
+        # No thread reads from persistent processes: it could take the next epoch's first batch for one of this epoch.
         return self._until_error(DataLoader.__iter__(self))
 
     def _until_error(self, batches: Any) -> Iterator[Any]:

@@ -47,10 +47,9 @@ class SegmentationDatalist:
 
     :func:`make_split` splits the labelled entries of ``training`` by ``ratio``. It keeps all cases of a patient in one
     part. ``validation`` or ``test`` entries with labels are used as they are. Only a missing part is cut from
-    ``training``.
-    An empty list ``validation`` means that no validation part is cut. Test images without labels, as in the Decathlon,
-    are left out. ``unlabeled`` entries and training entries without a label become unlabelled training images. Images
-    of a held-out patient are left out.
+    ``training``. An empty list ``validation`` means that no validation part is cut. Test images without labels, as in
+    the Decathlon, are left out. ``unlabeled`` entries and training entries without a label become unlabelled training
+    images. Images of a held-out patient are left out.
 
     A case has the name of its image file, without ``.nii`` or ``.nii.gz``. Its patient is the entry's ``"patient"``, or
     else the text that ``group_pattern`` finds in the case name. Without both, each case counts as a patient.
@@ -70,8 +69,9 @@ class SegmentationDatalist:
             ``"true"`` and ``"false"`` are allowed too.
         save_to: file to write the split to, see :meth:`save`. With several processes, the first one writes it.
         provenance: the provenance of the weights that are loaded for training or evaluation. An image that they were
-            trained with must not be a validation or test image now. An image that chose them must not be a test image.
-            An image whose label they have seen must not be an unlabelled image. The names of the images do not matter.
+            trained with must not be a validation or test image now. An image that was used to choose them must not be a
+            test image. An image whose label they have seen must not be an unlabelled image. The names of the images do
+            not matter.
         lazy: whether to read the files only when one of the lists below is first used. A client that brings its own
             lists then needs no data set.
         ratio: relative sizes of training, validation and test.
@@ -259,7 +259,7 @@ class SegmentationDatalist:
         split["unlabelled"] += without_held_out(bare + own["unlabelled"], split, patient)
         split |= given
         if not split["test"] and self.evaluated is None:
-            message = f"{file}: no volume is held out for the test, as so few have a label."
+            message = f"{file}: no volume is held out for the test, as too few have a label."
             warnings.warn(message, UserWarning, stacklevel=2)
         return split
 
@@ -330,7 +330,7 @@ def _check_cases(split: Mapping[str, list[str]], records: Mapping[str, Record], 
         raise InputError(f"split_file {file} must name each case once, got more than once: {listing(repeated)}.")
     bare = [case for part in PARTS if part != "unlabelled" for case in split[part] if "label" not in records[case]]
     if bare:
-        raise InputError(f"split_file {file} wants labels of cases that have none: {listing(bare)}.")
+        raise InputError(f"split_file {file} needs labels of cases that have none: {listing(bare)}.")
 
 
 def _check_files_exist(records: Iterable[Record]) -> None:

@@ -21,7 +21,7 @@ def check_seen_cases(parts: Mapping[str, Sequence[Record]], provenance: Provenan
     The rules for images are:
 
     * An image that the weights were trained with must not be a validation or test image now.
-    * An image that chose the weights must not be a test image.
+    * An image that was used to choose the weights must not be a test image.
     * An image whose label the weights have seen must not be an unlabelled image.
     * If patients were named, the first two rules hold for all images of a patient.
 

@@ -48,7 +48,7 @@ def tell_unused(split: Mapping[str, list[str]], sections: Mapping[str, list[Reco
     known = {case for cases in split.values() for case in cases}
     new = [r["case"] for r in sections["training"] if "label" in r and r["case"] not in known]
     if new:
-        _warn(f"split_file {file} lacks labelled cases, --add_new_labels true trains with them: {listing(new)}.")
+        _warn(f"split_file {file} lacks labelled cases; --add_new_labels true trains with them: {listing(new)}.")
 
 
 def hidden_labels(content: Mapping[str, Any], file: Path) -> list[str] | None:

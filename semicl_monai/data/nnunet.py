@@ -143,7 +143,7 @@ def _check_number_of_labels(file: Path, wanted: Any, training: list[dict[str, An
     bare = [record["case"] for record in training if "label" not in record]
     count = len(training) - len(bare)
     if count < wanted:
-        without = f"without one are {listing(bare)}" if bare else "no image is without one"
+        without = f"none for {listing(bare)}" if bare else "every image has one"
         unused = f", and files of other names are {listing([f'{o.parent.name}/{o.name}' for o in odd])}" if odd else ""
         raise InputError(
             f"{file}: 'numTraining' is {wanted}, but {count} cases have a label: {without}{unused}; add the labels, or "

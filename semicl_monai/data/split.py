@@ -112,7 +112,7 @@ def _labelled_count(labelled_fraction: float | int | str, num_training: int, str
     if count == 0:
         smallest = Context(prec=3, rounding=ROUND_CEILING).divide(Decimal("0.5"), Decimal(num_training))
         raise InputError(
-            f"labelled_fraction {value} of {num_training} training {unit} is no {unit.removesuffix('s')};"
+            f"labelled_fraction {value} of {num_training} training {unit} gives no {unit.removesuffix('s')};"
             f" the smallest usable fraction is {smallest}."
         )
     if count > num_training:

@@ -1,4 +1,4 @@
-"""Arguments of the ``monai.bundle run`` at work, from a command line or from Python."""
+"""Arguments of the current call of ``monai.bundle run``, from a command line or from Python."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_overrides(others: Sequence[str] = ()) -> None:
     The runner itself accepts an unknown option silently.
 
     Args:
-        others: further known options, which are in no config file: those of methods.
+        others: known options outside the config files, those of methods.
 
     Raises:
         InputError: When an option is unknown; the error suggests a known one.

@@ -73,8 +73,8 @@ def note_unchecked(entries: Iterable[str]) -> None:
 def error_line(error: BaseException | None) -> str | None:
     """Return one line for an error that a user can fix, or that has such a cause; ``None`` for any other.
 
-    A user can fix an :class:`InputError`, a disk that is full, read-only or not permitted, a lack of memory, and an
-    unknown component in a config.
+    A user can fix an :class:`InputError`, a disk that is full, read-only or forbidden to the user, a lack of memory,
+    and an unknown component in a config.
 
     Example:
         >>> error_line(OSError(28, "No space left on device", "/data/model.pt"))

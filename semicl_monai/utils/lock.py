@@ -31,8 +31,8 @@ def lock_folders(folders: Sequence[str | Path]) -> None:
     """Make and lock the folders of a run, until :func:`unlock_folders` or the end of the process.
 
     A process may lock a folder again, so a failed run in a notebook can be restarted. Its child processes do not hold
-    the lock. Of several processes of one run, the first one holds it. A warning says so where the system or the file
-    system has no locks.
+    the lock. Of several processes of one run, the first one holds it. Where the system or the file system has no locks,
+    a warning is logged.
 
     Raises:
         InputError: When a folder cannot be written to, or another process holds it. Folders locked before it are

@@ -2,7 +2,8 @@
 
 A header may give the affine of a volume twice, as an sform and as a qform. **The sform is used where its code is above
 0, else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``, x
-flipped, the centre at the origin. All is in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
+flipped, the centre at the origin. All affines are in mm: a file whose ``xyzt_units`` are metres or micrometres is
+converted.
 
 Errors raised here say what is wrong, but not in which file; :func:`naming` adds the file.
 """
@@ -42,7 +43,7 @@ class Space:
 
     Attributes:
         shape: voxels along the three axes of the file.
-        affine: from voxels to mm.
+        affine: matrix from voxels to mm.
         header: header of its file, to explain an unexpected affine in an error; may be empty.
         file: its file.
     """
@@ -206,7 +207,7 @@ def check_same_space(space: Space, other: Space) -> None:
     """Check that a label or a further channel has the same space as its image.
 
     Args:
-        space: of the image.
+        space: the space of the image.
         other: the space that must be equal, its affine to within 1e-3 mm.
 
     Raises:

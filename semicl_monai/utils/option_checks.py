@@ -75,7 +75,7 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
 
 
 def _unchecked(stage: str) -> list[str]:
-    """A user's entries and files beyond the options of the stage; the network is checked elsewhere."""
+    """The user's entries and files beyond the options of the stage and its network, which is checked by itself."""
     known = {*(option.name for option in options_of(stage)), *method_options(stage), *inspect.signature(run).parameters}
     arguments = runner_arguments()
     given = [name for name in arguments if name not in known and not name.startswith("network_def")]

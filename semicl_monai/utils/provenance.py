@@ -29,7 +29,7 @@ class Provenance:
     Args:
         method: the method that made them.
         pretrained: SHA-256 of the file of the initial weights; ``None`` from scratch.
-        state: :func:`semicl_monai.utils.state_digest` of the tensors this belongs to.
+        state: :func:`semicl_monai.utils.state_digest` of the tensors it describes.
         from_unknown: whether the provenance of the initial weights is unknown.
         classes: names of the classes the classifier was trained for, without background; none after pre-training.
         labelled: cases that were seen with their labels.

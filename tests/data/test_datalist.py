@@ -420,7 +420,7 @@ def test_one_or_two_labelled_volumes_train_without_validation_and_nothing_is_eva
     write(tmp_path, training=entries("Tr", names("a", number)), unlabelled=["imagesTr/u.nii.gz"])
     with pytest.raises(InputError, match=rf"got {number}; --validation none trains with so few"):
         SegmentationDatalist(tmp_path)
-    with pytest.warns(UserWarning, match="no volume is held out for the test, as so few have a label"):
+    with pytest.warns(UserWarning, match="no volume is held out for the test, as too few have a label"):
         lists = SegmentationDatalist(tmp_path, validation="none", save_to=tmp_path / "split.json")
     assert (len(lists.labelled), lists.test) == (number, [])
     again = SegmentationDatalist(tmp_path, split_file=tmp_path / "split.json")

@@ -125,7 +125,7 @@ def test_fewer_labels_or_a_missing_case_are_one_line(data, tmp_path):
     lost = SegmentationDatalist(root, save_to=file).split["labelled"][0]
     others = [case for case in names("a", 5) if case != lost]
     data(others, [lost])
-    with pytest.raises(InputError, match=rf"split_file .*split\.json wants labels of cases that have none: {lost}"):
+    with pytest.raises(InputError, match=rf"split_file .*split\.json needs labels of cases that have none: {lost}"):
         grown(root, file)
     data(others)
     with pytest.raises(InputError, match=rf"split_file .* names cases that the datalist does not have: {lost}"):
@@ -136,7 +136,7 @@ def test_without_the_option_new_labels_are_not_used_and_that_is_said(data, tmp_p
     root = data(names("a", 5))
     before = SegmentationDatalist(root, save_to=tmp_path / "split.json").split
     data([*names("a", 5), "n00"])
-    with pytest.warns(UserWarning, match="lacks labelled cases, --add_new_labels true trains with them: n00"):
+    with pytest.warns(UserWarning, match="lacks labelled cases; --add_new_labels true trains with them: n00"):
         assert SegmentationDatalist(root, split_file=tmp_path / "split.json").split == before
 
 

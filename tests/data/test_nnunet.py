@@ -155,13 +155,13 @@ def test_fewer_labels_than_the_description_says_are_refused_and_what_is_odd_is_n
     describe(root, 1, numTraining=7)
     touch(root, "labelsTr/b_000.nrrd")
     with pytest.warns(UserWarning, match=r"not used: labelsTr/b_000\.nrrd"):
-        refuse(root, r"'numTraining' is 7, but 5 cases have a label: without one are b_000, b_001, and files of other "
+        refuse(root, r"'numTraining' is 7, but 5 cases have a label: none for b_000, b_001, and files of other "
                r"names are labelsTr/b_000\.nrrd; add the labels, or write 5 if the others have none\.")  # fmt: skip
     touch(root, *masks("Tr", "b_000", "b_001"))
     (root / "labelsTr/b_000.nrrd").unlink()
     assert len(SegmentationDatalist(root).training) == 5
     describe(root, 1, numTraining=8)
-    refuse(root, "'numTraining' is 8, but 7 cases have a label: no image is without one; add the labels, or")
+    refuse(root, "'numTraining' is 8, but 7 cases have a label: every image has one; add the labels, or")
     describe(root, 1, numTraining=6)  # labels that came later
     assert len(SegmentationDatalist(root).training) == 5
 

@@ -211,7 +211,7 @@ def test_a_patient_is_in_one_part_with_all_cases():
     assert [len(part) for part in of_parts] == [3, 3, 2, 2]
     assert sorted(case for cases in split.values() for case in cases) == CASES[:97]
     assert len(set.union(*of_parts)) == 10
-    with pytest.raises(InputError, match=r"labelled_fraction 0\.01 of 6 training patients is no patient;"):
+    with pytest.raises(InputError, match=r"labelled_fraction 0\.01 of 6 training patients gives no patient;"):
         make_split(CASES[:97], 0.01, patients=patients)
     with pytest.raises(InputError, match="too few labelled patients to cut 3:1:1, got 2; --validation none"):
         make_split(CASES[:20], patients=patients)
