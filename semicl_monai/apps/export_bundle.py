@@ -142,7 +142,7 @@ def _renamed(content: Any, file: Path) -> Any:
         return content
     for old in content.keys() & OLD_NAMES.keys():
         warnings.warn(
-            f"task {file}: {old} is now called {OLD_NAMES[old]}; the old name goes in 0.2.", FutureWarning, stacklevel=2
+            f"task {file}: {old} is now called {OLD_NAMES[old]}; 0.2 drops the old name.", FutureWarning, stacklevel=2
         )
     stages = content.get("stages")
     renamed = {OLD_NAMES.get(name, name): value for name, value in content.items()}

@@ -39,7 +39,7 @@ class FineTuningMethod(Method):
         return supervised
 
     def prepare_batch(self) -> Callable[..., Any]:
-        """Return the step that splits a batch into the inputs of the network and the targets of the loss."""
+        """Return the function that splits a batch into the network's inputs and the loss's targets."""
         return default_prepare_batch
 
     def final_network(self, model: nn.Module) -> nn.Module:

@@ -30,5 +30,5 @@ class Mixup(FineTuningMethod):
         return MixupLoss(supervised)
 
     def prepare_batch(self) -> MixupPrepareBatch:
-        """Return the step that mixes the images of a batch."""
+        """Return the function that mixes the images of a batch."""
         return MixupPrepareBatch(self.mixup_alpha)

@@ -33,7 +33,7 @@ class PCL(PretrainingMethod):
         return PositionContrastLoss(threshold=self.position_threshold, temperature=self.temperature)
 
     def prepare_batch(self) -> TwoViewPrepareBatch:
-        """Return the step that takes both views and their places in the volumes."""
+        """Return the function that takes both views and their places in the volumes."""
         return TwoViewPrepareBatch(place_in_volume)
 
     def scores(self, loss: Any) -> Callable[..., Any]:

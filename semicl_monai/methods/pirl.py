@@ -45,7 +45,7 @@ class PIRL(PretrainingMethod):
         return partial(JigsawHead, out_channels=128)
 
     def prepare_batch(self) -> JigsawPrepareBatch:
-        """Return the step that takes images, pieces and the numbers of the images."""
+        """Return the function that takes images, pieces and the numbers of the images."""
         return JigsawPrepareBatch()
 
     def scores(self, loss: Any) -> Callable[..., Any]:

@@ -61,7 +61,7 @@ class PretrainingMethod(Method, ABC):
         return None
 
     def prepare_batch(self) -> PrepareBatch:
-        """Return the step that splits a batch into the inputs of the network and the targets of the loss."""
+        """Return the function that splits a batch into the network's inputs and the loss's targets."""
         return TwoViewPrepareBatch()
 
     def scores(self, loss: Any) -> Callable[..., Any]:

@@ -31,7 +31,7 @@ class Rotation(PretrainingMethod):
         return partial(LinearHead, out_channels=4)
 
     def prepare_batch(self) -> RotationPrepareBatch:
-        """Return the step that rotates the images."""
+        """Return the function that rotates the images."""
         return RotationPrepareBatch()
 
     def scores(self, loss: Any) -> Callable[..., Any]:

@@ -55,7 +55,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         )
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
-        """Return the step that takes labelled images, their labels, and both views of unlabelled images."""
+        """Return the function that takes labelled images, their labels, and both views of unlabelled images."""
         return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image"])
 
     def unlabelled_transforms(

@@ -61,7 +61,7 @@ class SemiSupervisedMethod(FineTuningMethod):
         return max(1, (self.epochs - self.warm_up) // (4 if self.waits_for_teacher else 1))
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
-        """Return the step that takes labelled images, their labels and unlabelled images."""
+        """Return the function that takes labelled images, their labels and unlabelled images."""
         return SemiSupervisedPrepareBatch()
 
     def final_network(self, model: nn.Module) -> nn.Module:

@@ -70,7 +70,7 @@ def p_values(best: Entry, rivals: Sequence[Entry]) -> list[float]:
     """Return the p-values of the paired Wilcoxon signed-rank test of ``best`` against each rival, corrected by Holm.
 
     The test is two-sided and uses the splits that both methods have run on. Without a common split, p is 1. Each
-    patient counts once. A pair are the two mean Dice values of a patient, over the classes, the patient's cases and the
+    patient counts once. A pair is the two mean Dice values of a patient, over the classes, the patient's cases and the
     splits that test them. Patients of one split share a trained network, but the test treats them as independent. Its
     result holds for these networks, not for networks from other training volumes.
 
