@@ -138,7 +138,7 @@ class PixelNeighbours:
         self.sampler, self.num_anchors = sampler, num_anchors
 
     def __call__(self, pred: Tensor, target: Tensor) -> Scores:
-        """Score dense embeddings ``(2B, C, H, W[, D])`` by label maps ``(2B, 1, H, W[, D])`` at their size."""
+        """Score dense embeddings ``(2B, C, H, W[, D])``. Label maps ``(2B, 1, H, W[, D])`` are resized to them."""
         target = labels_at(target, pred)
         numbers = torch.arange(len(pred) // 2, device=pred.device).repeat(2).view(-1, *[1] * (target.ndim - 1))
         embeddings, classes = (values.flatten(0, 1) for values in self.sampler(pred, target))

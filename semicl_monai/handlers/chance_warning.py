@@ -7,7 +7,7 @@ from monai.engines import Evaluator
 
 from semicl_monai.utils import is_not_rank0
 
-LEAST_SHARE = 0.1  # of what chance leaves to be found
+LEAST_SHARE = 0.1  # of the distance from chance to 1
 
 
 class ChanceWarning:

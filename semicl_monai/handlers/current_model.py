@@ -1,4 +1,4 @@
-"""Where a client's training starts from."""
+"""The model that a client's training starts from."""
 
 from __future__ import annotations
 

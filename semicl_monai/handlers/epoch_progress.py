@@ -15,7 +15,7 @@ class EpochProgress(ProgressBar):
     """An :class:`ignite.handlers.ProgressBar` over epochs that shows the last loss.
 
     Args:
-        desc: what stands before the bar.
+        desc: text before the bar.
         kwargs: other arguments of :class:`ignite.handlers.ProgressBar`.
     """
 

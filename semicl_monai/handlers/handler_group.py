@@ -19,6 +19,6 @@ class HandlerGroup:
         self.handlers = list(handlers)
 
     def attach(self, engine: Engine) -> None:
-        """Attach all of them."""
+        """Attach all handlers."""
         for handler in self.handlers:
             handler.attach(engine)

@@ -66,7 +66,7 @@ class ModelSaver:
             engine.logger.info(f"Saved the last network to {self.path}.")
 
     def write(self) -> None:
-        """Write the network as it is, and what it has seen.
+        """Write the current network and the record of the cases that it has seen.
 
         Raises:
             InputError: When the network holds values that are not finite, when an image that it has seen cannot be

@@ -63,7 +63,7 @@ class OverlayWriter:
                 self.slices[case["case"]] = fullest_slice(sample, self.axis)
 
     def write(self) -> None:
-        """Draw what was kept."""
+        """Draw the kept slices."""
         slices, self.slices = self.slices, {}
         for case, kept in slices.items():
             with _warning(case):

@@ -1,4 +1,4 @@
-"""Whether pre-training learns what it is meant to."""
+"""The score of the pretext task in each epoch."""
 
 from __future__ import annotations
 

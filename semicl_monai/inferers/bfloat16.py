@@ -12,18 +12,18 @@ from semicl_monai.utils import at_least_float32
 
 
 class Bfloat16Inferer(Inferer):
-    """Run a network under bfloat16 autocast on the device of its images, and give what it returns in float32.
+    """Run a network under bfloat16 autocast on the device of its images, and return its output in float32.
 
-    MONAI 1.6.1's ``amp`` is float16 on CUDA alone; this is for CPUs too, and needs no gradient scaling. Losses and
-    metrics are not under it.
+    MONAI 1.6.1's ``amp`` is float16 and on CUDA only. This inferer also works on CPUs and needs no gradient scaling.
+    Losses and metrics do not run under autocast.
 
-    On a CPU, PyTorch 2.13 (with oneDNN) reads memory that nothing was written to in the gradient of a 3-D convolution
-    with channels last whose map has less than three voxels along its first axis, and training may end in NaN: take
-    patches so large that the deepest map has three there.
+    On a CPU, PyTorch 2.13 (with oneDNN) has a fault. The gradient of a 3-D convolution with channels last reads
+    uninitialised memory if its map has less than three voxels along the first axis. Training may then end in NaN. Use
+    patches so large that the deepest map has three voxels along this axis.
 
     Args:
-        inferer: how the network is run, in one pass by default.
-        enabled: whether to use bfloat16; otherwise the inferer is called as it is.
+        inferer: the inferer that runs the network, by default in one pass.
+        enabled: whether to use bfloat16. Otherwise, the inferer is called unchanged.
 
     Example:
         >>> infer = Bfloat16Inferer()
@@ -36,7 +36,7 @@ class Bfloat16Inferer(Inferer):
         self.inferer, self.enabled = inferer or SimpleInferer(), enabled
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Return what the inferer returns for ``inputs`` and ``network``: a tensor, or a tuple of them."""
+        """Return the output of the inferer for ``inputs`` and ``network``: a tensor, or a tuple of tensors."""
         if not self.enabled:
             return self.inferer(inputs, network, *args, **kwargs)
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):

@@ -13,16 +13,16 @@ from semicl_monai.utils import InputError, at_least_float32
 
 
 class MirroredInferer(Inferer):
-    """Average the probabilities of an image and of its mirror images, as logits.
+    """Average the probabilities for an image and its mirror images, and return them as logits.
 
-    With ``n`` axes the image is seen :math:`2^n` times.
+    With ``n`` axes, the network runs on :math:`2^n` versions of the image.
 
     Args:
-        inferer: how each of the images is seen; gives logits ``(B, C, H, W[, D])``.
-        axes: spatial axes to mirror along, from 0; without any, the inferer is called as it is.
+        inferer: the inferer for each version of the image, which returns logits ``(B, C, H, W[, D])``.
+        axes: spatial axes to mirror along, from 0. Without axes, the inferer is called unchanged.
 
     Raises:
-        InputError: When an axis is not 0, 1 or 2, or named twice.
+        InputError: When an axis is not 0, 1 or 2, or is given twice.
 
     References:
         Isensee et al., nnU-Net, Nature Methods 2021, supplementary note 4. https://doi.org/10.1038/s41592-020-01008-z
@@ -36,7 +36,7 @@ class MirroredInferer(Inferer):
     def __init__(self, inferer: Inferer, axes: Sequence[int] = ()) -> None:
         super().__init__()
         if not set(axes) <= {0, 1, 2} or len(set(axes)) < len(axes):
-            raise InputError(f"mirror_axes must be of 0, 1 and 2, each once, got {list(axes)}.")
+            raise InputError(f"mirror_axes must be axes 0, 1 or 2, each at most once, got {list(axes)}.")
         self.inferer = inferer
         self.flips = [[2 + axis for axis in flip] for n in range(len(axes) + 1) for flip in combinations(axes, n)]
 

@@ -18,10 +18,10 @@ from .self_training import SelfTraining
 from .weights_file import StateDict, check_finite, find_state_dict, read_state_dict, without_deep_supervision
 
 HEADS = Registry("head", "Projection heads for contrastive pre-training.")
-HEADS.add("global_pool", "Global average pooling and a two-layer perceptron: one embedding an image.", GlobalHead)
+HEADS.add("global_pool", "Global average pooling and a two-layer perceptron: one embedding per image.", GlobalHead)
 HEADS.add("linear", "Global average pooling and a linear layer: logits of an image.", LinearHead)
 HEADS.add("jigsaw", "Embeddings of an image and of its shuffled patches.", JigsawHead)
-HEADS.add("dense", "Two 1x1 convolutions: one embedding a pixel.", DenseHead)
+HEADS.add("dense", "Two 1x1 convolutions: one embedding per pixel.", DenseHead)
 
 __all__ = [
     "HEADS",

@@ -43,7 +43,7 @@ def channels_last(network: nn.Module) -> nn.Module:
         return network
     for parameter in network.parameters():
         if parameter.ndim in FORMATS:
-            # not contiguous(), which leaves the strides of a convolution of one channel as they are
+            # not contiguous(): it would not change the strides of a convolution with one channel
             parameter.data = torch.empty_like(parameter.data, memory_format=FORMATS[parameter.ndim]).copy_(
                 parameter.data
             )

@@ -11,7 +11,7 @@ SAMPLERS = Registry("sampler", "Which pixels are contrasted with which.")
 SAMPLERS.add("stride", "Every s-th pixel in each axis, one group.", StrideSampler)
 SAMPLERS.add("block", "All pixels, one group per block position.", BlockSampler)
 SAMPLERS.add("full", "All pixels, one group.", FullSampler)
-SAMPLERS.add("balanced", "At most so many random pixels of each class, one group.", BalancedSampler)
+SAMPLERS.add("balanced", "Up to num_per_class random pixels of each class, one group.", BalancedSampler)
 
 __all__ = [
     "SAMPLERS",

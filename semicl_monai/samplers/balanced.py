@@ -1,4 +1,4 @@
-"""Random pixels, of each class alike."""
+"""The same number of random pixels of each class."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from semicl_monai.utils import InputError
 
 
 class BalancedSampler(PixelSampler):
-    """Random pixels, at most so many of each class over all views, as one group.
+    """Up to ``num_per_class`` random pixels of each class over all views, as one group.
 
-    A class with fewer pixels gives all of them.
+    A class with fewer pixels gives all its pixels.
 
     Args:
-        num_per_class: how many at most: one number for every class, or a number by class (a mapping, in JSON with
-            classes as text, or a sequence in the order of the classes); a class it does not name gives none.
-        generator: source of the random choice; torch's default generator when ``None``.
+        num_per_class: maximum number of pixels: one number for all classes, or a number for each class. The latter is a
+            mapping (in JSON, its keys are text) or a sequence in the order of the classes. Classes without a number
+            give no pixels.
+        generator: random generator. With ``None``, it is torch's default generator.
         ignore_index: pixels with this label are never taken.
 
     Raises:
@@ -53,7 +54,7 @@ class BalancedSampler(PixelSampler):
         return embeddings[:, chosen], targets[:, chosen]
 
     def randomize(self, targets: Tensor) -> Tensor:
-        """Draw the positions to take from targets of shape (N,)."""
+        """Draw the positions of the pixels to take, from targets of shape (N,)."""
         present = [label for label in targets.unique().tolist() if label != self.ignore_index]
         drawn = [self._draw((targets == label).nonzero()[:, 0], self._limit(label)) for label in present]
         return torch.cat([targets.new_zeros(0), *drawn])

@@ -1,4 +1,4 @@
-"""Pixels of one neighbourhood."""
+"""All pixels, in groups of one block position each."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from semicl_monai.utils import InputError
 
 
 class BlockSampler(PixelSampler):
-    """Maps cut into blocks; the pixels at one block position, of all views, are one group.
+    """Maps cut into blocks. The pixels of all views at one block position are one group.
 
-    A map whose size is no multiple of the block's is filled up with ignored pixels at its far border: every pixel is in
-    exactly one group.
+    If the size of a map is not a multiple of the block size, the map is padded with ignored pixels at the end of each
+    axis. Every pixel is therefore in exactly one group.
 
     Args:
         block_size: edge of a block in pixels, one number or one per axis.
-        ignore_index: target of the pixels filled up; the loss must ignore it.
+        ignore_index: target of the padded pixels. The loss must ignore it.
 
     Raises:
         InputError: When ``block_size`` is not positive.
-        ValueError: When called with as many axes as it has no numbers for.
+        ValueError: When the maps of a call have another number of spatial axes than ``block_size``.
 
     References:
         Hu et al., Semi-supervised Contrastive Learning for Label-efficient Medical Image Segmentation, MICCAI 2021,
@@ -50,7 +50,7 @@ class BlockSampler(PixelSampler):
 
 
 def _cut(maps: Tensor, block: Sequence[int], fill: int) -> Tensor:
-    """Cut maps of shape (B, C, *spatial) into shape (G, N, C), G block positions of N pixels."""
+    """Cut maps of shape (B, C, *spatial) into shape (G, N, C), with N pixels at each of G block positions."""
     missing = [-size % edge for size, edge in zip(maps.shape[2:], block, strict=True)]
     maps = F.pad(maps, [end for width in reversed(missing) for end in (0, width)], value=fill)
     counts = [size // edge for size, edge in zip(maps.shape[2:], block, strict=True)]

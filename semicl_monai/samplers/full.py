@@ -10,7 +10,7 @@ from semicl_monai.samplers.pixel import PixelSampler, as_one_group
 class FullSampler(PixelSampler):
     """Every pixel of every view, as one group.
 
-    Only for losses whose memory is linear in the number of pixels, as that of :class:`semicl_monai.losses.SupConLoss`.
+    Use it only with losses in linear memory, such as :class:`semicl_monai.losses.SupConLoss`.
 
     Example:
         >>> import torch

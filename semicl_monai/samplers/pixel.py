@@ -1,4 +1,4 @@
-"""What every sampler of pixels has in common."""
+"""Base class of all samplers of pixels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 class PixelSampler(ABC):
-    """Turn dense maps into groups of embeddings, which a loss contrasts group by group.
+    """Turn dense maps into groups of embeddings. A loss contrasts them group by group.
 
-    Say which pixels make up a group by implementing :meth:`sample`, and you have a new sampler.
+    A new sampler implements :meth:`sample`, which chooses the pixels of each group.
     """
 
     def __call__(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Sample groups of pixels.
 
         Args:
-            embeddings: one embedding per pixel, shape (B, C, H, W) or (B, C, H, W, D); B counts all views of the batch.
-            labels: the pixels' classes, shape (B, 1, H, W) or (B, 1, H, W, D), integers in any type.
+            embeddings: one embedding per pixel, shape (B, C, H, W) or (B, C, H, W, D). B counts all views of the batch.
+            labels: classes of the pixels, shape (B, 1, H, W) or (B, 1, H, W, D), as integers in any type.
 
         Returns:
             Embeddings of shape (G, N, C) and int64 targets of shape (G, N), for G groups of N pixels.
@@ -28,16 +28,16 @@ class PixelSampler(ABC):
             ValueError: When the shapes are not as above.
         """
         _check(embeddings, labels)
-        # plain tensors, since pixels out of their order have no place in space that metadata could tell
+        # plain tensors: metadata does not apply to pixels out of their order
         return self.sample(embeddings.as_subclass(torch.Tensor), labels.as_subclass(torch.Tensor).long())
 
     @abstractmethod
     def sample(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Sample groups from maps whose shapes are known to be right and whose labels are int64."""
+        """Sample groups from maps with checked shapes and int64 labels."""
 
 
 def as_one_group(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """All pixels of all views as one group: embeddings of shape (1, N, C) and targets of shape (1, N)."""
+    """Return all pixels of all views as one group: embeddings of shape (1, N, C) and targets of shape (1, N)."""
     return embeddings.movedim(1, -1).reshape(1, -1, embeddings.shape[1]), labels.reshape(1, -1)
 
 
@@ -46,4 +46,4 @@ def _check(embeddings: Tensor, labels: Tensor) -> None:
         raise ValueError(f"embeddings must be of shape (B, C, H, W) or (B, C, H, W, D), got {tuple(embeddings.shape)}.")
     wanted = (len(embeddings), 1, *embeddings.shape[2:])
     if tuple(labels.shape) != wanted:
-        raise ValueError(f"labels must be of shape {wanted}, as the embeddings, got {tuple(labels.shape)}.")
+        raise ValueError(f"labels must be of shape {wanted}, like the embeddings, got {tuple(labels.shape)}.")

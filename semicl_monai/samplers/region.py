@@ -15,17 +15,18 @@ OUTER, INNER = (1 / 8, 1 / 2, 7 / 8), (5 / 16, 11 / 16)
 
 
 class RegionSampler:
-    """Regions at the same fixed places of both views of an image, each region an embedding; an image is a group.
+    """Regions at the same fixed places of both views of an image. A region is one embedding, and an image is one group.
 
-    The places are a quincunx: a grid of three a side and one of two a side between it, 13 regions of a 2-D map and 35
-    of a 3-D one. The embeddings of a region's pixels are joined to one. Positives are thereby the same region in both
-    views, negatives the other regions of both. The views must not be moved against each other.
+    The places are a grid of three per axis, with a grid of two per axis between its places. A 2-D map has 13 regions,
+    a 3-D map has 35. The embeddings of a region's pixels are concatenated to one embedding. A loss on these groups has
+    the same region of the other view as positive, and the other regions of both views as negatives. Both views must
+    have the same geometry.
 
     Args:
         size: edge of the regions in pixels, an odd number.
 
     Raises:
-        InputError: When ``size`` is not odd and positive, or a map is so small that regions overlap.
+        InputError: When ``size`` is not odd and positive, or when a map is so small that its regions overlap.
 
     References:
         Chaitanya et al., Contrastive learning of global and local features for medical image segmentation with limited
@@ -47,14 +48,14 @@ class RegionSampler:
 
         Args:
             embeddings: one embedding per pixel, shape (2B, C, H, W) or (2B, C, H, W, D): view 1 of every image, then
-                view 2.
-            labels: not used; no label is needed.
+                view 2 in the same order.
+            labels: not used.
 
         Returns:
-            Embeddings of shape (B, 2R, C * size ** spatial_dims) and targets of shape (B, 2R), the region's number.
+            Embeddings of shape (B, 2R, C * size ** spatial_dims). Targets of shape (B, 2R), the numbers of the regions.
         """
         pixels = self._pixels(embeddings.shape[2:]).to(embeddings.device)
-        # one selection of all pixels: the backward pass then fills one map, and not one for every region
+        # one selection of all pixels: the backward pass then fills one map in total, not one map per region
         plain = embeddings.as_subclass(torch.Tensor).flatten(2)
         regions = plain.index_select(2, pixels.flatten()).unflatten(2, pixels.shape).transpose(1, 2).flatten(2)
         pairs = torch.cat(regions.chunk(2), dim=1)
@@ -62,7 +63,7 @@ class RegionSampler:
         return pairs, numbers.repeat(2).expand(len(pairs), -1)
 
     def _pixels(self, size: Sequence[int]) -> Tensor:
-        """Numbers of the pixels of each region in a flattened map, ``(R, size ** spatial_dims)``."""
+        """Return the indices of each region's pixels in a flattened map, ``(R, size ** spatial_dims)``."""
         numbers = torch.arange(prod(size)).reshape(*size)
         return torch.stack([self._region(numbers, place) for place in self._places(size)])
 

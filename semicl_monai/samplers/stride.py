@@ -17,12 +17,12 @@ class StrideSampler(PixelSampler):
 
     Args:
         stride: distance between neighbouring pixels, one number or one per axis.
-        random_offset: whether the grid starts at random in each axis (the same place in every view) and not at pixel 0.
-        generator: source of the random offset; torch's default generator when ``None``.
+        random_offset: whether the grid starts at a random pixel of each axis, the same in all views, or at pixel 0.
+        generator: random generator of the offset. With ``None``, it is torch's default generator.
 
     Raises:
         InputError: When ``stride`` is not positive.
-        ValueError: When called with as many axes as it has no numbers for.
+        ValueError: When the maps of a call have another number of spatial axes than ``stride``.
 
     References:
         Hu et al., Semi-supervised Contrastive Learning for Label-efficient Medical Image Segmentation, MICCAI 2021,
@@ -51,7 +51,7 @@ class StrideSampler(PixelSampler):
         return as_one_group(embeddings[tuple(grid)], labels[tuple(grid)])
 
     def randomize(self, limits: Sequence[int]) -> list[int]:
-        """Draw where the grid starts: in each axis below its limit."""
+        """Draw the first pixel of the grid in each axis, below the limit of the axis."""
         if not self.random_offset:
             return [0] * len(limits)
         device = self.generator.device if self.generator else None

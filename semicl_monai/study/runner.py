@@ -172,7 +172,7 @@ class Runner:
         needed = self.records[step.needs.key] if step.needs else None
         if step.needs is None or needed is None or needed.state == "done":
             return None
-        return Record(step.key, needed.state, error=f"{step.needs.stage} before it has {needed.state}: {needed.error}")
+        return Record(step.key, needed.state, error=f"the {step.needs.stage} step has {needed.state}: {needed.error}")
 
     @contextmanager
     def _free_worker(self) -> Iterator[dict[str, str]]:

@@ -161,7 +161,7 @@ def test_mirroring_changes_no_grid_and_little_else(run_stage, tmp_path):
 def test_an_axis_that_is_none_is_refused(run_stage, weights):
     with pytest.raises(RuntimeError) as caught:
         run_stage("evaluate", weights=str(weights), mirror_axes=[3])
-    assert "mirror_axes must be of 0, 1 and 2, each once, got [3]" in str(find_input_error(caught.value))
+    assert "mirror_axes must be axes 0, 1 or 2, each at most once, got [3]" in str(find_input_error(caught.value))
 
 
 def sampler_of(built):

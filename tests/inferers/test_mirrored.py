@@ -126,7 +126,7 @@ def test_each_mirror_image_is_seen_as_the_inferer_does_it_with_all_arguments():
 
 @pytest.mark.parametrize("axes", [[3], [-1], [0, 0], [0, 1, 2, 0]])
 def test_axes_out_of_range_or_named_twice_are_refused(axes):
-    with pytest.raises(InputError, match=r"mirror_axes must be of 0, 1 and 2, each once, got \[.*\]\."):
+    with pytest.raises(InputError, match=r"mirror_axes must be axes 0, 1 or 2, each at most once, got \[.*\]\."):
         MirroredInferer(SimpleInferer(), axes)
 
 

@@ -34,8 +34,12 @@ def test_gradients_flow_and_metadata_does_not(maps: Callable):
     ("embeddings", "labels", "message"),
     [
         ((2, 3, 4), (2, 1, 4), r"embeddings must be of shape \(B, C, H, W\) or \(B, C, H, W, D\), got \(2, 3, 4\)"),
-        ((2, 3, 4, 4), (2, 1, 4, 5), r"labels must be of shape \(2, 1, 4, 4\), as the embeddings, got \(2, 1, 4, 5\)"),
-        ((2, 3, 4, 4), (2, 4, 4), r"labels must be of shape \(2, 1, 4, 4\), as the embeddings, got \(2, 4, 4\)"),
+        (
+            (2, 3, 4, 4),
+            (2, 1, 4, 5),
+            r"labels must be of shape \(2, 1, 4, 4\), like the embeddings, got \(2, 1, 4, 5\)",
+        ),
+        ((2, 3, 4, 4), (2, 4, 4), r"labels must be of shape \(2, 1, 4, 4\), like the embeddings, got \(2, 4, 4\)"),
     ],
 )
 def test_wrong_shapes_are_refused(embeddings: tuple, labels: tuple, message: str):

@@ -66,7 +66,7 @@ def test_a_failure_is_recorded_with_its_reason_and_stops_only_what_needs_it(runn
         for name in ("a/first/steps/pretrain.json", "a/steps/train.json")
     ]
     assert reasons[0].startswith("KeyError: 'x' (exit code 1, see ")
-    assert reasons[1].startswith("pretrain before it has failed: KeyError")
+    assert reasons[1].startswith("the pretrain step has failed: KeyError")
 
 
 def test_an_input_error_is_the_reason(runner, tmp_path):
