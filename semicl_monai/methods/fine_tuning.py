@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 from monai.engines import default_prepare_batch
 from torch import nn
 
-from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data import SegmentationDatalist, VolumeDataset
 from semicl_monai.data.sections import Record
+from semicl_monai.engines import CosineCycles
 from semicl_monai.methods.method import Method, SampleTransform
+from semicl_monai.methods.parameters import parameter_groups
 from semicl_monai.methods.pretraining import one_view
 
 
@@ -37,6 +39,23 @@ class FineTuningMethod(Method):
             supervised: the supervised loss, of logits and label maps.
         """
         return supervised
+
+    def parameter_groups(self, model: nn.Module, *others: Any) -> list[dict[str, Any]]:
+        """Return the parameters that are trained, with their learning rates.
+
+        Args:
+            model: the return value of :meth:`model`.
+            others: further arguments of :func:`semicl_monai.methods.parameter_groups`.
+        """
+        return parameter_groups(model, *others)
+
+    def lr_lambda(self, epochs: int) -> Callable[[int], float]:
+        """Return the factor of all learning rates in each epoch.
+
+        Args:
+            epochs: number of epochs of the run.
+        """
+        return CosineCycles(epochs, self.warm_up)
 
     def prepare_batch(self) -> Callable[..., Any]:
         """Return the ``prepare_batch`` of the trainer."""
@@ -66,6 +85,18 @@ class FineTuningMethod(Method):
             intensity: intensity augmentation of a sample.
         """
         return one_view(draw, spatial, intensity)
+
+    def seen(
+        self, labelled: VolumeDataset, unlabelled: VolumeDataset, validation: VolumeDataset
+    ) -> dict[str, VolumeDataset]:
+        """Return the volumes that are used, by part, for :class:`semicl_monai.handlers.RunProvenance`.
+
+        Args:
+            labelled: the labelled training volumes.
+            unlabelled: the volumes of :meth:`unlabelled`.
+            validation: the validation volumes.
+        """
+        return {"labelled": labelled, "unlabelled": unlabelled, "validation": validation}
 
     def handlers(self, model: nn.Module, loss: nn.Module, iterations_per_epoch: int) -> list[Any]:
         """Return further handlers of the trainer.

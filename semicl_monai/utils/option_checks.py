@@ -185,7 +185,7 @@ def _check_parts(config: Mapping[str, Any]) -> None:
             _check_arguments("::".join(path), part, list(part) if name == "_target_" else [name])
     parameters = _part_at(config, ["optimizer", "params"])
     # parameter groups, each with its learning rate
-    if "optimizer::lr" in runner_arguments() and isinstance(parameters, Mapping):
+    if "optimizer::lr" in runner_arguments() and "parameter_groups" in str(parameters):
         raise InputError(
             "optimizer::lr has no effect, because each part of the network has its own rate: give learning_rate, "
             "pretrained_learning_rate or classifier_learning_rate."

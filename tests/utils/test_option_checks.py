@@ -101,7 +101,7 @@ def file(tmp_path):
         "imports": ["$import pathlib"],
         **{"epochs": 3, "output_dir": str(tmp_path), "learning_rate": "$0.1 / 100", "network_def": NETWORK},
         **{"class_names": ["a", "b"], "slice_axis": 2, "loss": {"_target_": "monai.losses.DiceLoss", "sigmoid": True}},
-        "optimizer": {"params": {"_target_": "semicl_monai.methods.parameter_groups"}, "lr": 0.1},
+        "optimizer": {"params": "$@method_def.parameter_groups(@model)", "lr": 0.1},
         "initialize": [
             {"_target_": "semicl_monai.utils.check_options", "stage": "train"},
             {"_target_": "semicl_monai.utils.check_network"},
