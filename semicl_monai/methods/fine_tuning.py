@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -64,6 +65,20 @@ class FineTuningMethod(Method):
     def final_network(self, model: nn.Module) -> nn.Module:
         """Return the network that is validated and saved. It is a part of ``model``."""
         return model
+
+    def transforms(
+        self, draw: SampleTransform, spatial: Sequence[SampleTransform], intensity: Sequence[SampleTransform]
+    ) -> list[SampleTransform]:
+        """Return the random transforms of a labelled volume.
+
+        They are copies: the transforms of unlabelled volumes draw random numbers of their own.
+
+        Args:
+            draw: draws samples of the volume: slices or patches.
+            spatial: spatial augmentation of a sample.
+            intensity: intensity augmentation of a sample.
+        """
+        return deepcopy(one_view(draw, spatial, intensity))
 
     def unlabelled(self, datalist: SegmentationDatalist) -> list[Record]:
         """Return the unlabelled training volumes. A method without any does not read the data list."""

@@ -51,7 +51,7 @@ TRAIN = {
     "train::trainer::max_epochs": (9, "train::trainer::max_epochs 1, not 9"),
     "method": ("mixup", "method random, not mixup"),
     "classifier_learning_rate": (0.1, "classifier_learning_rate 0.01, not 0.1"),
-    "train::random_transforms": (["%draw"], "train::random_transforms::1::_target_ Compose, not left out"),
+    "train::random_transforms": (["%draw"], "train::random_transforms::0::_target_ left out, not semicl_monai"),
     "replace_nan": (0, "replace_nan None, not 0"),
     "network_def": (torch.nn.Conv2d(1, 3, 1), "network_def {...}, not Conv2d"),
     "split_seed": (1, "another split"),
