@@ -82,7 +82,10 @@ def _next_to_chance(
     score: Callable[[Tensor, Tensor], Tensor],
     of: Callable[[Tensor], Tensor] = lambda scores: scores,
 ) -> Scores:
-    """Apply ``of`` to both, then score the student against the teacher, and against the teacher on the previous image."""
+    """Score the student against the teacher, and against the teacher on the previous image.
+
+    ``of`` is first applied to the outputs of both.
+    """
     if isinstance(pred, Tensor):
         return pred.new_zeros(0), pred.new_zeros(0)
     student, teacher = map(of, pred[1:3])

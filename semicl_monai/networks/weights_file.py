@@ -21,14 +21,7 @@ PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "network.", "model.
 HEADS = ("head.", "global_head.")  # stored beside our network in a checkpoint of pre-training
 DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # not of 8 bits, which torch cannot check
-COUNTS = (
-    torch.uint8,
-    torch.int8,
-    torch.int16,
-    torch.int32,
-    torch.int64,
-    torch.bool,
-)  # numbers of batches, or positions
+COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)  # of counters and positions
 DATA: list[Any] = [np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?"))]
 
 
@@ -142,7 +135,10 @@ def check_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None:
 
 
 def _check_same_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Refuse quantised and complex tensors, whose copy in torch loses something, and sparse ones, which cannot be copied."""
+    """Refuse quantised, complex and sparse tensors.
+
+    Torch copies quantised and complex tensors with a loss of information. It cannot copy sparse tensors.
+    """
     for name, tensor in tensors.items():
         is_weight = name.endswith((".weight", ".bias", ".running_mean", ".running_var"))
         wrong_type = tensor.dtype not in (FLOATS if is_weight or tensor.is_floating_point() else COUNTS)
