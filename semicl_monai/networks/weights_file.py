@@ -21,7 +21,7 @@ PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "network.", "model.
 HEADS = ("head.", "global_head.")  # stored beside our network in a checkpoint of pre-training
 DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # not of 8 bits, which torch cannot check
-COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)  # of counters and positions
+COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)  # for batch counts, or positions
 DATA: list[Any] = [np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?"))]
 
 
