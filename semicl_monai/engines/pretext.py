@@ -48,7 +48,7 @@ def view_retrieval(pred: Tensor, target: Tensor | None = None) -> Scores:
 
 
 def jigsaw_retrieval(pred: tuple[Tensor, Tensor], target: Tensor) -> Scores:
-    """Whether the image nearest to each shuffled copy is its original, from both embeddings ``(B, C)``."""
+    """Whether the image nearest to each shuffled copy is its original. Both have embeddings ``(B, C)`` in ``pred``."""
     images, jigsaws = pred
     same = target[:, None] == target[None]
     return nearest_is_hit(jigsaws, images, same, torch.ones_like(same))
@@ -82,7 +82,10 @@ def _next_to_chance(
     score: Callable[[Tensor, Tensor], Tensor],
     of: Callable[[Tensor], Tensor] = lambda scores: scores,
 ) -> Scores:
-    """Score the student against the teacher, and against the teacher on the previous image, after ``of`` on both."""
+    """Score the student against the teacher, and against the teacher on the previous image.
+
+    ``of`` is first applied to the outputs of both.
+    """
     if isinstance(pred, Tensor):
         return pred.new_zeros(0), pred.new_zeros(0)
     student, teacher = map(of, pred[1:3])
@@ -106,7 +109,7 @@ class PlaceNeighbours:
 
 
 class RegionRetrieval:
-    """Whether the nearest region of both views of an image is the same region of the other view.
+    """Whether a region's nearest neighbour, among both views of its image, is the same region of the other view.
 
     Args:
         sampler: function that takes regions from maps.
@@ -126,7 +129,9 @@ class RegionRetrieval:
 
 
 class PixelNeighbours:
-    """Whether the pixel nearest to a foreground pixel, in the embedding, is of the same class in another image.
+    """Whether a foreground pixel's nearest neighbour, by embedding, has the same class.
+
+    The neighbour is searched among the pixels of other images.
 
     Args:
         sampler: function that takes pixels from maps ``(2B, C, H, W[, D])``. The choice of pixels must not depend on

@@ -36,5 +36,5 @@ def image_number(batchdata: dict[str, Any]) -> torch.Tensor:
 
 
 def _number(name: str) -> int:
-    # 63 bits: two of a million names are equal once in ten million data sets
+    # 63 bits: of ten million data sets with a million names each, one has two names with the same number
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1

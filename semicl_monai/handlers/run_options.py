@@ -24,7 +24,7 @@ MAY_DIFFER = frozenset(
     (
         *RUN_LISTS,
         "generated_from",
-        "run_options",  # the values it is given are compared
+        "run_options",  # the values given to it are compared
         *("bundle_root", "output_dir", "log_dir", "ckpt_dir", "cache_dir"),
         *("dataset_dir", "datalist_file", "download"),  # the images and labels are compared
         *("split_file", "split_seed", "labelled_fraction", "add_new_labels"),  # the split is compared
@@ -48,7 +48,7 @@ ONLOOKERS = (
     "CheckpointLoader",
 )
 OPTION_TYPES = (str, bool, int, float, list, type(None))
-# the resolved values of the option method in fine-tuning
+# in fine-tuning, these entries hold the resolved values of the option method
 OF_FINE_TUNING = {"method": "method_of_run", "fine_tuning": "fine_tuning"}
 DIGITS = 16  # of a digest
 THREADS = 4  # unpacking and hashing release the GIL
@@ -175,7 +175,10 @@ def _files(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _digest(name: str, file: Any) -> str | None:
-    """Return the digest of an image (the one its provenance needs too), or of a label file, which is not unpacked."""
+    """Return the digest of an image or of a label file.
+
+    The provenance needs the same digest of an image. A label file is not unpacked.
+    """
     return file_digest(file) if name.startswith("label of") else image_digest(file)
 
 

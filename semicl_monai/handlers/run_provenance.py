@@ -43,7 +43,7 @@ class RunProvenance:
         InputError: When ``seen`` has another part than these three.
     """
 
-    # digests of the networks of this process, from when a stage of ours last saw them
+    # the digest of each network of this process, as it was when a stage of ours last saw the network
     _left: ClassVar[WeakKeyDictionary[nn.Module, str]] = WeakKeyDictionary()
 
     def __init__(

@@ -44,7 +44,7 @@ class SeedEpoch:
             self._seed_loader(loader, engine.state.epoch, (seed + 7_919 * number) % 2**31)
         for number, generator in enumerate(self.generators, start=1):
             generator.manual_seed((seed + 104_729 * number) % 2**31)
-        # A new iterator: the old one would be asked for one batch too many, which draws from the generator.
+        # A new iterator: the old one would be asked for one batch too many. This would draw from the generator.
         engine.set_data(self.dataloader)
 
     def _seed_loader(self, loader: DataLoader[Any], epoch: int, seed: int) -> None:

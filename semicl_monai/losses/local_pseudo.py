@@ -18,10 +18,10 @@ class LocalPseudoLoss(_Loss):
     .. math::
         L = L_\mathrm{supervised} + w \cdot L_l
 
-    :math:`L_l` is the contrast of the pixels of all images. Pixels :math:`v` of labelled images have their labels. In
-    other images, with :math:`p_v` the teacher's probabilities, a pixel has the pseudo-label :math:`\arg\max_c p_{vc}`
-    if :math:`\max_c p_{vc} \ge \theta`. All other pixels are ignored. The weight starts at zero and is set during
-    training by a :class:`semicl_monai.handlers.ConsistencyRampUp`.
+    :math:`L_l` is the contrast of the pixels of all images. Pixels :math:`v` of labelled images have their labels. For
+    other images, let :math:`p_v` be the teacher's probabilities. A pixel of them has the pseudo-label
+    :math:`\arg\max_c p_{vc}` if :math:`\max_c p_{vc} \ge \theta`. All other pixels are ignored. The weight starts at
+    zero and is set during training by a :class:`semicl_monai.handlers.ConsistencyRampUp`.
 
     Args:
         supervised: loss of predictions and label maps.

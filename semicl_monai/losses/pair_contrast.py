@@ -24,8 +24,8 @@ class PairContrastLoss(_Loss):
 
     Args:
         temperature: divides every cosine similarity.
-        across_ranks: whether the images of all ranks of ``torch.distributed`` are one batch. Gradients of parameters
-            averaged by DistributedDataParallel then equal those of one process.
+        across_ranks: whether the images of all ranks of ``torch.distributed`` are one batch. The gradients of
+            the parameters then equal those of one process, once DistributedDataParallel has averaged them.
 
     Raises:
         InputError: When ``temperature`` is not positive.

@@ -24,7 +24,7 @@ class SupConLoss(_Loss):
 
     The embeddings are normalised to unit length first. An anchor without a positive is left out of the reduction.
     Without any positive, the loss is zero with a zero gradient. Value and gradient are exact. Memory is linear in the
-    number of embeddings. With :math:`S_c` the sum of the embeddings of class :math:`c`, the similarities of an anchor
+    number of embeddings. Let :math:`S_c` be the sum of the embeddings of class :math:`c`. The similarities of an anchor
     to its positives sum to :math:`z_i \cdot (S_{y_i} - z_i)`. The denominators come from :func:`logsumexp_over_keys`.
 
     Args:
@@ -34,10 +34,11 @@ class SupConLoss(_Loss):
         background_index: embeddings with this target are negatives of others but never anchors.
         ignore_index: embeddings with this target are left out completely.
         reduction: reduction over the anchors that are not left out. ``"mean"`` is the mean over the anchors of a group,
-            then over the groups that have an anchor. ``"sum"`` is the sum. ``"none"`` gives one value per embedding,
-            which is 0 for all embeddings that are not such an anchor.
+            then over the groups that have an anchor. ``"sum"`` is the sum. ``"none"`` gives one value per embedding.
+            It is 0 for every embedding that is not one of these anchors.
         across_ranks: whether to contrast with the embeddings of all ranks of ``torch.distributed``, joined along N.
-            Gradients of parameters averaged by DistributedDataParallel then equal those of one process.
+            The gradients of the parameters then equal those of one process, once DistributedDataParallel has averaged
+            them.
 
     Raises:
         InputError: When ``temperature`` is not positive, or ``denominator`` or ``reduction`` is not one of the above.
@@ -173,7 +174,7 @@ def _unit_length(embeddings: Tensor) -> Tensor:
 
 
 def _classes_of_groups(target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Number the classes of all groups consecutively, and return the number of every present target and the sizes."""
+    """Number the classes of all groups consecutively. Return the number of every present target, and the class sizes."""
     labels, label = target[present].unique(return_inverse=True)
     group = present.nonzero()[:, 0]
     _, classes, size = (group * len(labels) + label).unique(return_inverse=True, return_counts=True)

@@ -40,7 +40,7 @@ class ChaitanyaGlobal(PretrainingMethod):
         return TwoViewPrepareBatch(place_in_volume)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return the score: whether the sample of another volume with the nearest embedding has the same partition."""
+        """Return the score: whether the nearest sample, by embedding, of other volumes has the same partition."""
         return PlaceNeighbours(loss)
 
     def transforms(

@@ -46,7 +46,7 @@ class ChaitanyaGlobalLocal(PretrainingMethod):
         return partial(DenseHead, hidden_channels=64, out_channels=64)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return the score: whether the region with the nearest embedding is the same one of the other view."""
+        """Return the score: whether the nearest region, by embedding, is the same region of the other view."""
         return RegionRetrieval(loss.sampler)
 
     def transforms(

@@ -40,5 +40,5 @@ class Local(PixelContrast, PretrainingMethod):
         return self.pixel_head()
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return the score: whether the pixel of another image with the nearest embedding has the same class."""
+        """Return the score: whether the nearest pixel, by embedding, of other images has the same class."""
         return PixelNeighbours(StrideSampler(stride=4))

@@ -20,7 +20,7 @@ class Method:
 
     Attributes:
         paper: the publication it is from.
-        labels: whether it uses labels in another way than supervised fine-tuning.
+        labels: whether it uses labels in another way than supervised fine-tuning does.
         images: whether it uses all training images.
         contrasts_pixels: whether it contrasts pixels, which a ``pixel_sampler`` chooses.
     """

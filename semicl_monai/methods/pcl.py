@@ -37,5 +37,5 @@ class PCL(PretrainingMethod):
         return TwoViewPrepareBatch(place_in_volume)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
-        """Return the score: whether the sample of another volume with the nearest embedding is close in position."""
+        """Return the score: whether the nearest sample, by embedding, of other volumes is close in position."""
         return PlaceNeighbours(loss)

@@ -93,7 +93,7 @@ class PretrainingMethod(Method, ABC):
         return datalist.training if self.pairs_images else []
 
     def scored_cases(self, datalist: SegmentationDatalist) -> list[Record]:
-        """Return the volumes that are scored: the validation volumes, or without any the training volumes."""
+        """Return the volumes that are scored: the validation volumes, or the training volumes if there are none."""
         if not datalist.to_validate():
             return self.cases(datalist)
         return datalist.validation if self.labels else datalist.validation_images

@@ -65,7 +65,7 @@ def build_method(method: str, **options: Any) -> Method:
         options: values of fields. They win over entries of the config. Fields of other methods are ignored.
 
     Raises:
-        InputError: As :func:`find_method`. Also when no method has an option, or when the class cannot be built.
+        InputError: As :func:`find_method`. Also when an option belongs to no method, or when the class cannot be built.
 
     Example:
         >>> build_method("simclr", temperature=0.2, patch_size=32)

@@ -70,8 +70,8 @@ def _save_untrained(parser: ConfigParser, method: str, pretrained: str | Path | 
 def build_pretraining(method: str, **options: Any) -> Method:
     """Build the method of a stage of pre-training, see :func:`build_method`.
 
-    For a method without pre-training, :class:`SimCLR` is built and never run: other programs look for the parts of the
-    config, which must exist.
+    For a method without pre-training, :class:`SimCLR` is built and never run. Other programs look for the parts of the
+    config. All parts must therefore exist.
 
     Args:
         method: name of the method.

@@ -45,7 +45,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         return SelfTraining(network, transform=self.strong_transforms())
 
     def strong_transforms(self) -> list[Callable[..., Any]]:
-        """Return the transforms of the images of the student and, alike, of the labels of the teacher."""
+        """Return the transforms of the student's images. The teacher's labels get the same transforms."""
         return [RandWarp(deform_prob=self.elastic_prob, deform=self.elastic_range), RandCutMix(prob=self.cut_mix_prob)]
 
     def loss(self, supervised: nn.Module) -> nn.Module:

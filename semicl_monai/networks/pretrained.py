@@ -141,7 +141,9 @@ def load_network(network: nn.Module, weights: str | Path, class_names: Sequence[
 def _check_same_classes(weights: str | Path, class_names: Sequence[str]) -> None:
     known = read_provenance(weights)
     if known is not None and not known.classes:
-        raise InputError(f"{weights} is from pre-training, which trains no classifier: wanted weights of train.")
+        raise InputError(
+            f"{weights} is from pre-training, which trains no classifier: wanted weights from the stage train."
+        )
     if known is not None and known.classes != tuple(class_names):
         raise InputError(
             f"{weights} was trained for the classes {', '.join(known.classes)}, in this order; class_names is "

@@ -21,7 +21,7 @@ PREFIXES = ("module.", "_orig_mod.", "student.", "teacher.", "network.", "model.
 HEADS = ("head.", "global_head.")  # stored beside our network in a checkpoint of pre-training
 DEEP_SUPERVISION = re.compile(r"(^|\.)(deep_supervision_heads|super_head)\.")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # not of 8 bits, which torch cannot check
-COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)  # of batches, or positions
+COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)  # for batch counts, or positions
 DATA: list[Any] = [np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?"))]
 
 
@@ -54,7 +54,7 @@ def read_content(path: str | Path) -> Any:
             f"--pretrained none to start from scratch)."
         )
     try:
-        with torch.serialization.safe_globals([*DATA, *_numpy_builders()]):  # a loss or a date beside the weights
+        with torch.serialization.safe_globals([*DATA, *_numpy_builders()]):  # the file may also hold a loss or a date
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types here: a damaged zip, a foreign pickle, a refused class
         reason = "it would run code" if "unsupported global" in str(error).lower() else "it is damaged or no checkpoint"
@@ -135,7 +135,10 @@ def check_finite(tensors: Mapping[str, torch.Tensor], what: object) -> None:
 
 
 def _check_same_numbers(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Refuse quantised and complex tensors, which torch copies with a loss, and sparse ones, which it cannot copy."""
+    """Refuse quantised, complex and sparse tensors.
+
+    Torch copies quantised and complex tensors with a loss of information. It cannot copy sparse tensors.
+    """
     for name, tensor in tensors.items():
         is_weight = name.endswith((".weight", ".bias", ".running_mean", ".running_var"))
         wrong_type = tensor.dtype not in (FLOATS if is_weight or tensor.is_floating_point() else COUNTS)
@@ -180,6 +183,6 @@ def _holds_tensors(content: Any) -> bool:
 
 
 def _numpy_builders() -> list[Any]:
-    core = "numpy.core" if np.__version__.startswith("1.") else "numpy._core"  # 1.26 has an empty one of that name too
+    core = "numpy.core" if np.__version__.startswith("1.") else "numpy._core"  # 1.26 has an empty _core too
     builders: Any = import_module(f"{core}.multiarray")
     return [builders.scalar, builders._reconstruct]

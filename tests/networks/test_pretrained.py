@@ -195,7 +195,7 @@ def test_load_network_is_strict_and_says_so_in_one_line(build, tmp_path, change,
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ((), "is from pre-training, which trains no classifier: wanted weights of train."),
+        ((), "is from pre-training, which trains no classifier: wanted weights from the stage train."),
         (("b", "a"), "was trained for the classes b, a, in this order; class_names is a, b."),
         (("a", "c"), "was trained for the classes a, c, in this order; class_names is a, b."),
     ],
