@@ -112,7 +112,7 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
 
 
 def _without_unused(config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out entries that are null, are not options, and are only passed on. A task can still set such an entry."""
+    """Leave out each null entry that is not an option and is only passed on as an argument. A task can still set it."""
     options = {option.name for option in OPTIONS}
     unused = {f"@{key}" for key, value in config.items() if value is None and key not in options}
     text = json.dumps(config)
@@ -154,7 +154,7 @@ def _renamed(content: Any, file: Path) -> Any:
 
 
 def _check_typos(content: dict[str, Any], file: Path) -> None:
-    """Refuse a misspelt entry, which has no effect and a name almost equal to that of a known entry."""
+    """Refuse a misspelt entry: one that nothing uses, with a name close to that of a known entry."""
     known = {name for source in SOURCES.glob("*.json") for name in _read(source.stem)} | {"stages"}
     text = json.dumps(content)
     tables = {"": content, **{f"stages: {stage}: ": own for stage, own in content.get("stages", {}).items()}}

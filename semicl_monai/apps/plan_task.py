@@ -92,7 +92,7 @@ def _spacing(found: Fingerprint) -> tuple[list[float] | None, int]:
 
 def _slice_size(found: Fingerprint, spacing: list[float] | None, axis: int) -> list[int]:
     shapes = found.shapes * found.spacings / spacing if spacing else found.shapes
-    median = np.delete(np.median(shapes.round(), axis=0), axis)  # whole voxels: 48.01 of them are not 64
+    median = np.delete(np.median(shapes.round(), axis=0), axis)  # whole voxels: 48.01 voxels need 48 pixels, not 64
     return [int(np.clip(np.ceil(size / STEP) * STEP, *SIZES)) for size in median]
 
 

@@ -80,7 +80,7 @@ def _scores(entry: Entry, p: float | None, best: bool) -> list[str]:
 def saving_table(entries: Sequence[Entry], scratch: str) -> Table:
     """Return the number of labels that training from scratch needs for the Dice of each method, and the cost of a run.
 
-    The comparison uses the splits that the method and the network from scratch with every amount of labels have run on.
+    The comparison uses only splits with all runs: the method, and the network from scratch with every amount of labels.
     """
     base = [entry for entry in entries if entry.method == scratch]
     needed = [f"labels {scratch} needs for this Dice", "labels saved", "on splits"]

@@ -108,7 +108,8 @@ class Runner:
             while waiting or running:
                 ready = [step for step in waiting if step.needs is None or step.needs.key in self.records]
                 free = self.workers - len(running)
-                for step in ready[:free]:  # only as many as can start now: steps of an earlier split may become ready
+                # submit only as many as can start now: a step of an earlier split may become ready, and comes first
+                for step in ready[:free]:
                     waiting.remove(step)
                     running[pool.submit(self._run, step)] = step
                 for future in wait(running, return_when=FIRST_COMPLETED).done:

@@ -9,7 +9,7 @@ from semicl_monai.utils import InputError
 
 
 def checked_counts(lowest: dict[str, int], **values: Any) -> dict[str, int]:
-    """Return the values after a check that each is a whole number not below the value of its name in ``lowest``.
+    """Return the values. Each must be a whole number, not below the number that ``lowest`` holds for its name.
 
     Raises:
         InputError: When a value is smaller, or not a whole number.

@@ -32,8 +32,8 @@ def make_synthetic_whole_heart(
 ) -> Path:
     """Write a synthetic whole-heart data set in the layout of the MM-WHS 2017 challenge.
 
-    A left ventricle inside its myocardium, a crescent of a right ventricle beside it, two atria, an ascending aorta and
-    a pulmonary artery touch each other. Together they are 10 to 15 % of the volume, or less if it is deeper than wide.
+    Seven structures touch each other: a left ventricle inside its myocardium, a crescent of a right ventricle beside
+    it, two atria, an ascending aorta and a pulmonary artery. Together they are 10 to 15 % of the volume, or less if it is deeper than wide.
     Around them lie lungs, bones, a liver, and vessels as bright as the chambers, so that no threshold finds a
     structure. Pose, size, anatomy and contrast differ from case to case. The data says nothing about anatomy: it is for
     tests and first steps.
