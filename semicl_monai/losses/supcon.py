@@ -174,7 +174,7 @@ def _unit_length(embeddings: Tensor) -> Tensor:
 
 
 def _classes_of_groups(target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Number the classes of all groups consecutively. Return the number of every present target, and the class sizes."""
+    """Number the classes of all groups consecutively. Return the number of each present target, and the sizes."""
     labels, label = target[present].unique(return_inverse=True)
     group = present.nonzero()[:, 0]
     _, classes, size = (group * len(labels) + label).unique(return_inverse=True, return_counts=True)
