@@ -79,7 +79,7 @@ def data_parallel(
     The gradients travel in a process group of their own, and the common group gathers. One group for both could crash:
     the network outlives :func:`ignite.distributed.finalize`, and so do the threads of its group. A gloo thread could
     then free a tensor of the last ``all_gather`` just after the interpreter has gone. That aborts the process
-    (SIGABRT). The common group does not outlive ``finalize``, and its threads end with it.
+    (SIGABRT). The common group ends, and its threads end with it.
 
     Args:
         network: the network, already on ``device``.
