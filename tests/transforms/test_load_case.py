@@ -418,9 +418,9 @@ def test_the_file_that_cannot_be_used_is_named(channels, tmp_path):
     first, second = sample["image"]
     refuse_channels({"image": [first, "/nowhere/c.nii"]}, "case b_0000: image file /nowhere/c.nii is not there")
     save(second, volumes[1, :, :, :5])
-    refuse_channels(sample, f"image file {second} beside {first}", "its shape (6, 7, 8), got (6, 7, 5)")
+    refuse_channels(sample, f"image file {second} beside {first}", "the same shape (6, 7, 8), got (6, 7, 5)")
     save(second, volumes[1], AFFINE + 0.01 * np.eye(4)[:, [3, 0, 1, 2]])
-    refuse_channels(sample, f"image file {second} beside {first}", "its affine to within 0.001")
+    refuse_channels(sample, f"image file {second} beside {first}", "the same affine to within 0.001")
     save(second, np.moveaxis(volumes, 0, -1))
     refuse_channels(sample, f"case b_0000: image file {second} must be 3-D with one channel, got", "(2, 6, 7, 8)")
 
