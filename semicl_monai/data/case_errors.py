@@ -18,8 +18,8 @@ MOST_LETTERS = 200  # of a reason, to which MONAI adds long hints
 def errors_of_case(case: Any) -> Iterator[None]:
     """Turn an error inside a ``with`` block into an :class:`~semicl_monai.utils.InputError` that names the case.
 
-    An input error keeps its own message. The errors that MONAI wraps around it are removed, because torch passes only
-    the text of a wrapped error from a process.
+    An input error keeps its own message. The errors that MONAI wraps around it are removed. Otherwise torch would pass
+    only their text from a process.
 
     Raises:
         InputError: When any error is raised inside. An interrupt or the exit of the program passes unchanged.

@@ -315,7 +315,8 @@ def _find_datalist(dataset_dir: str | os.PathLike[str], datalist: str | os.PathL
     if not file.is_file():
         raise InputError(
             f"dataset_dir '{dataset_dir}' does not hold {datalist}: point --dataset_dir at a folder with dataset.json,"
-            " or give --download true to fetch the Decathlon task its last folder names, e.g. data/Task04_Hippocampus."
+            " or give --download true to fetch the Decathlon task that its last folder names, e.g."
+            " data/Task04_Hippocampus."
         )
     return file
 

@@ -60,9 +60,9 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
             and hidden files are left out. A file name in capitals is listed too, so that it is refused later and not
             lost.
         in_channels: number of channels of an image. A file named like nnU-Net's ``case_0000.nii.gz`` is one channel.
-            ``in_channels`` such files make one image. If the folder also has files of other names, the numbers may be
-            scan numbers. Then files count as channels only if a case has exactly the channels 0 to ``in_channels - 1``.
-            Each other file is an image.
+            ``in_channels`` such files make one image. If the folder also has files of other names, a number like
+            ``_0000`` may count scans and not channels. Then files are channels only if a case has exactly the channels
+            0 to ``in_channels - 1``. Each other file is an image.
 
     Returns:
         One ``{"image": path, "case": name}`` for each image, sorted by file name. If each channel has its own file,

@@ -92,7 +92,8 @@ def _seen_before(records: Sequence[Record], seen: Sequence[Mapping[str, str]]) -
         same = patients.get(record.get("patient") or record["case"])
         if digest in images:
             leaked.append(_both(record["case"], images[digest]))
-        elif same and not record["case"] == same["case"] == same["patient"]:  # a name alone is no patient
+        # where no patient was given, an equal case name does not mean the same patient
+        elif same and not record["case"] == same["case"] == same["patient"]:
             leaked.append(f"{record['case']} (of the patient {same['patient']}, as {same['case']})")
     return leaked
 

@@ -51,7 +51,8 @@ def _compiled(group_pattern: Any) -> re.Pattern[str] | None:
         return None
     if not isinstance(group_pattern, str):
         raise InputError(
-            f"group_pattern must be a regular expression, got {group_pattern!r}, which is no text: quote it twice."
+            f"group_pattern must be a regular expression, got {group_pattern!r}, which is no text: put it in two pairs "
+            "of quotes."
         )
     try:
         return re.compile(group_pattern)

@@ -22,16 +22,16 @@ from semicl_monai.utils import InputError, save_tensors
 ORIGIN = "made_from"  # key of the hash in a file
 
 
-# not monai.data.PersistentDataset: it fails on a truncated file, can read half of a file that is being moved from /tmp,
-# has hashes that depend on which equal strings are one object, reads a whole file for a few slices, and empties a
-# folder that others use in set_data
+# Not monai.data.PersistentDataset, for five reasons. It fails on a truncated file. It can read half of a file that is
+# being moved from /tmp. Its hashes depend on whether equal strings are one object or several. It reads a whole file for
+# a few slices. Its set_data empties a folder that others use.
 class PreparedFiles:
     """The output of the deterministic transforms, kept as one file per record and mapped into memory.
 
     The name of a file is a hash of three things:
 
-    * the record's files: path, size, inode, and the times of the last change of the content and of the inode. No
-      program can set back the last of these times.
+    * the record's files: path, size, inode and two times. One is that of the last change of the content (mtime). The
+      other is that of the last change of the inode (ctime). No program can set back the ctime.
     * ``case``.
     * the deterministic transforms with their arguments.
 
@@ -121,7 +121,7 @@ def _stamped(entry: Any) -> Any:
     if not path.is_file():
         return str(entry)
     stat = path.stat()
-    # cp -p, rsync -t and touch -d set the size and the time of a file to those of another one, not ctime and inode
+    # cp -p, rsync -t and touch -d can give a file the size and the mtime of another file, but not its ctime and inode
     return [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 

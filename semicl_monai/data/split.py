@@ -39,10 +39,11 @@ def make_split(
         ratio: relative sizes of training, validation and test. A part with 0 is not cut and stays empty. Validation and
             test are rounded half up. Training takes the rest.
         patients: patient of each case. A case without an entry is its own patient.
-        cut_validation: whether to cut a validation part. Without it, these cases are the end of the training part. The
-            test part stays the same, with two exceptions: it may be empty, and it never takes the last patient.
-        strict: whether to check the needs of training. Without it, a part may be empty, and ``labelled_fraction`` may
-            be larger than the training part.
+        cut_validation: whether to cut a validation part. If not, the cases of that part are the last ones of the
+            training part. The test part stays the same, with two exceptions: it may be empty, and it never takes the
+            last patient.
+        strict: whether to refuse a split that training cannot use. If not, a part may be empty, and
+            ``labelled_fraction`` may be larger than the training part.
 
     Returns:
         Case names under ``"labelled"``, ``"unlabelled"``, ``"validation"`` and ``"test"``.

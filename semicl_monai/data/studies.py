@@ -34,7 +34,8 @@ def list_studies(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         records: ``{"image": path, "label": path}`` of at least one labelled study.
 
     Returns:
-        One ``{"image": path, "case": name}`` for each study, sorted by name. The name is that in the folder.
+        One ``{"image": path, "case": name}`` for each study, sorted by name. If a study is a link, the name is that of
+        the link.
 
     Raises:
         InputError: When no study is labelled, the folder cannot be found from the labels, a labelled study is not

@@ -71,8 +71,9 @@ class StudyFolder:
 def find_study_folder(records: Iterable[Mapping[str, Any]]) -> StudyFolder | None:
     """Return the study folder of all records, or ``None`` if they are not labelled studies of MONAI Label.
 
-    It is the folder that the server was started with, which MONAI Label tells its trainings, or else a folder above the
-    labels. The paths of the images are not used, because links may lead to an archive elsewhere.
+    It is the folder that the server was started with. MONAI Label tells its trainings this folder. If it is not known,
+    a folder above the labels is used. The paths of the images are not used, because links may lead to an archive
+    elsewhere.
 
     Raises:
         InputError: When a ``datastore_v2.json`` cannot be read.

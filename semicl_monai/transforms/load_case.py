@@ -127,8 +127,9 @@ class LoadCased(LoadImaged):
                 * The number of channels differs from ``in_channels``.
                 * The label differs from the image in shape or affine.
                 * The label has values that ``num_classes`` or ``label_values`` do not allow.
-                * The image is a list of files, and their number differs from ``in_channels``, or a file is not 3-D, or
-                  the files differ in shape or affine.
+                * The image is a list of files, and their number differs from ``in_channels``.
+                * The image is a list of files, and a file is not 3-D.
+                * The image is a list of files, and they differ in shape or affine.
         """
         sample = dict(data)
         for key in self.key_iterator(sample):
@@ -227,7 +228,8 @@ def _parse_label_values(label_values: Sequence[int], num_classes: int) -> tuple[
     if len({0, *values}) != num_classes:
         raise InputError(f"label_values must differ from each other and from 0, got {list(values)}.")
     for number, value in enumerate(values, 1):
-        if 0 < value < num_classes and value != number:  # a file that holds 0 and this could mean either class
+        # a file may hold only 0 and this value; the value could then mean either class
+        if 0 < value < num_classes and value != number:
             raise InputError(
                 f"label_values from 1 to {num_classes - 1} must equal their class, got {value} for class {number}."
             )

@@ -26,7 +26,7 @@ class RandPartitionPatchesd(RandPatchesd):
         keys: maps of shape ``(C, H, W, D)``. All are cut at the same place.
         roi_size: size of a patch in voxels along the three axes.
         num_samples: number of patches to draw from a volume. If it is not a multiple of the number of partitions, some
-            partitions give one more patch. They are drawn anew each time.
+            partitions give one more patch. These partitions are drawn anew each time.
         num_partitions: number of partitions :math:`S` along each axis.
         allow_missing_keys: whether keys may be missing in a sample.
 

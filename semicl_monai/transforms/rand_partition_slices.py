@@ -23,7 +23,7 @@ class RandPartitionSlicesd(RandSlicesd):
         keys: maps of shape ``(C, H, W, D)``. All are sliced at the same place.
         axis: spatial axis to slice along, 0, 1 or 2.
         num_samples: number of slices to draw from a volume. If it is not a multiple of ``num_partitions``, some
-            partitions give one more slice. They are drawn anew each time.
+            partitions give one more slice. These partitions are drawn anew each time.
         num_partitions: number of partitions :math:`S` of a volume.
         allow_missing_keys: whether keys may be missing in a sample.
 

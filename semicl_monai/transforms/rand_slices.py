@@ -17,8 +17,8 @@ class RandSlicesd(Randomizable, MapTransform):
     """Draw slices of a volume; with a label map, a share of them holds foreground.
 
     The other slices are drawn from the whole volume, so that empty slices are drawn too, as negatives. Without a label
-    map, all slices are drawn from the whole volume. Each of the two draws takes a slice twice only if there are too few
-    slices. The two draws may take the same slice.
+    map, all slices are drawn from the whole volume. Slices with foreground and other slices are two separate draws. One
+    draw takes a slice twice only if there are too few slices. Both draws may take the same slice.
 
     Args:
         keys: maps of shape ``(C, H, W, D)``. All are sliced at the same place.

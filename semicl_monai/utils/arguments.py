@@ -21,7 +21,7 @@ PATHS = (
 def check_arguments(commands: Mapping[str, Any], words: Sequence[str]) -> list[str]:
     """Refuse arguments that a command does not take; fire itself would call the command first.
 
-    With ``--help`` nothing is checked. Only the command is kept, since fire would call it with further words.
+    With ``--help`` nothing is checked. Words after the command are dropped. With such words fire would call it.
 
     Args:
         commands: functions by name, or further commands by name.

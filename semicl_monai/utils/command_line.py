@@ -23,10 +23,10 @@ HELP = ("help", "h")
 
 
 def find_bundle_root() -> str:
-    """Return the bundle folder, above ``configs``, of the running config file; without one ``"."``.
+    """Return the bundle folder of the running config file, or ``"."`` if there is no such file.
 
-    A config then finds its own bundle from any working directory. A program that sets ``bundle_root`` itself (MONAI
-    Label, FL clients, tests) replaces this value.
+    The bundle folder is the one above ``configs``. A config then finds its own bundle from any working directory. A
+    program that sets ``bundle_root`` itself (MONAI Label, FL clients, tests) replaces this value.
     """
     files = _config_files(runner_arguments())
     folder = Path(files[0]).parent if files else config_folder()
@@ -91,8 +91,8 @@ def further_files() -> list[str]:
 def started_by_user() -> bool:
     """Whether a user runs the configs by :func:`monai.bundle.run`, from Python or a command line.
 
-    MONAI Label calls it too. It gives ``bundle_root`` as an override, or for training on several GPUs a config of its
-    own.
+    MONAI Label calls :func:`monai.bundle.run` too. It gives ``bundle_root`` as an override. For training on several
+    GPUs it gives a config of its own instead.
     """
     arguments = runner_arguments()
     files = _config_files(arguments)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser, ReferenceResolver
 
-# All that an expression may call. Other calls could build or change something, and are not made a second time.
+# All that an expression may call. Other calls could build or change something. The run makes them, so they are not made
+# a second time here.
 CALLS = (
     *(abs, all, any, bool, dict, enumerate, float, int, len, list),
     *(max, min, range, round, set, sorted, str, sum, tuple, zip),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-# not monai.utils.look_up_option: it takes any three letters for each other, and its error has several lines
+# not monai.utils.look_up_option: for it, any two names of three letters are similar, and its error has several lines
 def did_you_mean(name: str, known: Iterable[str], before: str = "", after: str = "", cutoff: float = 0.6) -> str:
     """Return ``", did you mean ..."`` for an error, or an empty text when no known name is similar.
 

@@ -129,7 +129,8 @@ def _values(path: Path) -> Iterator[bytes | memoryview]:
                 yield from iter(lambda: stream.read(CHUNK), b"")
             return
         voxels = np.asarray(read_voxels(image), "<f4")
-        extent = voxels.shape[:3] if math.prod(voxels.shape[3:]) == 1 else voxels.shape  # of (x, y, z, 1) too
+        # the shape (x, y, z, 1) counts as (x, y, z)
+        extent = voxels.shape[:3] if math.prod(voxels.shape[3:]) == 1 else voxels.shape
         yield str(extent).encode()
         yield voxels.ravel(order="F").view(np.uint8).data
 

@@ -25,8 +25,8 @@ def in_several_processes() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-# not ignite.distributed: if other code has initialised the process group, its first use waits for all ranks, and any
-# use after the group is destroyed is an error
+# Not ignite.distributed: if other code has initialised the process group, the first use of ignite.distributed waits for
+# all ranks. Once the group is destroyed, any use of ignite.distributed is an error.
 def rank_and_size() -> tuple[int, int]:
     """Rank of this process and number of processes; ``(0, 1)`` when ``torch.distributed`` is not initialised.
 
@@ -76,9 +76,10 @@ def data_parallel(
 ) -> DistributedDataParallel:
     """Average the gradients of ``network`` over the processes.
 
-    The gradients travel in a process group of their own. The network outlives :func:`ignite.distributed.finalize`, and
-    so do the threads of its group. If a gloo thread frees a tensor of the last ``all_gather`` just after the
-    interpreter has gone, the process aborts (SIGABRT). The common group, which gathers, ends with its threads.
+    The gradients travel in a process group of their own, and the common group gathers. One group for both could crash:
+    the network outlives :func:`ignite.distributed.finalize`, and so do the threads of its group. A gloo thread could
+    then free a tensor of the last ``all_gather`` just after the interpreter has gone. That aborts the process
+    (SIGABRT). The common group ends, and its threads end with it.
 
     Args:
         network: the network, already on ``device``.
@@ -116,9 +117,9 @@ def share_of_rank(batch_size: int) -> int:
 def all_gather_with_gradient(tensor: Tensor, dim: int = 0) -> Tensor:
     """Join the tensors of all ranks along ``dim``, in the order of the ranks.
 
-    When every rank computes the same loss from the result, the gradient of its own ``tensor`` is the world size times
-    that of one process with the whole batch. DistributedDataParallel averages over the ranks, so the gradients of the
-    *parameters* equal those of one process.
+    Suppose that every rank computes the same loss from the result. The gradient of a rank's ``tensor`` is then larger
+    than in one process with the whole batch. The factor is the world size. DistributedDataParallel averages over the
+    ranks, so the gradients of the *parameters* equal those of one process.
 
     Args:
         tensor: the tensor of this rank. Its shape must be the same on every rank.

@@ -110,7 +110,7 @@ def save_tensors(content: Any, path: str | Path, advice: str = "give a writable 
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of a JSON file without repeated names, of which Python would keep only the last entry."""
+    """The object of a JSON file; a repeated name is refused, because Python would keep only its last entry."""
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]

@@ -1,9 +1,9 @@
 """NIfTI files: how they are opened, which of their affines is used, and what every stage refuses.
 
-A header may give the affine of a volume twice, as an sform and as a qform. **The sform is used where its code is above
-0, else the qform where its code is above 0, else what nibabel takes for a file without both**: voxels of ``pixdim``, x
-flipped, the centre at the origin. All affines are in mm: a file whose ``xyzt_units`` are metres or micrometres is
-converted.
+A header may give the affine of a volume twice, as an sform and as a qform. **If the code of the
+sform is above 0, the sform is used. If not, and the code of the qform is above 0, the qform is used. If neither is,
+nibabel's default for a file without both is used**: voxels of ``pixdim``, x flipped, the centre at the origin. All
+affines are in mm: a file whose ``xyzt_units`` are metres or micrometres is converted.
 
 Errors raised here say what is wrong, but not in which file; :func:`naming` adds the file.
 """
@@ -214,12 +214,12 @@ def check_same_space(space: Space, other: Space) -> None:
         InputError: When the two differ; the message gives the reason if the headers show it.
     """
     if space.shape != other.shape:
-        raise InputError(f"must have its shape {space.shape}, got {other.shape}.")
+        raise InputError(f"must have the same shape {space.shape}, got {other.shape}.")
     difference = abs(space.affine - other.affine).max()
     if not difference <= AFFINE_TOLERANCE:  # NaN included
         reasons = "".join(_reason(one) for one in (space, other))
         raise InputError(
-            f"must have its affine to within {AFFINE_TOLERANCE:g}, got a difference of {difference:g}{reasons}."
+            f"must have the same affine to within {AFFINE_TOLERANCE:g}, got a difference of {difference:g}{reasons}."
         )
 
 

@@ -35,7 +35,7 @@ WIDTH = 26
 
 
 def check_options(stage: str) -> None:
-    """Check the options of the running config, or print them and end the program with ``--help``.
+    """Check the options of the running config; with ``--help``, print them and end the program.
 
     A value that the config itself computes is checked where it is used.
 
@@ -68,14 +68,14 @@ def _check_run_id(config: Mapping[str, Any]) -> None:
         return
     wanted = call.get("run_id") or "run"
     known = [name for name in ("pretrain", "run", "evaluate") if name in config]
-    # for an id like "train" MONAI only builds its components or returns a number, and ends well without training
+    # for an id like "train" MONAI only builds its components or returns a number: it ends without error or training
     if known and wanted not in known and (wanted in NOT_RUN or not isinstance(config.get(wanted), list | tuple)):
         commands = " or ".join(f"python -m monai.bundle run{'' if name == 'run' else f' {name}'}" for name in known)
         raise InputError(f"the config has no steps '{wanted}' to run: wanted {commands}.")
 
 
 def _unchecked(stage: str) -> list[str]:
-    """The user's entries and files beyond the options of the stage and its network, which is checked by itself."""
+    """The user's files and entries, without options of the stage; options of the network are checked elsewhere."""
     known = {*(option.name for option in options_of(stage)), *method_options(stage), *inspect.signature(run).parameters}
     arguments = runner_arguments()
     given = [name for name in arguments if name not in known and not name.startswith("network_def")]

@@ -35,7 +35,8 @@ class Option:
         kind: what it may be.
         stages: the stages that have it.
         meaning: one sentence.
-        of_method: whether it is a field of methods, whose default is that of the method, and no entry of the config.
+        of_method: whether the option is a field of methods. Its default is then that of the method, and the config has
+            no such entry.
         old_name: another name that is still taken.
     """
 

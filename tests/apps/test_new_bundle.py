@@ -365,7 +365,8 @@ def test_nan_is_refused_unless_it_may_be_replaced_and_then_in_every_stage(make, 
 def test_a_label_in_another_place_than_its_image_is_refused_at_once(make, data):
     for file in (data / "labelsTr").iterdir():
         nib.save(nib.Nifti1Image(np.asarray(nib.load(file).dataobj), np.diag([1.0, 1.0, 4.01, 1.0])), file)
-    with pytest.raises(InputError, match=r"label file .* of .*_0000\.nii\.gz must have its affine to within 0\.001"):
+    message = r"label file .* of .*_0000\.nii\.gz must have the same affine to within 0\.001"
+    with pytest.raises(InputError, match=message):
         make()
 
 

@@ -360,7 +360,7 @@ def test_a_missing_mask_is_refused(baseline, environment, masks, hippocampus, tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda values: values[1:], "must have its shape"),
+        (lambda values: values[1:], "must have the same shape"),
         (lambda values: values + 1, "must hold whole numbers from 0 to 2, got 3"),
     ],
 )

@@ -270,7 +270,7 @@ def test_files_of_an_image_that_differ_in_shape_are_refused(case, save, rng):
     record, *_ = case()
     other = save("other", rng.normal(size=(4, 5, 7)))
     refuse(
-        rf"case a: image file {other} beside {record['image']} must have its shape \(4, 5, 6\), got \(4, 5, 7\)",
+        rf"case a: image file {other} beside {record['image']} must have the same shape \(4, 5, 6\), got \(4, 5, 7\)",
         {**record, "image": [record["image"], other]},
     )
 
@@ -286,7 +286,7 @@ def test_a_spacing_of_zero_is_refused(case):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((4, 5, 7), r"of .*a\.nii\.gz must have its shape \(4, 5, 6\), got \(4, 5, 7\)"),
+        ((4, 5, 7), r"of .*a\.nii\.gz must have the same shape \(4, 5, 6\), got \(4, 5, 7\)"),
         ((*SHAPE, 2), r"must be 3-D with one channel, got the shape \(4, 5, 6, 2\)"),
     ],
 )
@@ -299,14 +299,14 @@ def test_a_label_of_another_shape_is_refused(case, save, shape, message):
 def test_a_label_of_another_affine_is_refused(case, save):
     record, _, label = case()
     save("a_label", label, spacing=(0.5, 1.25, 3.1))
-    message = r"must have its affine to within 0\.001, got a difference of 0\.0999"
+    message = r"must have the same affine to within 0\.001, got a difference of 0\.0999"
     refuse(rf"case a: label file .*a_label\.nii\.gz of {record['image']} {message}", record)
 
 
 def test_a_channel_of_another_affine_is_refused(case, save, rng):
     record, *_ = case()
     other = save("other", rng.normal(size=SHAPE), spacing=(0.5, 1.25, 3.1))
-    message = rf"case a: image file {other} beside {record['image']} must have its affine to within 0\.001"
+    message = rf"case a: image file {other} beside {record['image']} must have the same affine to within 0\.001"
     refuse(message, {**record, "image": [record["image"], other]})
 
 

@@ -160,7 +160,7 @@ def test_a_constant_image_is_refused(sample):
 
 def test_a_label_of_another_shape_is_refused(sample):
     save(sample["label"], np.zeros((6, 7, 9)))
-    refuse(sample, "case a", sample["label"], sample["image"], "must have its shape (6, 7, 8), got (6, 7, 9)")
+    refuse(sample, "case a", sample["label"], sample["image"], "must have the same shape (6, 7, 8), got (6, 7, 9)")
 
 
 @pytest.mark.parametrize("shift", [0.01, -2.0])
@@ -168,7 +168,7 @@ def test_a_label_of_another_affine_is_refused(sample, shift):
     affine = AFFINE.copy()
     affine[1, 3] += shift
     save(sample["label"], np.zeros((6, 7, 8)), affine)
-    refuse(sample, sample["label"], "must have its affine to within 0.001", f"difference of {abs(shift):g}")
+    refuse(sample, sample["label"], "must have the same affine to within 0.001", f"difference of {abs(shift):g}")
 
 
 def test_an_affine_that_differs_by_rounding_is_accepted(sample):
@@ -418,9 +418,9 @@ def test_the_file_that_cannot_be_used_is_named(channels, tmp_path):
     first, second = sample["image"]
     refuse_channels({"image": [first, "/nowhere/c.nii"]}, "case b_0000: image file /nowhere/c.nii is not there")
     save(second, volumes[1, :, :, :5])
-    refuse_channels(sample, f"image file {second} beside {first}", "its shape (6, 7, 8), got (6, 7, 5)")
+    refuse_channels(sample, f"image file {second} beside {first}", "the same shape (6, 7, 8), got (6, 7, 5)")
     save(second, volumes[1], AFFINE + 0.01 * np.eye(4)[:, [3, 0, 1, 2]])
-    refuse_channels(sample, f"image file {second} beside {first}", "its affine to within 0.001")
+    refuse_channels(sample, f"image file {second} beside {first}", "the same affine to within 0.001")
     save(second, np.moveaxis(volumes, 0, -1))
     refuse_channels(sample, f"case b_0000: image file {second} must be 3-D with one channel, got", "(2, 6, 7, 8)")
 
@@ -508,7 +508,7 @@ def test_a_header_that_tells_no_space_is_why_affines_differ(sample):
     header["sform_code"] = header["qform_code"] = 0
     nib.save(nib.Nifti1Image(np.asarray(volume.dataobj), None, header), sample["label"])
     reason = f"; {sample['label']} gives no space (sform_code and qform_code are 0), so a default is used."
-    refuse(sample, "case a: label file", "must have its affine to within 0.001, got a difference of", reason)
+    refuse(sample, "case a: label file", "must have the same affine to within 0.001, got a difference of", reason)
 
 
 @pytest.mark.parametrize("scaled", [False, True])

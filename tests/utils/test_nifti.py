@@ -224,7 +224,7 @@ def test_where_affines_differ_the_headers_tell_why(save):
     one = space_of(save(qform_code=0, name="one.nii"))
     none = space_of(save(sform_code=0, qform_code=0, name="none.nii"))
     check_same_space(both, one)
-    with pytest.raises(InputError, match=r"^must have its affine to within 0\.001, got a difference of") as raised:
+    with pytest.raises(InputError, match=r"^must have the same affine to within 0\.001, got a difference of") as raised:
         check_same_space(both, none)
     assert str(raised.value).endswith(
         "; in both.nii the sform and the qform differ, and the sform is used"
