@@ -68,8 +68,8 @@ def study(
 
     Raises:
         InputError: When there is no bundle, when a method, a setting or an option is unknown, when ``output_dir`` holds
-            runs with other configs or options, or tables that no study wrote, or when another run is using it. Also at the end, when a
-            cell has failed or was stopped.
+            runs with other configs or options, or tables that no study wrote, or when another run is using it. Also at
+            the end, when a cell has failed or was stopped.
     """
     configs, output = find_bundle(bundle, *STAGES) / "configs", Path(str(output_dir)).expanduser().absolute()
     check_own_options(options, "a study")

@@ -33,10 +33,10 @@ def make_synthetic_whole_heart(
     """Write a synthetic whole-heart data set in the layout of the MM-WHS 2017 challenge.
 
     Seven structures touch each other: a left ventricle inside its myocardium, a crescent of a right ventricle beside
-    it, two atria, an ascending aorta and a pulmonary artery. Together they are 10 to 15 % of the volume, or less if it is deeper than wide.
-    Around them lie lungs, bones, a liver, and vessels as bright as the chambers, so that no threshold finds a
-    structure. Pose, size, anatomy and contrast differ from case to case. The data says nothing about anatomy: it is for
-    tests and first steps.
+    it, two atria, an ascending aorta and a pulmonary artery. Together they are 10 to 15 % of the volume, or less if it
+    is deeper than wide. Around them lie lungs, bones, a liver, and vessels as bright as the chambers, so that no
+    threshold finds a structure. Pose, size, anatomy and contrast differ from case to case. The data says nothing about
+    anatomy: it is for tests and first steps.
 
     CT is in Hounsfield units: air about -960, lung -800, tissue 40, blood about 240 to 500. It is stored axially. MR is
     in positive units, with a bias field, noise and a scale factor that differs from case to case. It is stored
