@@ -137,7 +137,7 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
 
 
 def _renamed(content: Any, file: Path) -> Any:
-    """Return a task, or a stage of a task, with old names of entries replaced by the current names."""
+    """Return a task, or a stage of a task, with old names of entries, and references to them, replaced by the current names."""
     if not isinstance(content, dict):
         return content
     for old in content.keys() & OLD_NAMES.keys():
@@ -150,7 +150,8 @@ def _renamed(content: Any, file: Path) -> Any:
     renamed = {OLD_NAMES.get(name, name): value for name, value in content.items()}
     if isinstance(stages, dict):
         renamed["stages"] = {name: _renamed(own, file) for name, own in stages.items()}
-    return renamed
+    references = rf"(?<=[@%])({'|'.join(OLD_NAMES)})\b"
+    return json.loads(re.sub(references, lambda match: OLD_NAMES[match[1]], json.dumps(renamed)))
 
 
 def _check_typos(content: dict[str, Any], file: Path) -> None:

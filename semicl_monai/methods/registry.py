@@ -39,6 +39,7 @@ def find_method(name: str) -> type[Method]:
         InputError: When there is no such method, or its class cannot be loaded.
 
     Example:
+        >>> from semicl_monai.methods import find_method
         >>> find_method("pcl").__name__
         'PCL'
     """
@@ -68,6 +69,7 @@ def build_method(method: str, **options: Any) -> Method:
         InputError: As :func:`find_method`. Also when an option belongs to no method, or when the class cannot be built.
 
     Example:
+        >>> from semicl_monai.methods import build_method
         >>> build_method("simclr", temperature=0.2, patch_size=32)
         SimCLR(tap='bottleneck', temperature=0.2)
     """
@@ -103,6 +105,7 @@ def stages_of(method: type[Method] | None) -> list[type[PretrainingMethod]]:
     """Return the stages of the pre-training of a method, in order. The last stage is the method itself.
 
     Example:
+        >>> from semicl_monai.methods import find_method, stages_of
         >>> [stage.objective for stage in stages_of(find_method("global_local"))]
         ['global', 'local']
     """
@@ -118,6 +121,7 @@ def objectives_of(method: str) -> list[str]:
         InputError: As :func:`find_method`.
 
     Example:
+        >>> from semicl_monai.methods import objectives_of
         >>> objectives_of("global_local"), objectives_of("mixup")
         (['global', 'local'], [])
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from semicl_monai.methods.fine_tuning import FineTuningMethod
 
 
 @dataclass(frozen=True)
-class SemiSupervisedMethod(FineTuningMethod):
+class SemiSupervisedMethod(FineTuningMethod, ABC):
     """A method with a student and a teacher. The teacher is the moving average of the student.
 
     The student learns from labels on labelled images, and from the teacher on unlabelled images.
@@ -74,9 +75,9 @@ class SemiSupervisedMethod(FineTuningMethod):
         """Return all unlabelled volumes."""
         return datalist.unlabelled
 
+    @abstractmethod
     def agreement(self) -> Callable[..., Any]:
         """Return the score of the agreement of student and teacher."""
-        raise NotImplementedError
 
     def handlers(self, model: Any, loss: Any, iterations_per_epoch: int) -> list[Any]:
         """Return handlers for the ramp-up, for the moving average, and for the score of the agreement."""

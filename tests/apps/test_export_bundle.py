@@ -8,7 +8,15 @@ import pytest
 from monai.bundle import ConfigParser
 
 import semicl_monai
-from semicl_monai.apps.export_bundle import FILES, MULTI_GPU, NAMES, export_bundle, export_config, label_pretraining
+from semicl_monai.apps.export_bundle import (
+    FILES,
+    MULTI_GPU,
+    NAMES,
+    OLD_NAMES,
+    export_bundle,
+    export_config,
+    label_pretraining,
+)
 from semicl_monai.utils import InputError
 
 BUNDLES = sorted(task.parent for task in (Path(__file__).parents[2] / "bundles").glob("*/task.json"))
@@ -160,3 +168,22 @@ def test_a_mistyped_entry_of_a_task_is_refused_and_an_own_one_is_not(bundle):
         export_bundle(str(bundle))
     (bundle / "task.json").write_text(json.dumps({**task, "slice_axis": "@spaceing"}))
     export_bundle(str(bundle))
+
+
+def test_old_names_of_entries_are_taken_and_warn(bundle):
+    """As keys of the task and of a stage, and where another entry refers to them."""
+    task = {
+        "class_names": ["a"],
+        "least_size": [9, 9, -1],
+        "layout": {"_target_": "own.sections", "smallest": "@least_size"},
+        "stages": {"pretrain": {"sampler": "block"}},
+    }
+    (bundle / "task.json").write_text(json.dumps(task))
+    with pytest.warns(FutureWarning) as warned:
+        config = json.loads(export_config(bundle, "pretrain"))
+    for old, new in OLD_NAMES.items():
+        assert any(f"task.json: {old} is now called {new}" in str(each.message) for each in warned)
+        assert old not in config
+    assert config["min_size"] == [9, 9, -1]
+    assert config["dataset_format"] == {"_target_": "own.sections", "smallest": "@min_size"}
+    assert config["pixel_sampler"] == "block"
