@@ -137,7 +137,7 @@ def _read_task(bundle: str | Path) -> dict[str, Any]:
 
 
 def _renamed(content: Any, file: Path) -> Any:
-    """Return a task, or a stage of a task, with old names of entries, and references to them, replaced by the current names."""
+    """Return a task, or a stage of it, with current names in place of old ones: as keys and as references."""
     if not isinstance(content, dict):
         return content
     for old in content.keys() & OLD_NAMES.keys():

@@ -25,7 +25,7 @@ MAY_DIFFER = frozenset(
         *RUN_LISTS,
         "generated_from",
         "run_options",  # the values given to it are compared
-        *("bundle_root", "output_dir", "log_dir", "ckpt_dir", "cache_dir"),
+        *("bundle_root", "output_dir", "log_dir", "ckpt_dir", "checkpoint_dir", "cache_dir"),
         *("dataset_dir", "datalist_file", "download"),  # the images and labels are compared
         *("split_file", "split_seed", "labelled_fraction", "add_new_labels"),  # the split is compared
         *("earlier_split", "provenance", "pretrained"),  # the content of the weights is compared
