@@ -10,8 +10,8 @@ from statistics import mean
 import pytest
 from monai.bundle import ConfigParser
 
-from semicl_monai.study import mean_of, read_entries, read_variants, saving_table, score_rows, score_tables
-from semicl_monai.utils import method_options, read_json
+from semicl_monai.study import make_cells, mean_of, read_entries, read_variants, saving_table, score_rows, score_tables
+from semicl_monai.utils import markdown_table, method_options, read_json
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 SETTINGS = sorted(BUNDLES.glob("*/docs/results/**/settings.json"))
@@ -92,3 +92,46 @@ def test_the_readme_of_the_bundle_shows_the_report_of_what_was_tried_and_of_the_
     readme = (HIPPOCAMPUS / "README.md").read_text(encoding="utf-8")
     for shown in score_tables(read_entries(HIPPOCAMPUS / results)):
         assert shown.markdown().partition("\n\n")[2] in readme
+
+
+def test_the_commands_of_the_readme_of_the_bundle_run_every_method_that_was_tried():
+    readme = (HIPPOCAMPUS / "README.md").read_text(encoding="utf-8")
+    lines = [line.partition(" --methods ")[2] for line in readme.splitlines() if line.startswith("$STUDY ")]
+    asked = {name for line in lines for name in line.partition(" --")[0].strip('" ').split(",")}
+    assert asked >= {cell["method"] for cell in table(HIPPOCAMPUS / "results" / "tuning" / "cells.csv")}
+
+
+def test_the_readme_of_the_bundle_shows_the_pretext_scores_of_the_network_of_the_paper():
+    scores = table(HIPPOCAMPUS / "results" / "paper" / "pretext.csv")
+    rows = [[f"`{row['method']}`", *(f"{float(row[key]):.2f}" for key in ("pretext", "chance"))] for row in scores]
+    shown = markdown_table(["method", "pretext score", "random guess"], rows)
+    assert shown in (HIPPOCAMPUS / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_shows_the_range_of_the_network_of_the_paper():
+    means = {entry.method: f"{mean_of(entry.dice):.3f}" for entry in read_entries(HIPPOCAMPUS / "results" / "paper")}
+    readme = " ".join((BUNDLES.parent / "README.md").read_text(encoding="utf-8").split())
+    assert f"have a mean Dice of {min(means.values())} to {max(means.values())}." in readme
+    assert f"The network from scratch has {means['random']}. Each is one run" in readme
+
+
+def test_the_study_of_the_network_of_the_paper_takes_as_long_as_its_steps_say():
+    steps = {step.key: step for cell in cells_of_the_paper() for step in cell.last.chain()}.values()
+    seconds = defaultdict(list)
+    for row in table(HIPPOCAMPUS / "results" / "paper" / "steps.csv"):
+        for kind in ((row["stage"], row["method"]), row["stage"]):
+            seconds[kind].append(float(row["seconds"]))
+    taken = [mean(seconds.get((step.stage, step.options.get("method")), seconds[step.stage])) for step in steps]
+    readme = " ".join((HIPPOCAMPUS / "README.md").read_text(encoding="utf-8").split())
+    assert f"has 184 cells. It takes about {sum(taken) / 11 / 60:.0f} minutes" in readme
+
+
+def cells_of_the_paper():
+    """The cells of the two commands that the bundle's README has for the network of the paper."""
+    pretrained = "random,rotation,pirl,simclr,chaitanya_global_local,pcl,local,global_local,joint,mixup"
+    grids = ((pretrained, (0.05, 0.1, 0.2, 1.0)), ("mean_teacher,tcsm", (0.05, 0.1, 0.2)))
+    nothing = {"pretrain": {}, "train": {}, "evaluate": {}}
+    variants = [(read_variants(names.split(","))[0], amounts) for names, amounts in grids]
+    cells = [cell for methods, amounts in variants for cell in make_cells(methods, amounts, range(4), nothing)]
+    assert len(cells) == 184
+    return cells
