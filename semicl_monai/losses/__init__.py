@@ -5,7 +5,7 @@ from .deep_supervision import StackedDeepSupervisionLoss
 from .global_batch import GlobalBatchLoss
 from .joint_contrast import JointContrastLoss
 from .local_pseudo import LocalPseudoLoss
-from .logsumexp import logsumexp_over_keys
+from .logsumexp import logsumexp_over_keys, sum_of_logsumexp_over_keys
 from .memory_bank import MemoryBank
 from .mixup import MixupLoss
 from .nt_xent import NTXentLoss
@@ -44,4 +44,5 @@ __all__ = [
     "SupConLoss",
     "TwoViewLoss",
     "logsumexp_over_keys",
+    "sum_of_logsumexp_over_keys",
 ]

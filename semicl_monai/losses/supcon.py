@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from semicl_monai.losses.logsumexp import logsumexp_over_keys
+from semicl_monai.losses.logsumexp import logsumexp_over_keys, sum_of_logsumexp_over_keys
+from semicl_monai.losses.unit_length import unit_length
 from semicl_monai.utils import InputError, at_least_float32
 from semicl_monai.utils.distributed import all_gather_with_gradient, largest_over_ranks
 
@@ -100,18 +101,24 @@ class SupConLoss(_Loss):
         if self.across_ranks:
             input, target = self._gather(input, target)
         grouped = target if target.ndim == 2 else target[None]
-        losses, anchors = self._anchor_losses(input.reshape(*grouped.shape, input.shape[-1]), grouped)
-        return self._reduce(losses, anchors).reshape(target.shape if self.reduction == "none" else ())
+        loss = self._loss(input.reshape(*grouped.shape, input.shape[-1]), grouped)
+        return loss.reshape(target.shape if self.reduction == "none" else ())
 
-    def _anchor_losses(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of every anchor, and the mask of the anchors of shape (G, N)."""
+    def _loss(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the reduced loss, or the loss of every embedding in a row."""
         present = target != self.ignore_index
-        embeddings = _unit_length(at_least_float32(input.flatten(0, 1)[_where(present)]))
+        embeddings = unit_length(at_least_float32(_rows(input.flatten(0, 1), _where(present))))
         classes, size = _classes_of_groups(target, present)
         anchors = present.masked_scatter(present, self._can_be_anchor(target, present, size[classes]))
-        chosen = _where(anchors[present])
-        positive = _mean_over_positives(embeddings, classes, size, chosen)
-        return self._logsumexp(embeddings, classes, present, anchors) - positive / self.temperature, anchors
+        positive = _mean_over_positives(embeddings, classes, size, _where(anchors[present])) / self.temperature
+        groups = self._groups(embeddings, classes, present, anchors)
+        if self.reduction == "none":
+            losses = _joined(embeddings, [logsumexp_over_keys(*group) for group in groups]) - positive
+            return losses.new_zeros(anchors.numel()).index_put((_where(anchors),), losses)
+        weights = self._weights(anchors).to(embeddings.dtype)
+        of_groups = weights.split([len(scaled) for scaled, *_ in groups])
+        sums = [sum_of_logsumexp_over_keys(*group, weights=own) for group, own in zip(groups, of_groups, strict=True)]
+        return _joined(embeddings, [part[None] for part in sums]).sum() - (weights * positive).sum()
 
     def _can_be_anchor(self, target: Tensor, present: Tensor, class_size: Tensor) -> Tensor:
         can_be = class_size > 1
@@ -121,29 +128,30 @@ class SupConLoss(_Loss):
             can_be &= class_size < present.sum(dim=1, keepdim=True).expand_as(present)[present]
         return can_be
 
-    def _logsumexp(self, embeddings: Tensor, classes: Tensor, present: Tensor, anchors: Tensor) -> Tensor:
-        """Return the logsumexp of every anchor, group by group, since the numbers of anchors and keys differ."""
+    def _groups(
+        self, embeddings: Tensor, classes: Tensor, present: Tensor, anchors: Tensor
+    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+        """Return scaled anchors, keys and both ids of every group with an anchor. The numbers of anchors differ."""
         sizes = present.sum(dim=1).tolist()
         groups = zip(embeddings.split(sizes), classes.split(sizes), anchors[present].split(sizes), strict=True)
         used = anchors.any(dim=1).tolist()
-        parts = [self._logsumexp_of_group(*group) for group, has_anchor in zip(groups, used, strict=True) if has_anchor]
-        return torch.cat([embeddings.new_zeros(0), *parts])
+        return [self._group(*group) for group, has_anchor in zip(groups, used, strict=True) if has_anchor]
 
-    def _logsumexp_of_group(self, keys: Tensor, classes: Tensor, anchors: Tensor) -> Tensor:
+    def _group(
+        self, keys: Tensor, classes: Tensor, anchors: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         chosen = _where(anchors)
         scaled = keys[chosen] / self.temperature
         if self.denominator == "negatives":
-            return logsumexp_over_keys(scaled, keys, classes[chosen], classes)
-        return logsumexp_over_keys(scaled, keys, chosen)
+            return scaled, keys, classes[chosen], classes
+        return scaled, keys, chosen, None
 
-    def _reduce(self, losses: Tensor, anchors: Tensor) -> Tensor:
-        if self.reduction == "none":
-            return losses.new_zeros(anchors.numel()).index_put((_where(anchors),), losses)
+    def _weights(self, anchors: Tensor) -> Tensor:
+        """Return the weight of every anchor in the reduced loss."""
         if self.reduction == "sum":
-            return losses.sum()
+            return torch.ones_like(_where(anchors))
         per_group = anchors.sum(dim=1)
-        weights = (per_group * (per_group > 0).sum())[:, None].expand_as(anchors)[anchors]
-        return (losses / weights).sum()
+        return 1 / (per_group * (per_group > 0).sum())[:, None].expand_as(anchors)[anchors]
 
     def _gather(self, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings and targets of all ranks, joined along N, padded with ignored ones."""
@@ -162,15 +170,19 @@ def _check(input: Tensor, target: Tensor) -> None:
         raise ValueError(f"target must be of shape {tuple(input.shape[:-1])}, got {tuple(target.shape)}.")
 
 
+def _joined(embeddings: Tensor, parts: list[Tensor]) -> Tensor:
+    """Concatenate parts of shape (A,). Without any, the result is empty."""
+    return torch.cat([embeddings.new_zeros(0), *parts])
+
+
 def _where(mask: Tensor) -> Tensor:
     """Positions of the mask's true elements when flattened."""
     return mask.flatten().nonzero().squeeze(1)
 
 
-def _unit_length(embeddings: Tensor) -> Tensor:
-    """Return embeddings of unit length. A zero embedding has no direction and stays zero, with a zero gradient."""
-    length: Tensor = torch.linalg.vector_norm(embeddings, dim=-1, keepdim=True)
-    return embeddings / length.masked_fill(length == 0, torch.inf)
+def _rows(embeddings: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen rows in ascending order. All of them need no copy."""
+    return embeddings if len(chosen) == len(embeddings) else embeddings[chosen]
 
 
 def _classes_of_groups(target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
