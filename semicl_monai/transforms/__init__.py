@@ -5,7 +5,6 @@ from .load_case import LoadCased
 from .nifti_reader import NiftiReader
 from .nifti_writer import NiftiWriter
 from .rand_cut_mix import RandCutMix
-from .rand_deform import RandDeformd
 from .rand_jigsaw import RandJigsawd
 from .rand_partition_patches import RandPartitionPatchesd
 from .rand_partition_slices import RandPartitionSlicesd
@@ -13,6 +12,7 @@ from .rand_patches import RandPatchesd
 from .rand_slices import RandSlicesd
 from .rand_symmetry import RandSymmetry
 from .rand_warp import RandWarp
+from .rand_warpd import RandWarpd
 from .safe_spacing import SafeSpacingd
 from .two_view import TwoViewd
 
@@ -24,7 +24,7 @@ TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with for
 TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
 TRANSFORMS.add("rand_patches", "Draw 3-D patches of a volume, a share of them centred on foreground.", RandPatchesd)
 TRANSFORMS.add("rand_partition_patches", "Draw 3-D patches from every partition of a volume.", RandPartitionPatchesd)
-TRANSFORMS.add("rand_deform", "Deform a sample smoothly; it may lack keys.", RandDeformd)
+TRANSFORMS.add("rand_warp", "Rotate, scale, shear, shift and deform a sample in one resampling.", RandWarpd)
 TRANSFORMS.add("rand_jigsaw", "Add the shuffled grid patches of an image.", RandJigsawd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
@@ -35,7 +35,6 @@ __all__ = [
     "NiftiReader",
     "NiftiWriter",
     "RandCutMix",
-    "RandDeformd",
     "RandJigsawd",
     "RandPartitionPatchesd",
     "RandPartitionSlicesd",
@@ -43,6 +42,7 @@ __all__ = [
     "RandSlicesd",
     "RandSymmetry",
     "RandWarp",
+    "RandWarpd",
     "SafeSpacingd",
     "TwoViewd",
 ]

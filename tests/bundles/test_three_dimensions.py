@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 from semicl_monai.engines import SampledLoss
-from semicl_monai.transforms import RandDeformd
+from semicl_monai.transforms import RandWarpd
 from semicl_monai.utils import find_input_error
 
 pytestmark = pytest.mark.parametrize("bundle", ["hippocampus_mri_3d_segmentation"], indirect=True)
@@ -102,9 +102,9 @@ def test_deformation_can_be_left_out_of_labelled_and_unlabelled_patches(workflow
     (deform,) = (
         transform
         for transform in built.parser.get_parsed_content("train::preprocessing").flatten().transforms
-        if isinstance(transform, RandDeformd)
+        if isinstance(transform, RandWarpd)
     )
-    assert (warp.deform_prob, warp.deform, deform.prob) == (0, 0.1, 0)
+    assert (warp.deform_prob, warp.deform) == (deform.warp.deform_prob, deform.warp.deform) == (0, 0.1)
 
 
 def test_a_run_is_not_resumed_with_another_deformation_or_depth_of_supervision(run_stage):

@@ -1,0 +1,63 @@
+"""Random affine maps and smooth deformations of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+from monai.utils import ensure_tuple_rep
+
+from semicl_monai.transforms.rand_warp import RandWarp
+
+
+class RandWarpd(Randomizable, MapTransform):
+    """Rotate, scale, shear, shift and deform the maps of a sample.
+
+    It does what :class:`monai.transforms.RandAffined` and :class:`monai.transforms.RandSmoothDeformd` do, in one
+    resampling and in a fraction of their time. Values beyond the border of a map are zero. The maps lose their metadata.
+
+    Args:
+        keys: maps of shape ``(C, H, W[, D])``. All get the same warp.
+        spatial_size: spatial size of the warped maps, by default that of the maps. A smaller size is the middle of the
+            maps, so that a margin of the image is moved inside in place of zeros.
+        mode: interpolation of each of ``keys``, ``"bilinear"`` or ``"nearest"``.
+        allow_missing_keys: whether keys may be missing in a sample.
+        amounts: amounts and probabilities, as for :class:`RandWarp`.
+
+    Raises:
+        InputError: When an amount is negative, or a probability is not between 0 and 1.
+
+    Example:
+        >>> warp = RandWarpd(["image", "label"], spatial_size=(8, 8), mode=["bilinear", "nearest"]).set_random_state(0)
+        >>> warp({"image": torch.rand(1, 10, 10), "label": torch.ones(1, 10, 10)})["label"].shape
+        torch.Size([1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        spatial_size: Sequence[int] | None = None,
+        mode: str | Sequence[str] = "bilinear",
+        allow_missing_keys: bool = False,
+        **amounts: float,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.spatial_size = spatial_size
+        self.mode = ensure_tuple_rep(mode, len(self.keys))
+        self.warp = RandWarp(**amounts)
+
+    def randomize(self, data: torch.Tensor) -> None:
+        """Draw the warp of a map ``(C, H, W[, D])``."""
+        self.warp.generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
+        self.warp.randomize(data[None], self.spatial_size)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Warp the maps of ``data``."""
+        warped = dict(data)
+        self.randomize(warped[self.first_key(warped)])
+        for key, mode in self.key_iterator(warped, self.mode):
+            warped[key] = self.warp(warped[key][None], mode)[0]
+        return warped
