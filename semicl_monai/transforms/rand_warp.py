@@ -74,9 +74,7 @@ class RandWarp:
         """
         given = np.array(images.shape[2:])
         size = given if spatial_size is None else np.array(spatial_size)
-        self.grid = torch.stack([self._positions(size) for _ in images])
-        # to the coordinates of grid_sample: from -1 to 1 along each axis of the map, the last axis first
-        self.grid = self.grid.mul_(torch.tensor(2 / given, dtype=torch.float32)).flip(-1).to(images.device)
+        self.grid = torch.stack([self._positions(size, 2 / given) for _ in images]).to(images.device)
 
     def __call__(self, maps: Tensor, mode: str = "bilinear") -> Tensor:
         """Apply the drawn warps to ``maps`` ``(B, C, H, W[, D])`` of the same images.
@@ -88,11 +86,14 @@ class RandWarp:
         plain = maps.as_subclass(Tensor)
         return F.grid_sample(plain, self.grid.to(plain.dtype), mode=mode, padding_mode="zeros", align_corners=False)
 
-    def _positions(self, size: np.ndarray) -> Tensor:
-        """Positions ``(H, W[, D], dims)`` from which voxels are taken, in voxels from the middle."""
+    def _positions(self, size: np.ndarray, unit: np.ndarray) -> Tensor:
+        """Positions ``(H, W[, D], dims)`` from which voxels are taken, in the coordinates of torch's ``grid_sample``.
+
+        They are from -1 to 1 along each axis of the map, the last axis first. ``unit`` is the edge of a voxel.
+        """
         affine = self._affine(size) if self._happens(self.prob) else np.eye(len(size) + 1)
-        positions = _apply(affine, size)
-        return positions + self._displacements(size) if self._happens(self.deform_prob) else positions
+        positions = _apply(np.flip(affine[:-1] * unit[:, None], 0).copy(), size)
+        return positions + self._displacements(size, unit) if self._happens(self.deform_prob) else positions
 
     def _affine(self, size: np.ndarray) -> np.ndarray:
         dims = len(size)
@@ -102,14 +103,13 @@ class RandWarp:
         scale = create_scale(dims, 1 + self._draw(dims, self.scale))
         return np.asarray(rotate @ shear @ translate @ scale)
 
-    def _displacements(self, size: np.ndarray) -> Tensor:
-        """Displacements ``(H, W[, D], dims)`` in voxels."""
+    def _displacements(self, size: np.ndarray, unit: np.ndarray) -> Tensor:
+        """Displacements in the coordinates and of the shape of :meth:`_positions`."""
         dims = len(size)
-        coarse = torch.tensor(self._draw(dims * COARSE**dims, self.deform), dtype=torch.float32)
+        coarse = self._draw(dims * COARSE**dims, self.deform).reshape(dims, -1) * np.flip(unit * size / 2)[:, None]
+        coarse = torch.tensor(coarse, dtype=torch.float32).reshape(1, dims, *[COARSE] * dims)
         mode = "bilinear" if dims == 2 else "trilinear"
-        coarse = coarse.reshape(1, dims, *[COARSE] * dims)
-        shares = F.interpolate(coarse, size=tuple(size), mode=mode, align_corners=True)[0].movedim(0, -1)
-        return shares * torch.tensor(size / 2, dtype=torch.float32)
+        return F.interpolate(coarse, size=tuple(size), mode=mode, align_corners=True)[0].movedim(0, -1)
 
     def _draw(self, number: int, most: float) -> np.ndarray:
         return most * (2 * torch.rand(number, generator=self.generator, dtype=torch.float64).numpy() - 1)
@@ -118,12 +118,12 @@ class RandWarp:
         return torch.rand((), generator=self.generator).item() < prob
 
 
-def _apply(affine: np.ndarray, size: np.ndarray) -> Tensor:
-    """Apply an affine map to the positions of voxels. This takes a fifth of the time of torch's ``affine_grid``."""
+def _apply(matrix: np.ndarray, size: np.ndarray) -> Tensor:
+    """Apply a matrix ``(dims, dims + 1)`` to the voxels of a map. This is several times as fast as ``affine_grid``."""
     dims = len(size)
-    positions = torch.tensor(affine[:dims, dims], dtype=torch.float32)
+    positions = torch.tensor(matrix[:, dims], dtype=torch.float32)
     for axis in reversed(range(dims)):
         along = torch.arange(int(size[axis]), dtype=torch.float32) - (int(size[axis]) - 1) / 2
-        step = along[:, None] * torch.tensor(affine[:dims, axis], dtype=torch.float32)
+        step = along[:, None] * torch.tensor(matrix[:, axis], dtype=torch.float32)
         positions = step.view(-1, *[1] * (dims - 1 - axis), dims) + positions
     return positions
