@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semicl_monai.engines.sampled_loss import labels_at
+from semicl_monai.engines.sampled_loss import labels_at, sample_pixels
 from semicl_monai.losses import PairContrastLoss, Places
+from semicl_monai.networks import ProjectedMap
 
 Scores = tuple[Tensor, Tensor]
 
@@ -118,12 +119,12 @@ class RegionRetrieval:
     def __init__(self, sampler: Callable[..., tuple[Tensor, Tensor]]) -> None:
         self.sampler = sampler
 
-    def __call__(self, pred: Tensor, target: Tensor | None = None) -> Scores:
+    def __call__(self, pred: Tensor | ProjectedMap, target: Tensor | None = None) -> Scores:
         """Score dense embeddings ``(2B, C, H, W[, D])``."""
-        embeddings, regions = self.sampler(pred)
-        images = torch.arange(len(regions), device=pred.device)[:, None].expand_as(regions).flatten()
+        embeddings, regions = sample_pixels(self.sampler, pred)
+        images = torch.arange(len(regions), device=regions.device)[:, None].expand_as(regions).flatten()
         embeddings, regions = embeddings.flatten(0, 1), regions.flatten()
-        others = ~torch.eye(len(regions), dtype=torch.bool, device=pred.device)
+        others = ~torch.eye(len(regions), dtype=torch.bool, device=regions.device)
         same_image = images[:, None] == images[None]
         return nearest_is_hit(embeddings, embeddings, regions[:, None] == regions[None], same_image & others)
 
@@ -142,12 +143,13 @@ class PixelNeighbours:
     def __init__(self, sampler: Callable[..., tuple[Tensor, Tensor]], num_anchors: int = 1024) -> None:
         self.sampler, self.num_anchors = sampler, num_anchors
 
-    def __call__(self, pred: Tensor, target: Tensor) -> Scores:
+    def __call__(self, pred: Tensor | ProjectedMap, target: Tensor) -> Scores:
         """Score dense embeddings ``(2B, C, H, W[, D])``. Label maps ``(2B, 1, H, W[, D])`` are resized to them."""
-        target = labels_at(target, pred)
-        numbers = torch.arange(len(pred) // 2, device=pred.device).repeat(2).view(-1, *[1] * (target.ndim - 1))
-        embeddings, classes = (values.flatten(0, 1) for values in self.sampler(pred, target))
-        images = self.sampler(pred, numbers.expand_as(target))[1].flatten()
+        maps = pred.features if isinstance(pred, ProjectedMap) else pred
+        target = labels_at(target, maps)
+        numbers = torch.arange(len(maps) // 2, device=maps.device).repeat(2).view(-1, *[1] * (target.ndim - 1))
+        embeddings, classes = (values.flatten(0, 1) for values in sample_pixels(self.sampler, pred, target))
+        images = self.sampler(maps, numbers.expand_as(target))[1].flatten()
         anchors = (classes > 0).nonzero().squeeze(1)
         anchors = anchors[:: max(1, -(-len(anchors) // self.num_anchors))]
         hit, allowed = classes[anchors, None] == classes[None], images[anchors, None] != images[None]

@@ -8,6 +8,8 @@ import torch
 from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
+from semicl_monai.networks import ProjectedMap
+
 
 def labels_at(labels: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Return label maps ``(B, 1, H, W[, D])`` at the size of ``maps``, by nearest neighbour.
@@ -17,6 +19,23 @@ def labels_at(labels: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     if labels.shape[2:] == maps.shape[2:]:
         return labels
     return F.interpolate(labels.float(), size=maps.shape[2:], mode="nearest-exact")
+
+
+def sample_pixels(
+    sampler: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+    maps: torch.Tensor | ProjectedMap,
+    labels: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the groups of embeddings that a sampler takes from maps, and their targets.
+
+    Args:
+        sampler: function of maps ``(B, C, H, W[, D])`` and labels ``(B, 1, H, W[, D])``.
+        maps: embeddings of all pixels.
+        labels: label maps, which are resized to the embeddings.
+    """
+    if isinstance(maps, ProjectedMap):
+        return maps.sample(sampler, labels if labels is None else labels_at(labels, maps.features))
+    return sampler(maps, labels if labels is None else labels_at(labels, maps))
 
 
 class SampledLoss(_Loss):
@@ -37,6 +56,6 @@ class SampledLoss(_Loss):
         super().__init__()
         self.sampler, self.loss = sampler, loss
 
-    def forward(self, input: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, input: torch.Tensor | ProjectedMap, target: torch.Tensor | None = None) -> torch.Tensor:
         """Return the loss of embeddings ``input`` for label maps ``target``. A region sampler needs no ``target``."""
-        return self.loss(*self.sampler(input, target if target is None else labels_at(target, input)))
+        return self.loss(*sample_pixels(self.sampler, input, target))

@@ -41,4 +41,11 @@ class Bfloat16Inferer(Inferer):
             return self.inferer(inputs, network, *args, **kwargs)
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
             output = self.inferer(inputs, network, *args, **kwargs)
-        return tuple(map(at_least_float32, output)) if isinstance(output, tuple) else at_least_float32(output)
+        return _in_float32(output)
+
+
+def _in_float32(output: Any) -> Any:
+    if not isinstance(output, tuple):
+        return at_least_float32(output)
+    parts = [_in_float32(part) for part in output]
+    return type(output)(*parts) if hasattr(output, "_fields") else tuple(parts)  # a named tuple stays one

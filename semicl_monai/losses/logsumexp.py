@@ -19,7 +19,7 @@ CPU_TILE_ELEMENTS = 2**21
 TILE_ELEMENTS = 2**25
 # Rows of a tile, at least. Every tile adds to the gradients of all keys, which is slow for many tiles of few rows.
 MIN_TILE_ROWS = 128
-# Similarities up to this size need no shift: exp(40) times any number of keys is finite in float32, and so is its inverse.
+# Similarities up to this size need no shift: exp(40) times any number of keys and its inverse are finite in float32.
 SAFE_EXPONENT = 40.0
 
 
@@ -84,47 +84,50 @@ def sum_of_logsumexp_over_keys(
     if not torch.is_grad_enabled() or not (anchors.requires_grad or keys.requires_grad):
         return (weights * logsumexp_over_keys(anchors, keys, anchor_ids, key_ids)).sum()
     total: Tensor = _SumOfLogSumExp.apply(  # type: ignore[no-untyped-call]  # torch's own
-        weights, at_least_float32(anchors), at_least_float32(keys), anchor_ids, key_ids
+        at_least_float32(anchors), at_least_float32(keys), anchor_ids, key_ids, weights
     )
     return total
 
 
 class _LogSumExp(Function):
     @staticmethod
-    def forward(ctx: Any, anchors: Tensor, keys: Tensor, *ids: Tensor | None) -> Tensor:
-        ctx.save_for_backward(anchors, keys, *ids)
+    def forward(ctx: Any, anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_ids: Tensor | None) -> Tensor:
+        ctx.save_for_backward(anchors, keys, anchor_ids, key_ids)
         values = anchors.new_empty(len(anchors))
-        for rows, _, _, of_rows in _exponentials(anchors, keys, *ids):
+        for rows, _, _, of_rows in _exponentials(anchors, keys, anchor_ids, key_ids):
             values[rows] = of_rows
         return values
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        _, grad_anchors, grad_keys = _sum_and_gradients(*ctx.saved_tensors, weights=grad)
+        anchors, keys, anchor_ids, key_ids = ctx.saved_tensors
+        _, grad_anchors, grad_keys = _sum_and_gradients(anchors, keys, anchor_ids, key_ids, grad)
         return grad_anchors, grad_keys, None, None
 
 
 class _SumOfLogSumExp(Function):
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, *inputs: Tensor | None) -> Tensor:
-        total, *gradients = _sum_and_gradients(*inputs, weights=weights)
+    def forward(
+        ctx: Any, anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_ids: Tensor | None, weights: Tensor
+    ) -> Tensor:
+        total, *gradients = _sum_and_gradients(anchors, keys, anchor_ids, key_ids, weights)
         ctx.save_for_backward(*gradients)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_anchors, grad_keys = ctx.saved_tensors
-        return None, grad_anchors * grad, grad_keys * grad, None, None
+        return grad_anchors * grad, grad_keys * grad, None, None, None
 
 
 def _sum_and_gradients(
-    anchors: Tensor, keys: Tensor, *ids: Tensor | None, weights: Tensor
+    anchors: Tensor, keys: Tensor, anchor_ids: Tensor, key_ids: Tensor | None, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the weighted sum of the values, and its gradients for anchors and keys."""
     total, grad_anchors, grad_keys = anchors.new_zeros(()), torch.empty_like(anchors), torch.zeros_like(keys)
-    for rows, tile, sums, values in _exponentials(anchors, keys, *ids):
+    for rows, tile, sums, values in _exponentials(anchors, keys, anchor_ids, key_ids):
         total += (weights[rows] * values).sum()
         # The softmax is the tile times this factor. A factor on the anchors is cheaper than one on the tile.
         factor = (weights[rows] / sums).masked_fill(sums == 0, 0)[:, None]

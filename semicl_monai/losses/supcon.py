@@ -137,9 +137,7 @@ class SupConLoss(_Loss):
         used = anchors.any(dim=1).tolist()
         return [self._group(*group) for group, has_anchor in zip(groups, used, strict=True) if has_anchor]
 
-    def _group(
-        self, keys: Tensor, classes: Tensor, anchors: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def _group(self, keys: Tensor, classes: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         chosen = _where(anchors)
         scaled = keys[chosen] / self.temperature
         if self.denominator == "negatives":

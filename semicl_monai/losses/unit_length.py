@@ -35,7 +35,7 @@ class _UnitLength(Function):
     def forward(ctx: Any, vectors: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
         length.masked_fill_(length == 0, torch.inf)
-        units = vectors / length
+        units: Tensor = vectors / length
         ctx.save_for_backward(units, length)
         return units
 
@@ -44,4 +44,5 @@ class _UnitLength(Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         units, length = ctx.saved_tensors
         along = (grad * units).sum(dim=1, keepdim=True)
-        return torch.addcmul(grad, units, along, value=-1).div_(length)
+        gradient: Tensor = torch.addcmul(grad, units, along, value=-1).div_(length)
+        return gradient

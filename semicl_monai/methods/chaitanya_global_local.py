@@ -43,7 +43,7 @@ class ChaitanyaGlobalLocal(PretrainingMethod):
 
     def head(self) -> Callable[..., nn.Module]:
         """Return a function that builds the head for all pixels."""
-        return partial(DenseHead, hidden_channels=64, out_channels=64)
+        return partial(DenseHead, hidden_channels=64, out_channels=64, lazy=True)
 
     def scores(self, loss: Any) -> Callable[..., Any]:
         """Return the score: whether the nearest region, by embedding, is the same region of the other view."""

@@ -78,6 +78,7 @@ class PixelContrast:
             hidden_channels=self.head_hidden_channels,
             out_channels=self.head_out_channels,
             act=self.head_act,
+            lazy=True,
         )
 
     def _build_sampler(self) -> Callable[..., Any]:

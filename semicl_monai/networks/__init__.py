@@ -13,6 +13,7 @@ from .pretrained import (
     load_network,
     load_pretrained,
 )
+from .projected_map import ProjectedMap
 from .provenance import made_by, read_provenance, require_provenance
 from .self_training import SelfTraining
 from .weights_file import StateDict, check_finite, find_state_dict, read_state_dict, without_deep_supervision
@@ -34,6 +35,7 @@ __all__ = [
     "LocalPseudo",
     "MeanTeacher",
     "NetworkLayout",
+    "ProjectedMap",
     "SelfTraining",
     "StateDict",
     "channels_last",

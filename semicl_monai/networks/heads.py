@@ -6,6 +6,7 @@ import torch
 from monai.networks.layers import Act, Conv, Pool
 from torch import nn
 
+from semicl_monai.networks.projected_map import ProjectedMap
 from semicl_monai.utils import InputError
 
 
@@ -134,6 +135,8 @@ class DenseHead(nn.Module):
         spatial_dims: 2 or 3.
         act: MONAI's name of the nonlinearity between the convolutions, such as ``"relu"``. By default, there is none,
             as in the code released with the paper.
+        lazy: whether to return a :class:`ProjectedMap`, which projects only the pixels that a sampler takes. It needs a
+            head without nonlinearity; with one, the map is projected at once.
 
     References:
         Hu et al., Semi-supervised Contrastive Learning for Label-Efficient Medical Image Segmentation, MICCAI 2021,
@@ -151,27 +154,34 @@ class DenseHead(nn.Module):
         out_channels: int = 128,
         spatial_dims: int = 2,
         act: str | None = None,
+        lazy: bool = False,
     ) -> None:
         super().__init__()
+        self.lazy = lazy
         conv = Conv[Conv.CONV, spatial_dims]
         self.hidden = conv(in_channels, hidden_channels, kernel_size=1)
         self.act = None if act is None else Act[act]()
         self.out = conv(hidden_channels, out_channels, kernel_size=1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | ProjectedMap:
         """Project ``x`` of shape ``(B, in_channels, H, W[, D])`` to ``(B, out_channels, H, W[, D])``."""
         if self.act is None:
-            return self._as_one_matrix(x)
+            weight, bias = self._one_matrix()
+            return ProjectedMap(x, weight, bias) if self.lazy else _project(x, weight, bias)
         embeddings: torch.Tensor = self.out(self.act(self.hidden(x)))
         return embeddings
 
-    def _as_one_matrix(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the product of both matrices, which gives the same map and gradients without the wide map in between.
-
-        On a CPU this batched product takes less than half the time of a 1x1 convolution, mostly in the backward pass.
-        """
+    def _one_matrix(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the product of both matrices. It gives the same map and gradients without the wide map in between."""
         first, second = self.hidden.weight.flatten(1), self.out.weight.flatten(1)
-        weight, bias = second @ first, torch.addmv(self.out.bias, second, self.hidden.bias)
-        pixels = torch.baddbmm(bias[:, None].expand(len(x), -1, 1), weight.expand(len(x), -1, -1), x.flatten(2))
-        embeddings: torch.Tensor = pixels.unflatten(2, x.shape[2:])
-        return embeddings
+        return second @ first, torch.addmv(self.out.bias, second, self.hidden.bias)
+
+
+def _project(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Apply a matrix to every pixel.
+
+    On a CPU this batched product takes less than half the time of a 1x1 convolution, mostly in the backward pass.
+    """
+    pixels = torch.baddbmm(bias[:, None].expand(len(x), -1, 1), weight.expand(len(x), -1, -1), x.flatten(2))
+    embeddings: torch.Tensor = pixels.unflatten(2, x.shape[2:])
+    return embeddings

@@ -52,12 +52,13 @@ class RegionSampler:
             labels: not used.
 
         Returns:
-            Embeddings of shape (B, 2R, C * size ** spatial_dims). Targets of shape (B, 2R), the numbers of the regions.
+            Embeddings of shape (B, 2R, size ** spatial_dims * C), one pixel after the other. Targets of shape (B, 2R),
+            the numbers of the regions.
         """
         pixels = self._pixels(embeddings.shape[2:]).to(embeddings.device)
         # one selection of all pixels: the backward pass then fills one map in total, not one map per region
         plain = embeddings.as_subclass(torch.Tensor).flatten(2)
-        regions = plain.index_select(2, pixels.flatten()).unflatten(2, pixels.shape).transpose(1, 2).flatten(2)
+        regions = plain.index_select(2, pixels.flatten()).unflatten(2, pixels.shape).movedim(1, 3).flatten(2)
         pairs = torch.cat(regions.chunk(2), dim=1)
         numbers = torch.arange(len(pixels), device=plain.device)
         return pairs, numbers.repeat(2).expand(len(pairs), -1)

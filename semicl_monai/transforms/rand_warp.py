@@ -97,10 +97,11 @@ class RandWarp:
 
     def _affine(self, size: np.ndarray) -> np.ndarray:
         dims = len(size)
-        rotate = create_rotate(dims, self._draw(1 if dims == 2 else 3, self.rotate))  # in the plane, or about three axes
-        shear = create_shear(dims, self._draw(dims * (dims - 1), self.shear))
-        translate = create_translate(dims, self._draw(dims, self.translate) * size)
-        scale = create_scale(dims, 1 + self._draw(dims, self.scale))
+        # one angle in the plane, or one about each of three axes
+        rotate = create_rotate(dims, self._draw(2 * dims - 3, self.rotate).tolist())
+        shear = create_shear(dims, self._draw(dims * (dims - 1), self.shear).tolist())
+        translate = create_translate(dims, (self._draw(dims, self.translate) * size).tolist())
+        scale = create_scale(dims, (1 + self._draw(dims, self.scale)).tolist())
         return np.asarray(rotate @ shear @ translate @ scale)
 
     def _displacements(self, size: np.ndarray, unit: np.ndarray) -> Tensor:

@@ -17,7 +17,7 @@ class RandWarpd(Randomizable, MapTransform):
     """Rotate, scale, shear, shift and deform the maps of a sample.
 
     It does what :class:`monai.transforms.RandAffined` and :class:`monai.transforms.RandSmoothDeformd` do, in one
-    resampling and in a fraction of their time. Values beyond the border of a map are zero. The maps lose their metadata.
+    resampling and in less time. Values beyond the border of a map are zero. The maps lose their metadata.
 
     Args:
         keys: maps of shape ``(C, H, W[, D])``. All get the same warp.
@@ -42,7 +42,7 @@ class RandWarpd(Randomizable, MapTransform):
         spatial_size: Sequence[int] | None = None,
         mode: str | Sequence[str] = "bilinear",
         allow_missing_keys: bool = False,
-        **amounts: float,
+        **amounts: Any,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         self.spatial_size = spatial_size

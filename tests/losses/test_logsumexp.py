@@ -83,7 +83,9 @@ def test_the_weighted_sum_multiplies_matrices_three_times_and_the_values_four_ti
         anchors, keys, *ids = inputs()
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
             function(anchors, keys, *ids).backward()
-        counts.append(sum(event.count for event in profiler.key_averages() if event.key in ("aten::mm", "aten::addmm_")))
+        counts.append(
+            sum(event.count for event in profiler.key_averages() if event.key in ("aten::mm", "aten::addmm_"))
+        )
     assert counts == [4, 3]
 
 

@@ -23,7 +23,7 @@ STARTS = {
 
 def pixels_of(embedding: torch.Tensor, channels: int) -> list[tuple[int, ...]]:
     """The coordinates a joined embedding holds, pixel by pixel."""
-    return [tuple(map(int, pixel)) for pixel in embedding.view(channels, -1).T.tolist()]
+    return [tuple(map(int, pixel)) for pixel in embedding.view(-1, channels).tolist()]
 
 
 @pytest.mark.parametrize(
