@@ -48,7 +48,6 @@ def test_a_head_with_a_nonlinearity_projects_the_map_at_once():
 
 def test_bfloat16_keeps_it_and_returns_features_in_float32():
     head = DenseHead(in_channels=3, out_channels=4, lazy=True)
-    network = lambda x: (x, head(x.bfloat16()))
-    plain, maps = Bfloat16Inferer()(torch.rand(1, 3, 8, 8), network)
+    plain, maps = Bfloat16Inferer()(torch.rand(1, 3, 8, 8), lambda x: (x, head(x.bfloat16())))
     assert isinstance(maps, ProjectedMap)
     assert {part.dtype for part in (plain, *maps)} == {torch.float32}
