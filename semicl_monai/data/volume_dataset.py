@@ -11,6 +11,7 @@ from monai.data import CacheDataset
 from tqdm import tqdm
 
 from semicl_monai.data.case_errors import errors_of_case
+from semicl_monai.data.compact_volumes import keep_compactly
 from semicl_monai.data.prepared_files import PreparedFiles
 from semicl_monai.data.sections import Record
 from semicl_monai.data.studies import name_cases
@@ -49,7 +50,7 @@ class VolumeDataset(CacheDataset):
         # The random transforms never change their input in place, so that the kept volumes need no copy.
         super().__init__(
             name_cases(data),
-            transform,
+            keep_compactly(transform),
             num_workers=num_workers,
             copy_cache=False,
             runtime_cache="threads",

@@ -1,0 +1,97 @@
+"""Prepared volumes in few bytes, with an index of their foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semicl_monai.utils.foreground_index import ForegroundIndex, index_foreground
+
+KEPT = "kept_volume"  # entry of a packed sample; no "label_" or "image_", which Spacingd takes for metadata
+LABEL = "label"
+VOLUME_DIMS = 4  # channels and three axes
+PRECISION = 2**-11  # relative precision of float16
+
+
+class KeptVolumeTrait:
+    """Trait of a random transform that takes a packed volume, because it uses only a part of it.
+
+    The transform passes each of its samples to :func:`unpack_volume`.
+    """
+
+
+def pack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a sample with its float32 volumes ``(C, H, W, D)`` in smaller types, and with an index of the foreground of ``label``.
+
+    Whole numbers become ``uint8`` or ``int16`` and stay exact. Other values become ``float16`` if no value of a channel
+    changes by more than :math:`2^{-11}` times the range of the channel. Volumes that fit none of these types, such as
+    those with values beyond 65504, stay as they are.
+
+    Args:
+        sample: volumes and other entries, which stay as they are.
+
+    Example:
+        >>> packed = pack_volume({"image": torch.rand(1, 2, 2, 2), "label": torch.ones(1, 2, 2, 2)})
+        >>> packed["image"].dtype, packed["label"].dtype
+        (torch.float16, torch.uint8)
+    """
+    packed, names = dict(sample), [key for key, value in sample.items() if _is_float32(value)]
+    if not names:
+        return packed
+    packed |= {key: _compact(sample[key]) for key in names}
+    label, index = packed.get(LABEL), {}
+    if torch.is_tensor(label) and label.ndim == VOLUME_DIMS:
+        index[LABEL] = index_foreground(_plain(label)[0])
+    return {**packed, KEPT: {"float32": names, "foreground": index}}
+
+
+def unpack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a packed sample, or samples drawn from it, with float32 tensors and without the index.
+
+    Other samples are returned unchanged.
+
+    Example:
+        >>> unpack_volume(pack_volume({"label": torch.ones(1, 1, 1, 2)}))
+        {'label': tensor([[[[1., 1.]]]])}
+    """
+    unpacked = dict(sample)
+    for key in unpacked.pop(KEPT, {}).get("float32", ()):
+        unpacked[key] = unpacked[key].to(torch.float32)
+    return unpacked
+
+
+def foreground_of(sample: Mapping[Any, Any], key: Any) -> ForegroundIndex | None:
+    """Return the index of the foreground of a label map ``(1, H, W, D)``, or ``None`` if the sample has no label.
+
+    The index of a packed sample is used. Without one, it is made.
+    """
+    if key not in sample:
+        return None
+    index: ForegroundIndex | None = sample.get(KEPT, {}).get("foreground", {}).get(key)
+    return index_foreground(_plain(torch.as_tensor(sample[key]))[0]) if index is None else index
+
+
+def _is_float32(value: Any) -> bool:
+    return torch.is_tensor(value) and value.dtype == torch.float32 and value.ndim == VOLUME_DIMS and value.numel() > 0
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    plain = _plain(tensor)
+    low, high = plain.aminmax()
+    for whole in (torch.uint8, torch.int16):
+        limits = torch.iinfo(whole)
+        # NaN is within no limits
+        if limits.min <= low and high <= limits.max and bool((plain.to(whole) == plain).all()):
+            return tensor.to(whole)
+    channels = plain.flatten(1)
+    half = channels.to(torch.float16)
+    error = (half - channels).abs_().amax(dim=1)  # infinite for a value beyond the largest half-precision number
+    near = error <= PRECISION * (channels.amax(dim=1) - channels.amin(dim=1))
+    return tensor.to(torch.float16) if near.all() else tensor
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.as_subclass(Tensor)
