@@ -39,12 +39,16 @@ def keep_compactly(transform: Sequence[Callable[..., Any]] | Callable[..., Any] 
         transform: all transforms. The transforms before the first random one are deterministic.
     """
     compose = copy(transform) if isinstance(transform, Compose) else Compose(transform)
-    parts = list(compose.transforms)
-    first = compose.get_index_of_first(
+    end = count_deterministic(compose)
+    deterministic, others = compose.transforms[:end], compose.transforms[end:]
+    unpack = [] if isinstance(next(iter(others), None), KeptVolumeTrait) else [UnpackVolume()]
+    compose.transforms = (*deterministic, PackVolume(), *unpack, *others)
+    return compose
+
+
+def count_deterministic(transform: Compose) -> int:
+    """Return the number of transforms before the first random one."""
+    first = transform.get_index_of_first(
         lambda part: isinstance(part, RandomizableTrait) or not isinstance(part, Transform)
     )
-    end = len(parts) if first is None else first
-    takes_packed = first is not None and isinstance(parts[first], KeptVolumeTrait)
-    parts[end:end] = [PackVolume()] if takes_packed else [PackVolume(), UnpackVolume()]
-    compose.transforms = tuple(parts)
-    return compose
+    return len(transform.transforms) if first is None else first

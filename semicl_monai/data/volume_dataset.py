@@ -21,6 +21,9 @@ from semicl_monai.utils.distributed import rank_and_size
 class VolumeDataset(CacheDataset):
     """A :class:`monai.data.CacheDataset` that loads a volume when it is first needed, or all with :meth:`prepare`.
 
+    Volumes are kept in few bytes, see :func:`semicl_monai.utils.pack_volume`: images in half precision, labels as
+    ``uint8``. The random transforms and the output of the data set have the types of the deterministic transforms.
+
     Creating the data set opens no file. An unused stage or validation therefore costs nothing and reads no label.
 
     An index may be a number, or a number and the seed of the random transforms. A
@@ -81,7 +84,7 @@ class VolumeDataset(CacheDataset):
                 pass
 
     def prepared(self) -> list[Any]:
-        """Return the output of the deterministic transforms for all volumes; missing volumes are prepared first."""
+        """Return all volumes as they are kept, in few bytes; missing volumes are prepared first."""
         for index in range(self.cache_num):
             self._keep(index)
         return list(self._cache)

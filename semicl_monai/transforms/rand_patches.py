@@ -11,8 +11,14 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from monai.utils import ensure_tuple
 
-from semicl_monai.utils import InputError, KeptVolumeTrait, foreground_of, foreground_voxel, unpack_volume
-from semicl_monai.utils import ForegroundIndex
+from semicl_monai.utils import (
+    ForegroundIndex,
+    InputError,
+    KeptVolumeTrait,
+    foreground_of,
+    foreground_voxel,
+    unpack_volume,
+)
 
 
 # not monai.transforms.RandCropByLabelClassesd: it needs a label map and does not return the places of its patches

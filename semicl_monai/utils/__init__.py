@@ -6,7 +6,7 @@ from .distributed import data_parallel, is_not_rank0, local_device, share_of_ran
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import draft_of, new_folder, read_json, save_json, save_tensors, write_whole
 from .foreground_index import ForegroundIndex, foreground_voxel
-from .kept_volume import KeptVolumeTrait, foreground_of, pack_volume, unpack_volume
+from .kept_volume import KeptVolumeTrait, foreground_of, pack_volume, planes_in_one_piece, unpack_volume
 from .lock import lock_folders, unlock_folders
 from .markdown import markdown_table
 from .option_checks import check_network, check_number_signs, check_options, help_text
@@ -58,6 +58,7 @@ __all__ = [
     "options_of",
     "pack_volume",
     "paths_of",
+    "planes_in_one_piece",
     "read_json",
     "reason_of",
     "runner_arguments",

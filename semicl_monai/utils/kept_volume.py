@@ -20,13 +20,19 @@ class KeptVolumeTrait:
     """Trait of a random transform that takes a packed volume, because it uses only a part of it.
 
     The transform passes each of its samples to :func:`unpack_volume`.
+
+    Attributes:
+        axis: spatial axis along which whole planes are taken; ``None`` for smaller parts. A plane that lies in one
+            piece in a file is read without the rest of the file.
     """
+
+    axis: int | None = None
 
 
 def pack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a sample with its float32 volumes ``(C, H, W, D)`` in smaller types, and with an index of the foreground of ``label``.
+    """Return a sample with its float32 volumes ``(C, H, W, D)`` in smaller types, and with an index of its foreground.
 
-    Whole numbers become ``uint8`` or ``int16`` and stay exact. Other values become ``float16`` if no value of a channel
+    The foreground is that of ``label``. Whole numbers become ``uint8`` or ``int16`` and stay exact. Other values become ``float16`` if no value of a channel
     changes by more than :math:`2^{-11}` times the range of the channel. Volumes that fit none of these types, such as
     those with values beyond 65504, stay as they are.
 
@@ -59,8 +65,14 @@ def unpack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
     """
     unpacked = dict(sample)
     for key in unpacked.pop(KEPT, {}).get("float32", ()):
-        unpacked[key] = unpacked[key].to(torch.float32)
+        unpacked[key] = unpacked[key].to(torch.float32, memory_format=torch.contiguous_format)
     return unpacked
+
+
+def planes_in_one_piece(sample: Mapping[Any, Any], axis: int) -> dict[Any, Any]:
+    """Return a packed sample in which each plane of an axis lies in one piece of memory; shapes stay the same."""
+    names = sample.get(KEPT, {}).get("float32", ())
+    return {**sample, **{key: sample[key].movedim(1 + axis, 1).contiguous().movedim(1, 1 + axis) for key in names}}
 
 
 def foreground_of(sample: Mapping[Any, Any], key: Any) -> ForegroundIndex | None:
