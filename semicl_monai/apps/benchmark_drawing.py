@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from semicl_monai.transforms import RandPatchesd, RandSlicesd
-from semicl_monai.utils import pack_volume
+from semicl_monai.utils import pack_volume, planes_in_one_piece
 
 KEYS = ("image", "label")
 CLASSES = 7
@@ -62,9 +62,10 @@ def _times(
 ) -> dict[str, float]:
     patches = RandPatchesd(KEYS, roi_size, num_samples=1, foreground=1).set_random_state(0)
     slices = RandSlicesd(KEYS, num_samples=1, foreground=1).set_random_state(0)
+    in_planes = planes_in_one_piece(packed, slices.axis)
     parts: dict[str, Callable[[], Any]] = {
         "patch_ms": lambda: patches(packed),
-        "slice_ms": lambda: slices(packed),
+        "slice_ms": lambda: slices(in_planes),
         "patch_scan_ms": lambda: _scan_for_voxels(volume["label"][0]),
         "slice_scan_ms": lambda: _scan_for_slices(volume["label"][0]),
     }

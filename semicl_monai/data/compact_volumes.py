@@ -41,7 +41,7 @@ def keep_compactly(transform: Sequence[Callable[..., Any]] | Callable[..., Any] 
     compose = copy(transform) if isinstance(transform, Compose) else Compose(transform)
     end = count_deterministic(compose)
     deterministic, others = compose.transforms[:end], compose.transforms[end:]
-    unpack = [] if isinstance(next(iter(others), None), KeptVolumeTrait) else [UnpackVolume()]
+    unpack = () if others and isinstance(others[0], KeptVolumeTrait) else (UnpackVolume(),)
     compose.transforms = (*deterministic, PackVolume(), *unpack, *others)
     return compose
 
@@ -52,3 +52,9 @@ def count_deterministic(transform: Compose) -> int:
         lambda part: isinstance(part, RandomizableTrait) or not isinstance(part, Transform)
     )
     return len(transform.transforms) if first is None else first
+
+
+def axis_of_planes(transform: Compose) -> int | None:
+    """Return the axis of the planes that the first random transform takes of packed volumes, if it does."""
+    first = next(iter(transform.transforms[count_deterministic(transform) :]), None)
+    return first.axis if isinstance(first, KeptVolumeTrait) else None

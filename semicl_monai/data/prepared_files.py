@@ -17,8 +17,8 @@ from monai.transforms import Compose, Transform
 from monai.utils import convert_to_tensor
 
 from semicl_monai import __version__
-from semicl_monai.data.compact_volumes import count_deterministic
-from semicl_monai.utils import InputError, KeptVolumeTrait, planes_in_one_piece, save_tensors
+from semicl_monai.data.compact_volumes import axis_of_planes, count_deterministic
+from semicl_monai.utils import InputError, planes_in_one_piece, save_tensors
 
 ORIGIN = "made_from"  # key of the hash in a file
 
@@ -59,9 +59,8 @@ class PreparedFiles:
         self.folder = Path(folder).expanduser()
         self.transform = transform
         self.end = count_deterministic(transform)
-        deterministic, others = transform.transforms[: self.end], transform.transforms[self.end :]
-        # not part of the hash: it changes how fast a file is read, but no value
-        self.axis = others[0].axis if others and isinstance(others[0], KeptVolumeTrait) else None
+        deterministic = transform.transforms[: self.end]
+        self.axis = axis_of_planes(transform)  # not part of the hash: it changes how fast a file is read, but no value
         self.keys = {"case"}.union(*(getattr(part, "keys", ()) for part in deterministic))
         settings = (transform.lazy, transform.overrides, transform.map_items, transform.unpack_items)
         self.recipe = (monai.__version__, __version__, settings, [_hash_of(part) for part in deterministic])
@@ -81,8 +80,10 @@ class PreparedFiles:
         file = self.folder / f"{origin}.pt"
         with suppress(Exception):  # missing or broken: a broken file can make torch raise anything
             return {**others, **_read(file, origin)}
-        prepared = _plain(self.transform(used, end=self.end, threading=True))
-        _write(prepared if self.axis is None else planes_in_one_piece(prepared, self.axis), file, origin)
+        prepared = convert_to_tensor(
+            self.transform(used, end=self.end, threading=True), convert_numeric=False, track_meta=False
+        )
+        _write(planes_in_one_piece(prepared, self.axis), file, origin)
         return {**others, **_read(file, origin)}
 
     def _origin(self, used: Mapping[str, Any]) -> str:
@@ -133,11 +134,6 @@ def _read(file: Path, origin: str) -> dict[str, Any]:
     if content.pop(ORIGIN) != origin:
         raise ValueError(f"{file} was made of other files or in another way.")
     return content
-
-
-def _plain(prepared: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = convert_to_tensor(dict(prepared), convert_numeric=False, track_meta=False)
-    return plain
 
 
 def _write(prepared: Mapping[str, Any], file: Path, origin: str) -> None:

@@ -11,10 +11,11 @@ from monai.data import CacheDataset
 from tqdm import tqdm
 
 from semicl_monai.data.case_errors import errors_of_case
-from semicl_monai.data.compact_volumes import keep_compactly
+from semicl_monai.data.compact_volumes import axis_of_planes, keep_compactly
 from semicl_monai.data.prepared_files import PreparedFiles
 from semicl_monai.data.sections import Record
 from semicl_monai.data.studies import name_cases
+from semicl_monai.utils import planes_in_one_piece
 from semicl_monai.utils.distributed import rank_and_size
 
 
@@ -103,4 +104,6 @@ class VolumeDataset(CacheDataset):
         return self.data[index].get("case", index)
 
     def _load_cache_item(self, idx: int) -> Any:
-        return self.files(self.data[idx]) if self.files else super()._load_cache_item(idx)
+        if self.files:
+            return self.files(self.data[idx])
+        return planes_in_one_piece(super()._load_cache_item(idx), axis_of_planes(self.transform))

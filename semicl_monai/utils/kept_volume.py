@@ -22,8 +22,8 @@ class KeptVolumeTrait:
     The transform passes each of its samples to :func:`unpack_volume`.
 
     Attributes:
-        axis: spatial axis along which whole planes are taken; ``None`` for smaller parts. A plane that lies in one
-            piece in a file is read without the rest of the file.
+        axis: spatial axis along which whole planes are taken; ``None`` for smaller parts. Volumes are kept so that a
+            plane lies in one piece. It is then read without the rest of the volume.
     """
 
     axis: int | None = None
@@ -69,9 +69,14 @@ def unpack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
     return unpacked
 
 
-def planes_in_one_piece(sample: Mapping[Any, Any], axis: int) -> dict[Any, Any]:
-    """Return a packed sample in which each plane of an axis lies in one piece of memory; shapes stay the same."""
-    names = sample.get(KEPT, {}).get("float32", ())
+def planes_in_one_piece(sample: Any, axis: int | None) -> Any:
+    """Return a packed sample in which each plane of an axis lies in one piece of memory; shapes stay the same.
+
+    Other samples, and those without an axis, are returned unchanged.
+    """
+    if axis is None or not isinstance(sample, Mapping) or KEPT not in sample:
+        return sample
+    names = sample[KEPT]["float32"]
     return {**sample, **{key: sample[key].movedim(1 + axis, 1).contiguous().movedim(1, 1 + axis) for key in names}}
 
 
@@ -92,12 +97,11 @@ def _is_float32(value: Any) -> bool:
 
 def _compact(tensor: Tensor) -> Tensor:
     plain = _plain(tensor)
-    low, high = plain.aminmax()
-    for whole in (torch.uint8, torch.int16):
-        limits = torch.iinfo(whole)
-        # NaN is within no limits
-        if limits.min <= low and high <= limits.max and bool((plain.to(whole) == plain).all()):
-            return tensor.to(whole)
+    if (plain == plain.round()).all():
+        low, high = plain.aminmax()
+        for whole in (torch.uint8, torch.int16):
+            if torch.iinfo(whole).min <= low and high <= torch.iinfo(whole).max:
+                return tensor.to(whole)
     channels = plain.flatten(1)
     half = channels.to(torch.float16)
     error = (half - channels).abs_().amax(dim=1)  # infinite for a value beyond the largest half-precision number
