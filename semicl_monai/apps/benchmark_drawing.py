@@ -18,33 +18,31 @@ CLASSES = 7
 
 
 def benchmark_drawing(
-    spatial_size: Sequence[int] = (512, 512, 300), roi_size: Sequence[int] = (40, 56, 40), repeats: int = 7
-) -> dict[str, float]:
+    spatial_size: tuple[int, int, int] = (512, 512, 300),
+    roi_size: tuple[int, int, int] = (40, 56, 40),
+    repeats: int = 7,
+) -> None:
     """Print the time to draw a patch and a slice with foreground from a volume, and the memory of the volume.
 
     The volume is noise with a label map of seven classes. The draws use the index of the foreground that is made when
-    the volume is prepared. Each draw is compared with a scan of the float32 label map for its foreground, which was
-    done for each draw before. Draws and scans are timed alternately. Times are medians.
+    the volume is prepared. Each draw is compared with a scan of the float32 label map for its foreground. Without the
+    index, every draw makes such a scan. Draws and scans are timed alternately. Times are medians.
 
     Args:
         spatial_size: size of the volume in voxels.
         roi_size: size of a patch in voxels.
-        repeats: number of timed draws of each kind.
-
-    Returns:
-        The printed numbers: times in ms, memory in MiB, and ratios.
+        repeats: number of timed turns.
     """
     volume = _volume(spatial_size)
     start = perf_counter()
     packed = pack_volume(volume)
-    found = {"pack_ms": 1000 * (perf_counter() - start)} | _times(volume, packed, roi_size, repeats)
-    found |= {"float32_MiB": _mebibytes(volume), "kept_MiB": _mebibytes(packed)}
-    found["kept_ratio"] = found["kept_MiB"] / found["float32_MiB"]
+    packing = 1000 * (perf_counter() - start)
+    times = _times(volume, packed, roi_size, repeats)
     for piece in ("patch", "slice"):
-        print(f"{piece}: {found[f'{piece}_ms']:.2f} ms, scan of the label map {found[f'{piece}_scan_ms']:.0f} ms")
-    print(f"volume: {found['kept_MiB']:.1f} MiB, in float32 {found['float32_MiB']:.1f} MiB: {found['kept_ratio']:.3f}")
-    print(f"packing and indexing the volume once: {found['pack_ms']:.0f} ms")
-    return found
+        print(f"{piece:8}{times[piece]:10.2f} ms, scan of the label map {times[f'{piece} scan']:10.2f} ms")
+    kept, whole = _mebibytes(packed), _mebibytes(volume)
+    print(f"volume  {kept:10.2f} MiB, in float32 {whole:.2f} MiB: ratio {kept / whole:.3f}")
+    print(f"prepare {packing:10.2f} ms once, to convert and to index the volume")
 
 
 def _volume(spatial_size: Sequence[int]) -> dict[str, Tensor]:
@@ -60,23 +58,28 @@ def _volume(spatial_size: Sequence[int]) -> dict[str, Tensor]:
 def _times(
     volume: Mapping[str, Tensor], packed: dict[str, Any], roi_size: Sequence[int], repeats: int
 ) -> dict[str, float]:
-    patches = RandPatchesd(KEYS, roi_size, num_samples=1, foreground=1).set_random_state(0)
-    slices = RandSlicesd(KEYS, num_samples=1, foreground=1).set_random_state(0)
+    """Median times in ms."""
+    patches = RandPatchesd(KEYS, roi_size, num_samples=1, foreground=1)
+    slices = RandSlicesd(KEYS, num_samples=1, foreground=1)
     in_planes = planes_in_one_piece(packed, slices.axis)
     parts: dict[str, Callable[[], Any]] = {
-        "patch_ms": lambda: patches(packed),
-        "slice_ms": lambda: slices(in_planes),
-        "patch_scan_ms": lambda: _scan_for_voxels(volume["label"][0]),
-        "slice_scan_ms": lambda: _scan_for_slices(volume["label"][0]),
+        "patch": lambda: patches(packed),
+        "slice": lambda: slices(in_planes),
+        "patch scan": lambda: _scan_for_voxels(volume["label"][0]),
+        "slice scan": lambda: _scan_for_slices(volume["label"][0]),
     }
-    turns = [{name: _milliseconds(part) for name, part in parts.items()} for _ in range(repeats)]
+    for transform in (patches, slices):
+        transform.set_random_state(0)
+    numbers = {name: 1 if "scan" in name else 10 for name in parts}
+    turns = [{name: _milliseconds(part, numbers[name]) for name, part in parts.items()} for _ in range(repeats)]
     return {name: median(turn[name] for turn in turns) for name in parts}
 
 
-def _milliseconds(part: Callable[[], Any]) -> float:
+def _milliseconds(part: Callable[[], Any], number: int) -> float:
     start = perf_counter()
-    part()
-    return 1000 * (perf_counter() - start)
+    for _ in range(number):
+        part()
+    return 1000 * (perf_counter() - start) / number
 
 
 def _scan_for_voxels(label: Tensor) -> list[Tensor]:

@@ -42,6 +42,8 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
         torch.Size([1, 8, 8])
     """
 
+    axis: int
+
     def __init__(
         self,
         keys: KeysCollection,
