@@ -56,7 +56,7 @@ def _volume(spatial_size: Sequence[int]) -> dict[str, Tensor]:
 
 
 def _times(
-    volume: Mapping[str, Tensor], packed: dict[str, Any], roi_size: Sequence[int], repeats: int
+    volume: Mapping[str, Tensor], packed: Mapping[Any, Any], roi_size: Sequence[int], repeats: int
 ) -> dict[str, float]:
     """Median times in ms."""
     patches = RandPatchesd(KEYS, roi_size, num_samples=1, foreground=1)

@@ -13,6 +13,7 @@ from semicl_monai.utils.foreground_index import ForegroundIndex, index_foregroun
 KEPT = "kept_volume"  # entry of a packed sample; no "label_" or "image_", which Spacingd takes for metadata
 LABEL = "label"
 VOLUME_DIMS = 4  # channels and three axes
+WHOLE = (torch.uint8, torch.int16)
 PRECISION = 2**-11  # relative precision of float16
 
 
@@ -34,7 +35,7 @@ def pack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
 
     The foreground is that of ``label``. Whole numbers become ``uint8`` or ``int16`` and stay exact. Other values become
     ``float16`` if no value of a channel changes by more than :math:`2^{-11}` times the range of the channel. Volumes
-    that fit none of these types, such as those with values beyond 65504, stay as they are.
+    that fit none of these types stay as they are. Examples are whole numbers beyond 32767 and values beyond 65504.
 
     Args:
         sample: volumes and other entries, which stay as they are.
@@ -98,15 +99,16 @@ def _is_float32(value: Any) -> bool:
 def _compact(tensor: Tensor) -> Tensor:
     plain = _plain(tensor)
     if (plain == plain.round()).all():
-        low, high = plain.aminmax()
-        for whole in (torch.uint8, torch.int16):
-            if torch.iinfo(whole).min <= low and high <= torch.iinfo(whole).max:
-                return tensor.to(whole)
+        return tensor.to(_whole_type(*plain.aminmax()))
     channels = plain.flatten(1)
-    half = channels.to(torch.float16)
-    error = (half - channels).abs_().amax(dim=1)  # infinite for a value beyond the largest half-precision number
-    near = error <= PRECISION * (channels.amax(dim=1) - channels.amin(dim=1))
+    error = (channels.to(torch.float16) - channels).abs_().amax(dim=1)  # infinite for a value beyond 65504
+    near = error <= PRECISION * (channels.amax(dim=1) - channels.amin(dim=1))  # never for NaN
     return tensor.to(torch.float16) if near.all() else tensor
+
+
+def _whole_type(low: Tensor, high: Tensor) -> torch.dtype:
+    fitting = (kind for kind in WHOLE if torch.iinfo(kind).min <= low and high <= torch.iinfo(kind).max)
+    return next(fitting, torch.float32)
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def kept(volume):
         ((-1, 0, 1, 2), torch.int16),  # a value to ignore
         ((0, 1, 256), torch.int16),
         ((-1024, 0, 3071), torch.int16),  # a CT that was not resampled
-        ((0, 1, 40_000), torch.float32),
+        ((0, 1, 40_001), torch.float32),
         ((0,), torch.uint8),
     ],
 )
@@ -55,7 +55,8 @@ def test_other_values_are_rounded_to_half_precision(scale):
     assert dtype == torch.float16
     # NumPy's rounding, not torch's
     assert np.array_equal(again.numpy(), (scale * noise()).numpy().astype(np.float16).astype(np.float32))
-    assert ((again - scale * noise()).abs() <= 2**-11 * (scale * noise()).abs()).all()
+    # below 6e-5, the distance of neighbours does not shrink further
+    assert ((again - scale * noise()).abs() <= 2**-11 * (scale * noise()).abs() + 2**-25).all()
 
 
 @pytest.mark.parametrize(
@@ -89,9 +90,9 @@ def test_only_float32_volumes_are_packed_and_other_entries_stay_what_they_are():
 
 def test_metadata_is_kept():
     affine = torch.diag(torch.tensor([2.0, 1, 1, 1]))
-    for sample in (pack_volume({"image": MetaTensor(noise(), affine=affine)}),):
-        assert sample["image"].dtype == torch.float16
-        assert torch.equal(unpack_volume(sample)["image"].affine, affine)
+    packed = pack_volume({"image": MetaTensor(noise(), affine=affine)})
+    assert packed["image"].dtype == torch.float16
+    assert torch.equal(unpack_volume(packed)["image"].affine, affine)
 
 
 def test_the_foreground_is_found_as_numpy_finds_it():
