@@ -66,7 +66,7 @@ def unpack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
     """
     unpacked = dict(sample)
     for key in unpacked.pop(KEPT, {}).get("float32", ()):
-        unpacked[key] = unpacked[key].to(torch.float32, memory_format=torch.contiguous_format)
+        unpacked[key] = unpacked[key].to(torch.float32).contiguous()
     return unpacked
 
 

@@ -114,9 +114,10 @@ def test_without_an_index_it_is_made_and_without_a_label_there_is_none():
     assert foreground_of({"image": noise()}, "label") is None
 
 
+@pytest.mark.parametrize("scale", [1, 70_000])  # in half precision, and beyond it
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_planes_in_one_piece_have_the_same_values(axis):
-    packed = pack_volume({"image": noise(size=(2, 7, 6, 5)), "label": classes(range(3))})
+def test_planes_in_one_piece_have_the_same_values(axis, scale):
+    packed = pack_volume({"image": scale * noise(size=(2, 7, 6, 5)), "label": classes(range(3))})
     moved = planes_in_one_piece(packed, axis)
     assert all(torch.equal(moved[key], packed[key]) for key in ("image", "label"))
     assert all(channel.select(axis, 2).is_contiguous() for key in ("image", "label") for channel in moved[key])
