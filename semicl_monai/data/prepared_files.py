@@ -13,11 +13,12 @@ import monai
 import torch
 from joblib.hashing import NumpyHasher
 from monai.data import ImageReader, get_track_meta
-from monai.transforms import Compose, RandomizableTrait, Transform
+from monai.transforms import Compose, Transform
 from monai.utils import convert_to_tensor
 
 from semicl_monai import __version__
-from semicl_monai.utils import InputError, save_tensors
+from semicl_monai.data.compact_volumes import axis_of_planes, count_deterministic
+from semicl_monai.utils import InputError, planes_in_one_piece, save_tensors
 
 ORIGIN = "made_from"  # key of the hash in a file
 
@@ -41,8 +42,9 @@ class PreparedFiles:
     runs and processes may share a folder. A file appears only when it is complete. A file that cannot be read, or that
     belongs to another volume, is made again.
 
-    The tensors keep their dtype and lose their metadata. Only the parts that are used are read from disk. The operating
-    system can reclaim their memory.
+    The tensors lose their metadata. Only the parts that are used are read from disk. If the first random transform
+    takes whole planes, see :class:`semicl_monai.utils.KeptVolumeTrait`, each plane lies in one piece in a file. The
+    operating system can reclaim their memory.
 
     Args:
         folder: folder of the files. It is made when the first file is written.
@@ -56,10 +58,9 @@ class PreparedFiles:
     def __init__(self, folder: str | os.PathLike[str], transform: Compose) -> None:
         self.folder = Path(folder).expanduser()
         self.transform = transform
-        self.end = transform.get_index_of_first(
-            lambda part: isinstance(part, RandomizableTrait) or not isinstance(part, Transform)
-        )
+        self.end = count_deterministic(transform)
         deterministic = transform.transforms[: self.end]
+        self.axis = axis_of_planes(transform)  # not part of the hash: it changes how fast a file is read, but no value
         self.keys = {"case"}.union(*(getattr(part, "keys", ()) for part in deterministic))
         settings = (transform.lazy, transform.overrides, transform.map_items, transform.unpack_items)
         self.recipe = (monai.__version__, __version__, settings, [_hash_of(part) for part in deterministic])
@@ -79,7 +80,10 @@ class PreparedFiles:
         file = self.folder / f"{origin}.pt"
         with suppress(Exception):  # missing or broken: a broken file can make torch raise anything
             return {**others, **_read(file, origin)}
-        _write(self.transform(used, end=self.end, threading=True), file, origin)
+        prepared = convert_to_tensor(
+            self.transform(used, end=self.end, threading=True), convert_numeric=False, track_meta=False
+        )
+        _write(planes_in_one_piece(prepared, self.axis), file, origin)
         return {**others, **_read(file, origin)}
 
     def _origin(self, used: Mapping[str, Any]) -> str:
@@ -133,7 +137,6 @@ def _read(file: Path, origin: str) -> dict[str, Any]:
 
 
 def _write(prepared: Mapping[str, Any], file: Path, origin: str) -> None:
-    plain = convert_to_tensor(dict(prepared), convert_numeric=False, track_meta=False)
     # cloned: for a view, torch would save the whole tensor behind it
-    own = {key: value.clone() if torch.is_tensor(value) else value for key, value in plain.items()}
+    own = {key: value.clone() if torch.is_tensor(value) else value for key, value in prepared.items()}
     save_tensors({**own, ORIGIN: origin}, file, "give a writable --cache_dir")

@@ -11,14 +11,19 @@ from monai.data import CacheDataset
 from tqdm import tqdm
 
 from semicl_monai.data.case_errors import errors_of_case
+from semicl_monai.data.compact_volumes import axis_of_planes, keep_compactly
 from semicl_monai.data.prepared_files import PreparedFiles
 from semicl_monai.data.sections import Record
 from semicl_monai.data.studies import name_cases
+from semicl_monai.utils import planes_in_one_piece
 from semicl_monai.utils.distributed import rank_and_size
 
 
 class VolumeDataset(CacheDataset):
     """A :class:`monai.data.CacheDataset` that loads a volume when it is first needed, or all with :meth:`prepare`.
+
+    Volumes are kept in few bytes, see :func:`semicl_monai.utils.pack_volume`: images in half precision, labels as
+    ``uint8``. The random transforms and the output of the data set have the types of the deterministic transforms.
 
     Creating the data set opens no file. An unused stage or validation therefore costs nothing and reads no label.
 
@@ -49,7 +54,7 @@ class VolumeDataset(CacheDataset):
         # The random transforms never change their input in place, so that the kept volumes need no copy.
         super().__init__(
             name_cases(data),
-            transform,
+            keep_compactly(transform),
             num_workers=num_workers,
             copy_cache=False,
             runtime_cache="threads",
@@ -80,7 +85,7 @@ class VolumeDataset(CacheDataset):
                 pass
 
     def prepared(self) -> list[Any]:
-        """Return the output of the deterministic transforms for all volumes; missing volumes are prepared first."""
+        """Return all volumes as they are kept, in few bytes; missing volumes are prepared first."""
         for index in range(self.cache_num):
             self._keep(index)
         return list(self._cache)
@@ -99,4 +104,6 @@ class VolumeDataset(CacheDataset):
         return self.data[index].get("case", index)
 
     def _load_cache_item(self, idx: int) -> Any:
-        return self.files(self.data[idx]) if self.files else super()._load_cache_item(idx)
+        if self.files:
+            return self.files(self.data[idx])
+        return planes_in_one_piece(super()._load_cache_item(idx), axis_of_planes(self.transform))

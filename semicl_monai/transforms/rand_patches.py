@@ -11,11 +11,18 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from monai.utils import ensure_tuple
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import (
+    ForegroundIndex,
+    InputError,
+    KeptVolumeTrait,
+    foreground_of,
+    foreground_voxel,
+    unpack_volume,
+)
 
 
 # not monai.transforms.RandCropByLabelClassesd: it needs a label map and does not return the places of its patches
-class RandPatchesd(Randomizable, MapTransform):
+class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
     """Draw patches of a volume; with a label map, a share of them is centred on foreground.
 
     For each patch of this share, a class of the volume is drawn first, then a voxel of this class. A patch that would
@@ -72,10 +79,9 @@ class RandPatchesd(Randomizable, MapTransform):
 
     def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
         """Draw the starts of the patches of one sample."""
-        num_places, voxels = self._num_places(data), self._voxels_by_class(data)
-        share = int(np.ceil(self.foreground * self.num_samples)) if voxels else 0
-        at_foreground = [self._around(self._draw_voxel(voxels), num_places) for _ in range(share)]
-        self.places = at_foreground + [self.R.randint(num_places) for _ in range(self.num_samples - share)]
+        num_places, voxels = self._num_places(data), self._draw_voxels(data)
+        others = [self.R.randint(num_places) for _ in range(self.num_samples - len(voxels))]
+        self.places = [*(self._around(voxel, num_places) for voxel in voxels), *others]
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> list[dict[Hashable, Any]]:
         """Draw patches from ``data``."""
@@ -87,7 +93,7 @@ class RandPatchesd(Randomizable, MapTransform):
             window = [slice(start, start + size) for start, size in zip(place, self.roi_size, strict=True)]
             for key in self.key_iterator(data):
                 sample[key] = data[key][(slice(None), *window)].clone()
-            patches.append(sample)
+            patches.append(unpack_volume(sample))
         return patches
 
     def _num_places(self, data: Mapping[Hashable, torch.Tensor]) -> np.ndarray:
@@ -96,17 +102,17 @@ class RandPatchesd(Randomizable, MapTransform):
             raise InputError(f"volumes must be at least as large as patches of {self.roi_size.tolist()}, got {size}.")
         return size - self.roi_size + 1
 
-    def _voxels_by_class(self, data: Mapping[Hashable, torch.Tensor]) -> list[torch.Tensor]:
-        if self.label_key not in data:
+    def _draw_voxels(self, data: Mapping[Hashable, torch.Tensor]) -> list[np.ndarray]:
+        index = foreground_of(data, self.label_key) if self.foreground else None
+        if index is None or not len(index["values"]):
             return []
         label = torch.as_tensor(data[self.label_key])[0]
-        voxels = (label > 0).nonzero()
-        classes = label[tuple(voxels.T)]
-        return [voxels[classes == number] for number in classes.unique()]
+        return [self._draw_voxel(label, index) for _ in range(int(np.ceil(self.foreground * self.num_samples)))]
 
-    def _draw_voxel(self, voxels: list[torch.Tensor]) -> np.ndarray:
-        of_class = voxels[self.R.randint(len(voxels))]
-        return of_class[self.R.randint(len(of_class))].numpy()
+    def _draw_voxel(self, label: torch.Tensor, index: ForegroundIndex) -> np.ndarray:
+        class_number = self.R.randint(len(index["values"]))
+        number = self.R.randint(int(index["counts"][class_number].sum()))
+        return np.array(foreground_voxel(label, index, class_number, number))
 
     def _around(self, voxel: np.ndarray, num_places: np.ndarray) -> np.ndarray:
         return (voxel - self.roi_size // 2).clip(0, num_places - 1)

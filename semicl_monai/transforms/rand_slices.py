@@ -10,10 +10,10 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, KeptVolumeTrait, foreground_of, unpack_volume
 
 
-class RandSlicesd(Randomizable, MapTransform):
+class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
     """Draw slices of a volume; with a label map, a share of them holds foreground.
 
     The other slices are drawn from the whole volume, so that empty slices are drawn too, as negatives. Without a label
@@ -41,6 +41,8 @@ class RandSlicesd(Randomizable, MapTransform):
         >>> [sample["image"].shape for sample in draw({"image": torch.zeros(1, 8, 8, 6)})][0]
         torch.Size([1, 8, 8])
     """
+
+    axis: int
 
     def __init__(
         self,
@@ -75,18 +77,15 @@ class RandSlicesd(Randomizable, MapTransform):
             sample = {**data, "place": index, "num_places": self._size(data)}
             for key in self.key_iterator(data):
                 sample[key] = data[key].select(1 + self.axis, index).clone()
-            slices.append(sample)
+            slices.append(unpack_volume(sample))
         return slices
 
     def _size(self, data: Mapping[Hashable, torch.Tensor]) -> int:
         return data[self.first_key(dict(data))].shape[1 + self.axis]
 
     def _occupied(self, data: Mapping[Hashable, torch.Tensor]) -> np.ndarray:
-        if self.label_key not in data:
-            return np.array([], dtype=int)
-        foreground = torch.as_tensor(data[self.label_key])[0] > 0
-        others = [axis for axis in range(3) if axis != self.axis]
-        return np.flatnonzero(foreground.sum(others).numpy())
+        index = foreground_of(data, self.label_key) if self.foreground else None
+        return np.flatnonzero(index["occupied"][self.axis]) if index else np.array([], dtype=int)
 
     def _draw(self, candidates: np.ndarray, number: int) -> list[int]:
         return self.R.choice(candidates, number, replace=len(candidates) < number).tolist() if number else []

@@ -5,6 +5,8 @@ from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_c
 from .distributed import data_parallel, is_not_rank0, local_device, share_of_rank, start_processes
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import draft_of, new_folder, read_json, save_json, save_tensors, write_whole
+from .foreground_index import ForegroundIndex, foreground_voxel
+from .kept_volume import KeptVolumeTrait, foreground_of, pack_volume, planes_in_one_piece, unpack_volume
 from .lock import lock_folders, unlock_folders
 from .markdown import markdown_table
 from .option_checks import check_network, check_number_signs, check_options, help_text
@@ -17,7 +19,9 @@ from .running_config import running_call, running_config
 
 __all__ = [
     "OPTIONS",
+    "ForegroundIndex",
     "InputError",
+    "KeptVolumeTrait",
     "Option",
     "Provenance",
     "Registry",
@@ -38,6 +42,8 @@ __all__ = [
     "file_stamp",
     "find_bundle_root",
     "find_input_error",
+    "foreground_of",
+    "foreground_voxel",
     "help_text",
     "image_digest",
     "is_not_rank0",
@@ -50,7 +56,9 @@ __all__ = [
     "new_folder",
     "one_of",
     "options_of",
+    "pack_volume",
     "paths_of",
+    "planes_in_one_piece",
     "read_json",
     "reason_of",
     "runner_arguments",
@@ -64,6 +72,7 @@ __all__ = [
     "started_by_user",
     "state_digest",
     "unlock_folders",
+    "unpack_volume",
     "voxel_count",
     "with_provenance",
     "write_whole",

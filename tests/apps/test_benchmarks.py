@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from semicl_monai.apps import benchmark_training as benchmark
+from semicl_monai.apps.benchmark_drawing import benchmark_drawing
 from semicl_monai.apps.benchmark_inference import benchmark_inference
 from semicl_monai.apps.benchmark_loss import benchmark_loss
 from semicl_monai.apps.benchmark_training import benchmark_training
@@ -64,3 +65,13 @@ def test_the_inference_benchmark_compares_the_bundle_with_the_bare_network(capsy
     low, high = (ours - rounded) / (theirs + rounded), (ours + rounded) / (theirs - rounded)
     assert low - 0.005 <= float(ratio[1]) <= high + 0.005
     assert float(ratio[2]) == pytest.approx(float(bundle[3]) / float(bare[3]), abs=0.02)
+
+
+def test_the_drawing_benchmark_prints_times_and_the_bytes_of_a_volume(capsys):
+    benchmark_drawing(spatial_size=(40, 48, 32), roi_size=(8, 8, 8), repeats=1)
+    patch, slice_, volume, prepare = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert (patch[0], slice_[0], volume[0], prepare[0]) == ("patch", "slice", "volume", "prepare")
+    assert min(float(line[column]) for line in (patch, slice_) for column in (1, -2)) > 0
+    # image and label in float32
+    assert float(volume[5]) == pytest.approx(2 * 4 * 40 * 48 * 32 / 2**20, abs=0.01)
+    assert 0.375 <= float(volume[-1]) <= 0.4

@@ -10,7 +10,7 @@ from monai.data import list_data_collate
 from monai.transforms import Compose
 
 from semicl_monai.transforms import TRANSFORMS, RandPatchesd
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, pack_volume
 
 SIZE = (9, 10, 12)
 ROI = (4, 3, 5)
@@ -100,6 +100,25 @@ def test_every_voxel_of_a_class_is_in_the_middle_equally_often(sample):
     # 36 voxels, each 2000 / 36 times on average, with a standard deviation of 7.4
     assert len(counts) == 36
     assert (np.abs(counts - 2000 / 36) < 32).all()
+
+
+def places_by_a_scan(data, seed, number):
+    """Draw from the list of all voxels of a class, with the same random numbers."""
+    label, random = data["label"][0].numpy(), np.random.RandomState(seed)
+    classes = np.unique(label[label > 0])
+    for _ in range(number):
+        voxels = np.argwhere(label == classes[random.randint(len(classes))])
+        voxel = voxels[random.randint(len(voxels))]
+        yield tuple(np.clip(voxel - np.array(ROI) // 2, 0, np.array(PLACES) - 1))
+
+
+@pytest.mark.parametrize("prepare", [dict, pack_volume])
+def test_the_places_are_those_of_a_scan_of_the_whole_label(sample, prepare):
+    sample["label"] = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (1, *SIZE)).astype(np.float32))
+    for seed in range(5):
+        patches = draw(seed, num_samples=20, foreground=1)(prepare(sample))
+        found = [tuple(patch["place"].tolist()) for patch in patches]
+        assert found == list(places_by_a_scan(sample, seed, number=20))
 
 
 @pytest.mark.parametrize("voxel", [*product((0, 8), (0, 9), (0, 11)), (1, 5, 11), (4, 9, 1), (8, 1, 6)])

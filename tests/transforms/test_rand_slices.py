@@ -7,7 +7,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose
 
 from semicl_monai.transforms import TRANSFORMS, RandSlicesd
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, pack_volume
 
 SIZE = (5, 6, 20)
 
@@ -66,6 +66,17 @@ def test_a_turned_volume_gives_the_same_slices(sample, axis):
 def test_at_least_the_share_holds_foreground(sample, foreground, least):
     counts = [sum(s["label"].any() for s in draw(seed, foreground=foreground)(sample)) for seed in range(40)]
     assert min(counts) == least
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_packed_volume_gives_the_same_slices(sample, axis):
+    for seed in range(5):
+        slices = draw(seed, axis=axis)(pack_volume(sample))
+        for found, wanted in zip(slices, draw(seed, axis=axis)(sample), strict=True):
+            assert set(found) == set(wanted)
+            assert found["place"] == wanted["place"]
+            assert all(torch.equal(found[key], wanted[key]) for key in ("image", "label"))
+            assert found["image"].dtype == found["label"].dtype == torch.float32
 
 
 def test_empty_slices_are_still_drawn(sample):
