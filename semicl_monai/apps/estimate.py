@@ -46,8 +46,8 @@ class StageTime:
         return self.settings["epochs"] * self.settings["iterations_per_epoch"] * self.step + self.validation
 
 
-def estimate(bundle: str | Path, record: Mapping[str, Any], num_validation: int) -> str:
-    r"""Estimate the time of pre-training and fine-tuning by the default method of a bundle, in words.
+def estimate(bundle: str | Path, record: Mapping[str, Any], num_validation: int) -> list[str]:
+    r"""Estimate the time of pre-training and fine-tuning by the default method of a bundle, in lines for a user.
 
     With :math:`E` epochs of :math:`I` steps in a stage, :math:`s` measured seconds of a step, :math:`V` validations of
     :math:`n` volumes of :math:`z` slices, and :math:`v` measured seconds of a slice in the inferer of the validation,
@@ -68,16 +68,14 @@ def estimate(bundle: str | Path, record: Mapping[str, Any], num_validation: int)
         num_validation: number of validation volumes of fine-tuning.
     """
     times = stage_times(Path(bundle), record, num_validation)
-    parts = [f"{time.name} {duration(time.seconds)} ({_count(time)})" for time in times]
-    shorter = [f"--{name} (now {_now(times, name)})" for name in SHORTER]
-    device = _parser(_config(Path(bundle), "train")).get_parsed_content("device")
-    threads = f", {torch.get_num_threads()} thread(s)" if device.type == "cpu" else ""
-    return (
-        f"about {duration(sum(time.seconds for time in times))} on this machine ({device}{threads}):\n"
-        f"             {f'{chr(10)}             '.join(parts)}\n"
-        f"  shorter    the time is in proportion to {', '.join(shorter[:-1])} and {shorter[-1]}; "
-        f"fine-tuning alone takes --pretrained none"
-    )
+    total = duration(sum(time.seconds for time in times))
+    settings = [f"--{name} (now {_now(times, name)})" for name in SHORTER]
+    return [
+        f"about {total} on this machine ({_machine(Path(bundle))})",
+        *(f"{time.name}: {duration(time.seconds)}, {_count(time)}" for time in times),
+        f"shorter in proportion: less of {', '.join(settings[:-1])} or {settings[-1]}",
+        *(["without pre-training: train.json alone, with --pretrained none"] if len(times) > 1 else []),
+    ]
 
 
 def stage_times(bundle: Path, record: Mapping[str, Any], num_validation: int) -> list[StageTime]:
@@ -149,8 +147,9 @@ def _seconds_of_validation(config: dict[str, Any], volume: Mapping[str, Any]) ->
     with eval_mode(network):
         inferer(part, network)
     _wait_for(device)
-    seconds = (perf_counter() - start) * total / part.shape[1 + axis]
-    return seconds * (parser.get_parsed_content("epochs") // parser.get_parsed_content("val_interval"))
+    seconds: float = (perf_counter() - start) * total / part.shape[1 + axis]
+    times: int = parser.get_parsed_content("epochs") // parser.get_parsed_content("val_interval")
+    return seconds * times
 
 
 def _parser(config: dict[str, Any]) -> ConfigParser:
@@ -170,6 +169,13 @@ def _parser_of_steps(config: dict[str, Any], volume: Mapping[str, Any]) -> Confi
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _machine(bundle: Path) -> str:
+    device, threads = _parser(_config(bundle, "train")).get_parsed_content("device"), torch.get_num_threads()
+    if device.type != "cpu":
+        return str(device)
+    return f"cpu, {threads} threads" if threads > 1 else "cpu, 1 thread"
 
 
 def _count(time: StageTime) -> str:

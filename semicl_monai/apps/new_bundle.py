@@ -84,7 +84,7 @@ def new_bundle(
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
     task = {**where, **split, **filling, **plan_task(fingerprint, channels, names)}
     _write_whole(target, task, channels)
-    time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else None
+    time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
     print(_summary(target, task, lists, fingerprint, time))
 
 
@@ -141,11 +141,14 @@ def _license() -> str:
 
 
 def _summary(
-    target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint, time: str | None
+    target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint, time: list[str]
 ) -> str:
     counts = {part: len(cases) for part, cases in lists.split.items()}
     scaling = {key: value for key, value in task["scaling"].items() if key not in ("_target_", "keys")}
-    configs, timed = target / "configs", f"\n  time       {time}" if time else ""
+    configs, timed = (
+        target / "configs",
+        "\n             ".join(["\n  time       " + time[0], *time[1:]] if time else ""),
+    )
     return f"""
 {target}, measured on {len(lists.training)} training images:
   cases      {", ".join(f"{count} {part}" for part, count in counts.items())}

@@ -67,7 +67,8 @@ class EpochProgress(ProgressBar):
 
     def _is_live(self) -> bool:
         """Whether the bar is redrawn in its place."""
-        return "notebook" in self.pbar_cls.__module__ or bool(self.tqdm_kwargs.get("file", sys.stderr).isatty())
+        file: Any = self.tqdm_kwargs.get("file", sys.stderr)
+        return "notebook" in self.pbar_cls.__module__ or file.isatty()
 
     def _show(self, engine: Engine) -> None:
         bar: Any = self.pbar
@@ -85,7 +86,7 @@ class EpochProgress(ProgressBar):
         seconds = self.pace.seconds_left(engine)
         if seconds is None:
             return "?"
-        return tqdm.format_interval(seconds) + ("+" if _in_warm_up(engine) else "")
+        return f"{tqdm.format_interval(seconds)}{'+' if _in_warm_up(engine) else ''}"
 
     def _title(self, engine: Engine) -> str:
         epochs = engine.state.max_epochs
