@@ -56,7 +56,7 @@ class EpochProgress(ProgressBar):
             initial=engine.state.iteration,
             leave=self.persist,
             bar_format=FORMAT.format(left="?"),
-            **self.tqdm_kwargs,
+            **{**self.tqdm_kwargs, "desc": f"{self._title(engine)}: "},
         )
 
     def _advance(self, engine: Engine) -> None:

@@ -74,7 +74,8 @@ def shown_at(bar, step, total):
 def test_one_bar_counts_all_steps_and_shows_the_epoch_and_the_last_loss(stage, capsys):
     one = stage(epochs=3)
     one.run(EpochProgress("Fine-tuning", ncols=100))
-    shown = re.split(r"[\r\n]+", capsys.readouterr().err)
+    shown = [line for line in re.split(r"[\r\n]+", capsys.readouterr().err) if line.strip()]
+    assert shown[0].startswith("Fine-tuning [1/3]:   0%")
     last = next(line for line in reversed(shown) if line.strip())
     assert last.startswith("Fine-tuning [3/3]: 100%")
     assert "12/12 steps" in last
