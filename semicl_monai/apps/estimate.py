@@ -21,6 +21,7 @@ from semicl_monai.utils import duration
 STEPS = 2  # timed steps of a stage, after one step of a single volume
 LONGEST = 4.0  # seconds; slower steps are not timed in full
 SLICES = 16  # slices of the timed validation
+DATASETS = ("dataset", "images_dataset", "unlabelled_dataset")  # the last two are used by methods of two data sets
 SHORTER = ("epochs", "iterations_per_epoch", "batch_size", "samples_per_volume")
 
 
@@ -161,8 +162,9 @@ def _parser_of_steps(config: dict[str, Any], volume: Mapping[str, Any]) -> Confi
     """Return a config whose data is one prepared volume, and whose trainer has no handler."""
     parser = _parser(config)
     parser["deterministic_transforms"] = []
-    parser["train::dataset::data"] = [dict(volume)]
     parser["train::handlers"] = []
+    for name in (name for name in DATASETS if f"train::{name}" in parser):
+        parser[f"train::{name}::data"] = [dict(volume)]
     return parser
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import nibabel as nib
 import pytest
@@ -110,3 +111,11 @@ def test_nothing_is_written(bundle, record, clock):
 def test_a_new_bundle_comes_with_the_estimate_unless_it_is_not_wanted(data, tmp_path, capsys, given, shown):
     new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path), **given)
     assert ("on this machine" in capsys.readouterr().out) is shown
+
+
+def test_a_method_of_two_data_sets_is_timed_on_the_volume_too(bundle, record, clock, tmp_path):
+    shutil.copytree(bundle, tmp_path / "bundle")
+    file = tmp_path / "bundle/configs/pretrain.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "method": "joint", "dataset_dir": "/nowhere"}))
+    joint, _ = stage_times(tmp_path / "bundle", record, num_validation=0)
+    assert joint.step == 6.0
