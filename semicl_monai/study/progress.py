@@ -29,8 +29,10 @@ class Progress:
         self.steps = {step.key: step for cell in cells for step in cell.last.chain()}
 
     def begin(self) -> None:
-        """Print the number of steps. Steps of an earlier run give an estimate of the time."""
+        """Print the number of steps, if any is left. Steps of an earlier run give an estimate of the time."""
         finished, left = sum(key in self.runner.records for key in self.steps), self.seconds_left()
+        if finished == len(self.steps):
+            return
         rest = f"; about {_time(left)} left" if left else ""
         print(f"[{finished}/{len(self.steps)}] {self.runner.workers} at a time{rest}", flush=True)
 

@@ -121,3 +121,11 @@ def test_a_study_begins_with_what_is_left_to_do(study, capsys):
     runner.records[step.key] = Record(step.key, "done", 100.0)
     progress.begin()
     assert capsys.readouterr().out.splitlines() == ["[0/10] 2 at a time", "[1/10] 2 at a time; about 0:07:30 left"]
+
+
+def test_a_study_that_is_done_begins_with_nothing(study, capsys):
+    progress, cells, runner = study
+    for step in (step for cell in cells for step in cell.last.chain()):
+        runner.records[step.key] = Record(step.key, "done", 100.0)
+    progress.begin()
+    assert capsys.readouterr().out == ""
