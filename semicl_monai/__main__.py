@@ -3,59 +3,67 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import fire
 from fire.decorators import SetParseFn
 
-from semicl_monai.apps.benchmark_drawing import benchmark_drawing
-from semicl_monai.apps.benchmark_inference import benchmark_inference
-from semicl_monai.apps.benchmark_loss import benchmark_loss
-from semicl_monai.apps.benchmark_training import benchmark_training
-from semicl_monai.apps.demo import demo
-from semicl_monai.apps.export_bundle import export_bundle
-from semicl_monai.apps.methods import methods
-from semicl_monai.apps.monailabel_app import monailabel_app
-from semicl_monai.apps.new_bundle import new_bundle
-from semicl_monai.apps.nnunet_baseline import nnunet
-from semicl_monai.apps.options import options
-from semicl_monai.apps.report import report
-from semicl_monai.apps.study import study
-from semicl_monai.utils import check_arguments, paths_of, show_input_errors
+from semicl_monai.apps.lazy_commands import LazyCommands
 
-COMMANDS = {
-    "demo": demo,
-    "methods": methods,
-    "options": options,
-    "benchmark": {
-        "drawing": benchmark_drawing,
-        "inference": benchmark_inference,
-        "loss": benchmark_loss,
-        "training": benchmark_training,
-    },
-    "export_bundle": export_bundle,
-    "new_bundle": new_bundle,
-    "monailabel_app": monailabel_app,
-    "nnunet": nnunet,
-    "study": study,
-    "report": report,
-}
+COMMANDS = LazyCommands(
+    {
+        "demo": "semicl_monai.apps.demo:demo",
+        "methods": "semicl_monai.apps.methods:methods",
+        "options": "semicl_monai.apps.options:options",
+        "benchmark": {
+            "builds": "semicl_monai.apps.benchmark_builds:benchmark_builds",
+            "drawing": "semicl_monai.apps.benchmark_drawing:benchmark_drawing",
+            "inference": "semicl_monai.apps.benchmark_inference:benchmark_inference",
+            "loss": "semicl_monai.apps.benchmark_loss:benchmark_loss",
+            "training": "semicl_monai.apps.benchmark_training:benchmark_training",
+        },
+        "export_bundle": "semicl_monai.apps.export_bundle:export_bundle",
+        "new_bundle": "semicl_monai.apps.new_bundle:new_bundle",
+        "monailabel_app": "semicl_monai.apps.monailabel_app:monailabel_app",
+        "nnunet": "semicl_monai.apps.nnunet_baseline:nnunet",
+        "study": "semicl_monai.apps.study:study",
+        "report": "semicl_monai.apps.report:report",
+    }
+)
 
+HELP = ("-h", "--help")
 INTERRUPTED = 130  # a shell's exit code for a program ended by Ctrl-C
 
 
 def main() -> None:
     """Run a command."""
-    show_input_errors()
     os.environ.setdefault("PAGER", "cat" if not sys.stdout.isatty() else "less")
-    words = check_arguments(COMMANDS, sys.argv[1:])
-    for command in _functions(COMMANDS):
-        SetParseFn(str, *paths_of(command))(command)
+    words = sys.argv[1:]
+    named = [word for word in words if word not in HELP]
     try:
-        fire.Fire(COMMANDS, words, name="semicl_monai")
+        if COMMANDS.is_group(named):  # torch and MONAI take seconds to import, and a list of commands needs neither
+            _fire(COMMANDS.overview(), [*named, "--", "--help"] if named != words else words)
+        else:
+            _run(words)
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _run(words: list[str]) -> None:
+    """Check the arguments of a command, and run it."""
+    utils = import_module("semicl_monai.utils")
+    utils.show_input_errors()
+    words = utils.check_arguments(COMMANDS, words)
+    commands = {words[0]: COMMANDS[words[0]]} if words[0] in COMMANDS else dict(COMMANDS)
+    for command in _functions(commands):
+        SetParseFn(str, *utils.paths_of(command))(command)
+    _fire(commands, words)
+
+
+def _fire(commands: dict[str, Any], words: list[str]) -> None:
+    fire.Fire(commands, words, name="semicl_monai")
 
 
 def _functions(commands: Mapping[str, Any]) -> Iterator[Callable[..., Any]]:

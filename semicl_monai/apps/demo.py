@@ -5,21 +5,25 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from semicl_monai.apps.find_bundle import find_bundle
 from semicl_monai.study import read_summary
 from semicl_monai.synthetic import make_synthetic_hippocampus, make_synthetic_whole_heart
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, duration
 
 # With these sizes the whole demonstration takes a few minutes on two CPU cores.
 NETWORK = {"network_def::features": [8, 16, 32, 64, 64, 8]}
 PATCHES = {"network_def::filters": [8, 16, 32, 64]}
 HEART = {**NETWORK, "spacing": [4.0, 4.0, 4.0], "roi_size": [64, 64], "cache_dir": "$@output_dir + '/cache'"}
 TRAINING = {"labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
+# Time of a stage relative to the others, for the estimate of what is left: as many training steps, or hardly more than
+# the start of a program.
+SHARES = {"pretrain": 1.0, "train": 1.0, "evaluate": 0.2, "inference": 0.2}
 
 
 class Demonstration(NamedTuple):
@@ -61,15 +65,16 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
     print(f"Synthetic data (not real images): {data}")
     runs = {"pre-trained": output / "pretrained", "from scratch": output / "scratch"}
     pretrained = runs["pre-trained"]
-    _step(
-        "pretrain", configs / "pretrain.json", **options, **TRAINING, dataset_dir=data, output_dir=pretrained, epochs=6
-    )
+    pretraining = {**options, **TRAINING, "dataset_dir": data, "output_dir": pretrained, "epochs": 6}
+    steps = [("pretrain", configs / "pretrain.json", pretraining)]
     for name, folder in runs.items():
         where = {"dataset_dir": data, "output_dir": folder}
         start = {"pretrained": "none"} if name == "from scratch" else {}
-        _step("run", configs / "train.json", **options, **TRAINING, **where, **start, epochs=12, validation="none")
-        _step("evaluate", configs / "evaluate.json", **options, **where)
-    _step("run", configs / "inference.json", **options, dataset_dir=data / images, output_dir=pretrained)
+        training = {**options, **TRAINING, **where, **start, "epochs": 12, "validation": "none"}
+        steps += [("run", configs / "train.json", training)]
+        steps += [("evaluate", configs / "evaluate.json", {**options, **where})]
+    segmentation = {**options, "dataset_dir": data / images, "output_dir": pretrained}
+    _run([*steps, ("run", configs / "inference.json", segmentation)])
     print(comparison(runs))
     _say_where(runs)
 
@@ -89,7 +94,16 @@ def comparison(runs: dict[str, Path]) -> str:
     return "\n".join(lines)
 
 
-def _step(run_id: str, config_file: Path, **options: object) -> None:
+def _run(steps: Sequence[tuple[str, Path, dict[str, Any]]]) -> None:
+    """Run all steps; after each one, print an estimate of the time that is left."""
+    shares, start = [SHARES[config.stem] for _, config, _ in steps], perf_counter()
+    for number, (run_id, config, options) in enumerate(steps, start=1):
+        _step(run_id, config, options)
+        left = (perf_counter() - start) * sum(shares[number:]) / sum(shares[:number])
+        print(f"[{number}/{len(steps)}] done" + (f"; about {duration(left)} left" if left else ""), flush=True)
+
+
+def _step(run_id: str, config_file: Path, options: dict[str, Any]) -> None:
     arguments = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", str(config_file), *arguments]
     print(f"\n$ {shlex.join(['python', *command[1:]])}", flush=True)

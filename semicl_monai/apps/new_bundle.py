@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.apps.bundle_metadata import bundle_metadata
+from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.plan_task import plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
 from semicl_monai.data.sections import read_sections
-from semicl_monai.utils import InputError, new_folder, one_of, write_whole
+from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
 
 TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
 
@@ -28,6 +29,7 @@ def new_bundle(
     replace_nan: float | None = None,
     validation: str = "best",
     group_pattern: str | None = "auto",
+    estimate: bool | str = True,
 ) -> None:
     """Write a bundle for the data in a folder, with settings measured on its training images.
 
@@ -51,6 +53,7 @@ def new_bundle(
         group_pattern: a regular expression that finds the patient in a case name. All scans of a patient are then on
             the same side of the split. By default, an expression is proposed when case names share a stem that ends in
             a digit, such as ``patient001_frame01`` and ``patient001_frame02``. ``none`` for no expression.
+        estimate: whether to time a few training steps on this machine, and to print how long the training will take.
 
     Raises:
         InputError: When the bundle's folder exists already, or the data cannot be used.
@@ -62,6 +65,7 @@ def new_bundle(
     if modality is not None and not isinstance(modality, str):
         raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
     chosen_by = one_of(validation, ("best", "none"), "validation")
+    timed = is_true(estimate, "estimate")
     pattern = _group_pattern(source / datalist, group_pattern)
     how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
     lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
@@ -80,7 +84,8 @@ def new_bundle(
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
     task = {**where, **split, **filling, **plan_task(fingerprint, channels, names)}
     _write_whole(target, task, channels)
-    print(_summary(target, task, lists, fingerprint))
+    time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
+    print(_summary(target, task, lists, fingerprint, time))
 
 
 def _group_pattern(file: Path, given: str | None) -> str | None:
@@ -135,10 +140,15 @@ def _license() -> str:
     return file.read_text(encoding="utf-8")
 
 
-def _summary(target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint) -> str:
+def _summary(
+    target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint, time: list[str]
+) -> str:
     counts = {part: len(cases) for part, cases in lists.split.items()}
     scaling = {key: value for key, value in task["scaling"].items() if key not in ("_target_", "keys")}
-    configs = target / "configs"
+    configs, timed = (
+        target / "configs",
+        "\n             ".join(["\n  time       " + time[0], *time[1:]] if time else ""),
+    )
     return f"""
 {target}, measured on {len(lists.training)} training images:
   cases      {", ".join(f"{count} {part}" for part, count in counts.items())}
@@ -146,7 +156,7 @@ def _summary(target: Path, task: dict[str, Any], lists: SegmentationDatalist, fo
   classes    {", ".join(task["class_names"])}
   spacing    {task.get("spacing") or "unchanged"}
   slices     {task["roi_size"]} pixels, across axis {task.get("slice_axis", 2)}
-  intensity  {task["scaling"]["_target_"]} {scaling}
+  intensity  {task["scaling"]["_target_"]} {scaling}{timed}
 Check {target / "task.json"}. After a change of it, run: python -m semicl_monai export_bundle {target}
 
 python -m monai.bundle run pretrain --config_file {configs / "pretrain.json"}

@@ -85,7 +85,9 @@ def study(
         check_same_study(output, configs, common, variants)
         at_a_time = _positive(max(1, len(devices)) if workers is None else workers)
         runner = Runner(configs, output, at_a_time, devices, again)
-        runner.run([cell.last for cell in cells], Progress(output, cells, runner))
+        progress = Progress(output, cells, runner)
+        progress.begin()
+        runner.run([cell.last for cell in cells], progress, progress.watch)
         write_results(output, cells, runner)
     _tell_the_end(cells, runner, output)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
@@ -24,7 +25,16 @@ class Progress:
 
     def __init__(self, output_dir: Path, cells: Sequence[Cell], runner: Runner) -> None:
         self.output_dir, self.cells, self.runner = output_dir, cells, runner
+        self.told: set[tuple[str, str]] = set()
         self.steps = {step.key: step for cell in cells for step in cell.last.chain()}
+
+    def begin(self) -> None:
+        """Print the number of steps, if any is left. Steps of an earlier run give an estimate of the time."""
+        finished, left = sum(key in self.runner.records for key in self.steps), self.seconds_left()
+        if finished == len(self.steps):
+            return
+        rest = f"; about {_time(left)} left" if left else ""
+        print(f"[{finished}/{len(self.steps)}] {self.runner.workers} at a time{rest}", flush=True)
 
     def __call__(self, step: Step, record: Record) -> None:
         finished, left = sum(key in self.runner.records for key in self.steps), self.seconds_left()
@@ -36,6 +46,13 @@ class Progress:
         )
         if step.stage == "evaluate" or record.state != "done":
             write_results(self.output_dir, self.cells, self.runner)
+
+    def watch(self, step: Step, log: str) -> None:
+        """Print the time that a running step will take, as soon as its log has it (see ``EpochProgress``)."""
+        for line in re.findall(r" INFO \S+: (.+: .+, about .+ s each.*\)\.)$", log, re.MULTILINE):
+            if (step.key, line) not in self.told:
+                self.told.add((step.key, line))
+                print(f"{step.folder}, {line}", flush=True)
 
     def _outcome(self, step: Step, record: Record) -> str:
         if record.state != "done":

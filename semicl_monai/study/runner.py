@@ -29,6 +29,7 @@ WEIGHTS = {"pretrain": "model_pretrained.pt", "train": "model.pt"}
 STATES = ("started", "done", "failed", "stopped")
 STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "weights"}
 STOPPED = [-getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+WATCH = 5.0  # seconds between two looks at the logs of running steps
 MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
 # By default glibc returns memory and requests it again in every training step. For a small network that takes longer
 # than the step itself.
@@ -90,10 +91,20 @@ class Runner:
             if record.state == "done" or failed:
                 self.records[record.key], self.places[record.key] = record, file.parents[1]
 
-    def run(self, last: Iterable[Step], done: Callable[[Step, Record], None]) -> None:
-        """Run steps together with the steps they need, and call ``done`` after each step.
+    def run(
+        self,
+        last: Iterable[Step],
+        done: Callable[[Step, Record], None],
+        watch: Callable[[Step, str], None] = lambda step, log: None,
+    ) -> None:
+        """Run steps together with the steps they need.
 
         Steps that were run before are not run again.
+
+        Args:
+            last: the steps.
+            done: called after each step.
+            watch: called with each running step and its log, every few seconds.
 
         Raises:
             InputError: When the folder of a step holds a finished step with other options.
@@ -112,10 +123,21 @@ class Runner:
                 for step in ready[:free]:
                     waiting.remove(step)
                     running[pool.submit(self._run, step)] = step
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                finished = wait(running, timeout=WATCH, return_when=FIRST_COMPLETED).done
+                for step in running.values():
+                    watch(step, self.log_of(step))
+                for future in finished:
                     step = running.pop(future)
                     self.records[step.key] = future.result()
                     done(step, self.records[step.key])
+
+    def log_of(self, step: Step) -> str:
+        """Return what the latest command of a step has printed so far."""
+        log = self._log_file(step)
+        return log.read_text(errors="replace").rpartition("\n$ ")[2] if log.is_file() else ""
+
+    def _log_file(self, step: Step) -> Path:
+        return self.output_dir / step.folder / "logs" / f"{step.stage}.log"
 
     @contextmanager
     def _no_orphans(self) -> Iterator[None]:
@@ -186,7 +208,7 @@ class Runner:
 
     def _command(self, step: Step, folder: Path) -> Record:
         resumed, words = self._has_checkpoint(step, folder), self.words(step, folder)
-        log = folder / "logs" / f"{step.stage}.log"
+        log = self._log_file(step)
         log.parent.mkdir(parents=True, exist_ok=True)
         start = perf_counter()
         with open(log, "a") as file, self._free_worker() as environment:

@@ -3,6 +3,7 @@ from .command_line import check_overrides, find_bundle_root, runner_arguments, s
 from .did_you_mean import did_you_mean
 from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_count
 from .distributed import data_parallel, is_not_rank0, local_device, share_of_rank, start_processes
+from .duration import duration
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import draft_of, new_folder, read_json, save_json, save_tensors, write_whole
 from .foreground_index import ForegroundIndex, foreground_voxel
@@ -37,6 +38,7 @@ __all__ = [
     "did_you_mean",
     "dividing_interval",
     "draft_of",
+    "duration",
     "error_line",
     "file_digest",
     "file_stamp",

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from monai.bundle import ConfigParser
 
+from semicl_monai.apps import demo as program
 from semicl_monai.apps.demo import DEMONSTRATIONS, comparison, demo
 from semicl_monai.apps.find_bundle import BUNDLES
 from semicl_monai.utils import InputError
@@ -44,6 +45,19 @@ def test_every_step_is_printed_as_the_command_that_runs(tmp_path, monkeypatch, c
     assert all(f"$ {shlex.join(['python', *command[1:]])}" in output for command in called)
     assert "4 SYNTHETIC volumes" in output
     assert str(tmp_path / "pretrained/models/model.pt") in output
+
+
+def test_each_step_is_followed_by_the_time_that_is_left(tmp_path, monkeypatch, capsys, summary):
+    monkeypatch.setattr(subprocess, "run", lambda command, check: SimpleNamespace(returncode=0))
+    times = iter(range(0, 10_000, 100))  # each step takes 100 s
+    monkeypatch.setattr(program, "perf_counter", lambda: next(times))
+    summary(tmp_path / "pretrained", 0.8)
+    summary(tmp_path / "scratch", 0.7)
+    demo(str(tmp_path))
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
+    # shares: pre-training 1, two fine-tunings of 1, two evaluations and the inference of 0.2
+    assert told[:2] == ["[1/6] done; about 4 min left", "[2/6] done; about 3 min left"]  # 100 s * 2.6, 200 s * 1.6 / 2
+    assert told[-1] == "[6/6] done"
 
 
 def test_the_options_of_each_bundle_are_options_it_has(tmp_path):

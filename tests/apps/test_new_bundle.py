@@ -59,7 +59,8 @@ def make(data, tmp_path):
 
     def make(name=NAME, **options):
         folder = tmp_path / "bundles"
-        new_bundle(name, **{"dataset_dir": str(data), "labelled_fraction": 1, "folder": str(folder), **options})
+        given = {"dataset_dir": str(data), "labelled_fraction": 1, "folder": str(folder), "estimate": False}
+        new_bundle(name, **{**given, **options})
         return folder / name
 
     return make

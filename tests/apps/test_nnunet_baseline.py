@@ -252,7 +252,7 @@ def test_every_channel_is_a_file(baseline, environment, tmp_path, one_file):
         nib.save(nib.Nifti1Image(label, np.diag([1.0, 1, 2, 1])), environment / "masks" / f"p{number}.nii.gz")
     content = {"training": training, "modality": {"0": "CT (HU)", "1": "PET"}, "labels": {"1": "Tumour"}}
     (data / "dataset.json").write_text(json.dumps(content))
-    new_bundle("own_pet_segmentation", str(data), folder=str(tmp_path))
+    new_bundle("own_pet_segmentation", str(data), folder=str(tmp_path), estimate=False)
     split = SegmentationDatalist(data, save_to=tmp_path / "split.json").split
     output = baseline(
         bundle=str(tmp_path / "own_pet_segmentation"), dataset_dir=None, split_file=tmp_path / "split.json"

@@ -24,7 +24,7 @@ def make(tmp_path):
     """Make a bundle for a data set, and return its folder."""
 
     def make(data, **options):
-        new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path / "bundles"), **options)
+        new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path / "bundles"), estimate=False, **options)
         return tmp_path / "bundles/own_mri_segmentation"
 
     return make

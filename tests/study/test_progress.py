@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
 
 import pytest
+from ignite.engine import Engine
 
+from semicl_monai.handlers import EpochProgress
 from semicl_monai.study import Progress, Record, make_cells, read_table, read_variants
 
 MEANS = {metric: {"mean": 0.8125} for metric in ("dice", "hd95", "asd")}
@@ -85,3 +89,43 @@ def test_a_failure_is_told_and_in_the_table_of_cells_alone(study, tmp_path, caps
     assert read_table(tmp_path / "cases.csv") == []
     (cell,) = read_table(tmp_path / "cells.csv")
     assert (cell["state"], cell["error"], cell["labelled_volumes"]) == ("failed", "no memory", "")
+
+
+LINE = "Fine-tuning: 90 epochs of 50 steps, about 38 min (0.51 s each)."
+
+
+def test_a_running_step_tells_once_how_long_it_will_take(study, capsys):
+    progress, cells, _ = study
+    step = cells[0].last.chain()[0]
+    progress.watch(step, "12:00:01 INFO a.b.Trainer: Epoch 1, about to start\n")
+    progress.watch(step, f"12:00:01 INFO a.b.Trainer: {LINE}\n")
+    progress.watch(step, f"12:00:01 INFO a.b.Trainer: {LINE}\n12:00:09 INFO a.b.Trainer: Saved.\n")
+    assert capsys.readouterr().out == f"random/6/split_0, {LINE}\n"
+
+
+def test_the_line_of_the_bar_is_the_one_that_is_looked_for(study, capsys, caplog):
+    engine = Engine(lambda engine, batch: None)
+    EpochProgress("Fine-tuning", file=io.StringIO()).attach(engine)
+    caplog.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    with caplog.at_level(logging.INFO):
+        engine.run(range(12), max_epochs=90)
+    progress, cells, _ = study
+    progress.watch(cells[0].last.chain()[0], caplog.text)
+    assert "Fine-tuning: 90 epochs of 12 steps, about 1 s (" in capsys.readouterr().out
+
+
+def test_a_study_begins_with_what_is_left_to_do(study, capsys):
+    progress, cells, runner = study
+    progress.begin()
+    step = cells[0].last.chain()[0]
+    runner.records[step.key] = Record(step.key, "done", 100.0)
+    progress.begin()
+    assert capsys.readouterr().out.splitlines() == ["[0/10] 2 at a time", "[1/10] 2 at a time; about 0:07:30 left"]
+
+
+def test_a_study_that_is_done_begins_with_nothing(study, capsys):
+    progress, cells, runner = study
+    for step in (step for cell in cells for step in cell.last.chain()):
+        runner.records[step.key] = Record(step.key, "done", 100.0)
+    progress.begin()
+    assert capsys.readouterr().out == ""

@@ -226,3 +226,19 @@ def bundle_configs(tmp_path):
     for stage in ("pretrain", "train", "evaluate"):
         (folder / f"{stage}.json").write_text('{"num_overlays": 4}')
     return folder
+
+
+def test_the_log_of_a_running_step_is_watched(runner, tmp_path, monkeypatch):
+    monkeypatch.setattr("semicl_monai.study.runner.WATCH", 0.01)
+    seen = tmp_path / "seen"
+    script = (
+        f"import pathlib, time; print('about 38 min', flush=True)\nwhile not pathlib.Path({str(seen)!r}).exists(): "
+    )
+    script += "time.sleep(0.01)"  # it ends only after its log was seen
+
+    def watch(step, log):
+        if "about 38 min" in log:
+            seen.touch()
+
+    runner(train=script).run([Step("train", "a", {})], lambda step, record: None, watch)
+    assert seen.exists()
