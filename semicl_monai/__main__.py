@@ -8,6 +8,7 @@ from typing import Any
 import fire
 from fire.decorators import SetParseFn
 
+from semicl_monai.apps.benchmark_builds import benchmark_builds
 from semicl_monai.apps.benchmark_inference import benchmark_inference
 from semicl_monai.apps.benchmark_loss import benchmark_loss
 from semicl_monai.apps.benchmark_training import benchmark_training
@@ -26,7 +27,12 @@ COMMANDS = {
     "demo": demo,
     "methods": methods,
     "options": options,
-    "benchmark": {"inference": benchmark_inference, "loss": benchmark_loss, "training": benchmark_training},
+    "benchmark": {
+        "builds": benchmark_builds,
+        "inference": benchmark_inference,
+        "loss": benchmark_loss,
+        "training": benchmark_training,
+    },
     "export_bundle": export_bundle,
     "new_bundle": new_bundle,
     "monailabel_app": monailabel_app,

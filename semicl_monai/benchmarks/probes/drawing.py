@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from statistics import median
+from functools import partial
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 from unittest.mock import patch
 
-from .tools import config_of, main, open_config
+from .tools import clock, config_of, elapsed, main, medians, open_config, since
 
 
 def measure(image: str, label: str, bundle: str, draws: int = 7, **overrides: Any) -> dict[str, float]:
@@ -28,23 +27,22 @@ def measure(image: str, label: str, bundle: str, draws: int = 7, **overrides: An
         options |= {"samples_per_volume": 1, "train::dataset::data": [{"image": image, "label": label}], **overrides}
         parser = open_config(config_of(bundle, "train"), options).parser
         dataset, kind = parser.get_parsed_content("train::dataset"), type(parser.get_parsed_content("draw"))
-        start = perf_counter()
-        dataset.prepare()
-        prepared = perf_counter() - start
-        milliseconds, wholes, call = [], [], kind.__call__
+        prepared, call = elapsed(dataset.prepare), kind.__call__
+        drawn: list[tuple[float, float]] = []
+        wholes: list[tuple[float, float]] = []
 
         def timed(draw: Any, data: Any) -> Any:
-            start = perf_counter()
+            start = clock()
             samples = call(draw, data)
-            milliseconds.append(1000 * (perf_counter() - start))
+            drawn.append(since(start))
             return samples
 
         with patch.object(kind, "__call__", timed):
             for seed in range(draws + 1):
-                start = perf_counter()
-                dataset[0, seed]
-                wholes.append(1000 * (perf_counter() - start))
-    return {"draw ms": median(milliseconds[1:]), "sample ms": median(wholes[1:]), "preparation s": prepared}
+                wholes.append(elapsed(partial(dataset.__getitem__, (0, seed))))
+    numbers = (*(1000 * s for s in medians(drawn[1:])), *(1000 * s for s in medians(wholes[1:])), *prepared)
+    names = ("draw ms", "draw CPU ms", "sample ms", "sample CPU ms", "preparation s", "preparation CPU s")
+    return dict(zip(names, numbers, strict=True))
 
 
 if __name__ == "__main__":

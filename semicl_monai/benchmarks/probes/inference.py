@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
 from monai.engines import SupervisedEvaluator
 
-from .tools import VOLUMES, Windows, config_of, main, open_config, peak_mib, watched
+from .tools import VOLUMES, Windows, config_of, elapsed, main, open_config, peak_mib, watched
 
 
 def measure(dataset_dir: str, weights: str, output_dir: str, **overrides: Any) -> dict[str, float]:
@@ -23,11 +22,9 @@ def measure(dataset_dir: str, weights: str, output_dir: str, **overrides: Any) -
     windows = Windows()
     with watched(SupervisedEvaluator, windows.attach):
         workflow = open_config(config_of(VOLUMES, "inference"), options, kind="infer")
-        start = perf_counter()
-        workflow.run()
-        seconds = perf_counter() - start
+        wall, cpu = elapsed(workflow.run)
         workflow.finalize()
-    return {"s": seconds, "peak MiB": peak_mib(), "windows": windows.windows}
+    return {"s": wall, "CPU s": cpu, "peak MiB": peak_mib(), "windows": windows.windows}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from semicl_monai.losses import SupConLoss
 
-from .tools import main
+from .tools import elapsed, main, medians
 
 TEMPERATURE = 0.1
 LARGEST = 2**23  # similarities of a tile, 32 MiB
@@ -37,7 +36,6 @@ def measure(
         repeats: number of turns.
         dense: whether to run products and dense formula too.
     """
-    torch.set_num_threads(torch.get_num_threads())  # as OMP_NUM_THREADS says, also for the backward pass
     generator = torch.Generator().manual_seed(0)
     input = torch.randn(pixels, channels, generator=generator)
     target = torch.randint(1, 3, (pixels,), generator=generator)
@@ -48,20 +46,15 @@ def measure(
     if dense:
         runs += [_products(input[target > 0], input), partial(_backward, _dense, input, target)]
         runs[1]()
-    turns = [[_seconds(run) for run in runs] for _ in range(repeats)]
-    ours = median(turn[0] for turn in turns)
-    found = {"loss s": ours, "ns a pair": ours * 1e9 / (pixels * int((target > 0).sum())), "peak MiB": memory}
+    turns = [[elapsed(run) for run in runs] for _ in range(repeats)]
+    wall, cpu = medians([turn[0] for turn in turns])
+    pairs = pixels * int((target > 0).sum())
+    found = {"loss s": wall, "loss CPU s": cpu, "CPU ns a pair": cpu * 1e9 / pairs, "peak MiB": memory}
     if dense:
-        found["four products s"] = median(turn[1] for turn in turns)
-        found["loss / four products"] = median(turn[0] / turn[1] for turn in turns)
-        found["dense formula / loss"] = median(turn[2] / turn[0] for turn in turns)
+        for name, number in (("", 0), (" by CPU", 1)):
+            found[f"loss / four products{name}"] = median(turn[0][number] / turn[1][number] for turn in turns)
+            found[f"dense formula / loss{name}"] = median(turn[2][number] / turn[0][number] for turn in turns)
     return found
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    start = perf_counter()
-    run()
-    return perf_counter() - start
 
 
 def _backward(loss: Callable[[Tensor, Tensor], Tensor], input: Tensor, target: Tensor) -> None:

@@ -26,17 +26,17 @@ def measure(dataset_dir: str, steps: int = 3, **overrides: Any) -> dict[str, flo
         steps: number of steps of each trainer.
         overrides: other options of the configs.
     """
-    numbers, minutes = {}, 0.0
+    numbers, minutes, cpu_minutes = {}, 0.0, 0.0
     with TemporaryDirectory() as folder:
         words = ["new_bundle", NAME, "--dataset_dir", dataset_dir, "--folder", folder]
         subprocess.run([sys.executable, "-m", "semicl_monai", *words], check=True, stdout=subprocess.DEVNULL)
         for stage in ("pretrain", "train"):
             config = Path(folder, NAME, "configs", f"{stage}.json")
             for number, timer in enumerate(_run(config, stage, steps, {"bfloat16": False, **overrides}), 1):
-                wall, _ = timer.per_step()
-                numbers[f"{stage} {number}: step s"] = wall
-                minutes += wall * timer.planned / 60
-    return {**numbers, "whole job minutes": minutes}
+                wall, cpu = timer.per_step()
+                numbers |= {f"{stage} {number}: step s": wall, f"{stage} {number}: step CPU s": cpu}
+                minutes, cpu_minutes = minutes + wall * timer.planned / 60, cpu_minutes + cpu * timer.planned / 60
+    return {**numbers, "whole job minutes": minutes, "whole job CPU minutes": cpu_minutes}
 
 
 def _run(config: Path, stage: str, steps: int, options: dict[str, Any]) -> list[Steps]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-from statistics import median
 from time import perf_counter
 
-from .tools import main
+from .tools import main, medians
 
 
 def measure(repeats: int = 3) -> dict[str, float]:
@@ -16,13 +16,21 @@ def measure(repeats: int = 3) -> dict[str, float]:
     Args:
         repeats: number of counted calls.
     """
-    return {"s": median([_seconds() for _ in range(repeats + 1)][1:])}
+    wall, cpu = medians([_seconds() for _ in range(repeats + 1)][1:])
+    return {"s": wall, "CPU s": cpu}
 
 
-def _seconds() -> float:
-    words, start = [sys.executable, "-m", "semicl_monai", "--help"], perf_counter()
+def _seconds() -> tuple[float, float]:
+    start, words = _clock(), [sys.executable, "-m", "semicl_monai", "--help"]
     subprocess.run(words, check=True, stdin=subprocess.DEVNULL, capture_output=True)
-    return perf_counter() - start
+    wall, cpu = _clock()
+    return wall - start[0], cpu - start[1]
+
+
+def _clock() -> tuple[float, float]:
+    """Return the time, and the processor seconds of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return perf_counter(), used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

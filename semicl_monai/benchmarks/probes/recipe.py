@@ -40,7 +40,7 @@ def measure(
             workflow = open_config(config, {**options, "output_dir": folder, **short})
             workflow.run()
             workflow.finalize()
-    per_epoch, validation = timer.per_epoch(), windows.cpu / windows.volumes * windows.planned
+    per_epoch, validation = timer.per_epoch(), windows.seconds[1] / windows.volumes * windows.planned
     return {
         "first epoch: step CPU s": per_epoch[0],
         "last epoch: step CPU s": per_epoch[-1],

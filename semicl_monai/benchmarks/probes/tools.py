@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -61,6 +61,30 @@ def watched(kind: type[Engine], watch: Callable[[Any], None]) -> Iterator[None]:
         yield
 
 
+def clock() -> tuple[float, float]:
+    """Return wall and processor seconds. Other programs on the machine disturb the second one less."""
+    return perf_counter(), process_time()
+
+
+def elapsed(run: Callable[[], Any]) -> tuple[float, float]:
+    """Return the wall and processor seconds of a call."""
+    start = clock()
+    run()
+    return since(start)
+
+
+def since(start: tuple[float, float]) -> tuple[float, float]:
+    """Return the wall and processor seconds since a return value of :func:`clock`."""
+    wall, cpu = clock()
+    return wall - start[0], cpu - start[1]
+
+
+def medians(turns: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the medians of wall and processor seconds."""
+    wall, cpu = zip(*turns, strict=True)
+    return median(wall), median(cpu)
+
+
 def peak_mib() -> float:
     """Return the largest resident size of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MAXRSS_PER_MIB
@@ -88,13 +112,13 @@ class Steps:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
     def _start(self, engine: Engine) -> None:
-        self.epochs.append([(perf_counter(), process_time())])
+        self.epochs.append([clock()])
 
     def _keep_batch(self, engine: Engine) -> None:
         self.batch = engine.state.batch
 
     def _end(self, engine: Engine) -> None:
-        self.epochs[-1].append((perf_counter(), process_time()))
+        self.epochs[-1].append(clock())
         if engine.state.iteration == self.stop_after:
             engine.terminate()
 
@@ -105,13 +129,9 @@ class Steps:
 
     def per_step(self) -> tuple[float, float]:
         """Return the medians of wall and processor seconds, without the first third of the steps."""
-        steps = [
-            [after - before for before, after in zip(start, end, strict=True)]
-            for epoch in self.epochs
-            for start, end in zip(epoch, epoch[1:], strict=False)
-        ]
-        wall, cpu = zip(*steps[-(-len(steps) // 3) :], strict=True)
-        return median(wall), median(cpu)
+        pairs = [pair for epoch in self.epochs for pair in zip(epoch, epoch[1:], strict=False)]
+        steps = [(end[0] - start[0], end[1] - start[1]) for start, end in pairs]
+        return medians(steps[-(-len(steps) // 3) :])
 
     def per_epoch(self) -> list[float]:
         """Return the processor seconds of a step for each epoch, with all data of the epoch."""
@@ -128,7 +148,7 @@ class Windows:
     def __init__(self, stop_after: int | None = None) -> None:
         self.stop_after = stop_after
         self.windows = self.volumes = self.planned = 0
-        self.wall, self.cpu = 0.0, 0.0
+        self.start = self.seconds = (0.0, 0.0)
 
     def attach(self, engine: Any) -> None:
         """Attach to an evaluator."""
@@ -141,11 +161,11 @@ class Windows:
         self.windows += len(inputs[0])
 
     def _start(self, engine: Engine) -> None:
-        self.since = perf_counter(), process_time()
+        self.start = clock()
         self.planned = int(engine.state.epoch_length or 0)
 
     def _end(self, engine: Engine) -> None:
         self.volumes += 1
-        self.wall, self.cpu = perf_counter() - self.since[0], process_time() - self.since[1]
+        self.seconds = since(self.start)
         if self.volumes == self.stop_after:
             engine.terminate()

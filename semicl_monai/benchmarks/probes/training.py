@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
 import torch
 from monai.engines import SupervisedTrainer
 from torch import nn
 
-from .tools import SLICES, Steps, config_of, main, open_config, watched  # copied out of the package
+from .tools import SLICES, Steps, config_of, elapsed, main, medians, open_config, watched
 
 
 def measure(
@@ -35,22 +33,22 @@ def measure(
         workflow = open_config(config_of(bundle, stage), options, run_id)
         workflow.run()
         workflow.finalize()
-    wall, cpu = timer.per_step()
-    bare = bare_seconds(timer.trainer, timer.batch)
-    return {"step s": wall, "step CPU s": cpu, "bare network s": bare, "share of the bare rate": bare / wall}
+    step, bare = timer.per_step(), bare_seconds(timer.trainer, timer.batch)
+    shares = [theirs / ours for ours, theirs in zip(step, bare, strict=True)]
+    names = ("step s", "step CPU s", "bare network s", "bare network CPU s", "bare / step", "bare / step by CPU")
+    return dict(zip(names, (*step, *bare, *shares), strict=True))
 
 
-def bare_seconds(trainer: Any, batch: Any, repeats: int = 9) -> float:
-    """Return the seconds of the forward and backward passes of a step, without head, loss, data and optimiser."""
+def bare_seconds(trainer: Any, batch: Any, repeats: int = 9) -> tuple[float, float]:
+    """Return the wall and processor seconds of the forward and backward passes of a step, without head, loss, data, optimiser."""
     inputs, _, *others = trainer.prepare_batch(batch, trainer.state.device, trainer.non_blocking)
     images = (inputs, *(others[0] if others else ()))
-    seconds = []
-    for _ in range(repeats + 2):
+
+    def run() -> None:
         trainer.network.zero_grad(set_to_none=True)
-        start = perf_counter()
-        _pass(trainer.network, images).backward()
-        seconds.append(perf_counter() - start)
-    return median(seconds[2:])
+        _pass(trainer.network, images).backward()  # type: ignore[no-untyped-call]
+
+    return medians([elapsed(run) for _ in range(repeats + 2)][2:])
 
 
 def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> torch.Tensor:

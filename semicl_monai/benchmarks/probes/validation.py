@@ -26,7 +26,8 @@ def measure(dataset_dir: str, volumes: int = 4, **overrides: Any) -> dict[str, f
         workflow = open_config(config_of(VOLUMES, "train"), options)
         workflow.run()
         workflow.finalize()
-    return {"windows a volume": windows.windows / windows.volumes, "s a volume": windows.wall / windows.volumes}
+    numbers = {"windows": windows.windows, "s": windows.seconds[0], "CPU s": windows.seconds[1]}
+    return {f"{name} a volume": number / windows.volumes for name, number in numbers.items()}
 
 
 if __name__ == "__main__":
