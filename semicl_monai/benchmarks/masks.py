@@ -21,7 +21,7 @@ def dice_of_masks(old: Path, new: Path) -> float | None:
     files = [sorted(folder.rglob("*.nii.gz")) for folder in (old, new)]
     if not all(files):
         return None
-    first, second = (np.asarray(nib.load(found[0]).dataobj) for found in files)
+    first, second = (np.asanyarray(nib.nifti1.load(found[0]).dataobj) for found in files)
     classes = np.setdiff1d(np.union1d(first, second), [0])
     return float(np.mean([_dice(first == each, second == each) for each in classes])) if len(classes) else 1.0
 

@@ -21,7 +21,12 @@ def measure(dataset_dir: str, bundle: str = VOLUMES, **overrides: Any) -> dict[s
         overrides: other options of the config.
     """
     with TemporaryDirectory() as folder:
-        options = {"dataset_dir": dataset_dir, "output_dir": folder, "method": "random", "pretrained": "none"}
+        options: dict[str, Any] = {
+            "dataset_dir": dataset_dir,
+            "output_dir": folder,
+            "method": "random",
+            "pretrained": "none",
+        }
         options |= {"labelled_fraction": 2, "validation": "none", **overrides}
         dataset = open_config(config_of(bundle, "train"), options).parser.get_parsed_content("train::dataset")
         dataset.prepare()

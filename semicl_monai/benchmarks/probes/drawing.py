@@ -23,13 +23,17 @@ def measure(image: str, label: str, bundle: str, draws: int = 7, **overrides: An
         overrides: other options of the config.
     """
     with TemporaryDirectory() as folder:
-        options = {"dataset_dir": folder, "output_dir": folder, "method": "random", "pretrained": "none"}
+        options: dict[str, Any] = {
+            "dataset_dir": folder,
+            "output_dir": folder,
+            "method": "random",
+            "pretrained": "none",
+        }
         options |= {"samples_per_volume": 1, "train::dataset::data": [{"image": image, "label": label}], **overrides}
         parser = open_config(config_of(bundle, "train"), options).parser
         dataset, kind = parser.get_parsed_content("train::dataset"), type(parser.get_parsed_content("draw"))
         prepared, call = elapsed(dataset.prepare), kind.__call__
         drawn: list[tuple[float, float]] = []
-        wholes: list[tuple[float, float]] = []
 
         def timed(draw: Any, data: Any) -> Any:
             start = clock()
@@ -38,8 +42,7 @@ def measure(image: str, label: str, bundle: str, draws: int = 7, **overrides: An
             return samples
 
         with patch.object(kind, "__call__", timed):
-            for seed in range(draws + 1):
-                wholes.append(elapsed(partial(dataset.__getitem__, (0, seed))))
+            wholes = [elapsed(partial(dataset.__getitem__, (0, seed))) for seed in range(draws + 1)]
     numbers = (*(1000 * s for s in medians(drawn[1:])), *(1000 * s for s in medians(wholes[1:])), *prepared)
     names = ("draw ms", "draw CPU ms", "sample ms", "sample CPU ms", "preparation s", "preparation CPU s")
     return dict(zip(names, numbers, strict=True))

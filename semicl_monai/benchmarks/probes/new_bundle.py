@@ -26,7 +26,8 @@ def measure(dataset_dir: str, steps: int = 3, **overrides: Any) -> dict[str, flo
         steps: number of steps of each trainer.
         overrides: other options of the configs.
     """
-    numbers, minutes, cpu_minutes = {}, 0.0, 0.0
+    numbers: dict[str, float] = {}
+    minutes = cpu_minutes = 0.0
     with TemporaryDirectory() as folder:
         words = ["new_bundle", NAME, "--dataset_dir", dataset_dir, "--folder", folder]
         subprocess.run([sys.executable, "-m", "semicl_monai", *words], check=True, stdout=subprocess.DEVNULL)

@@ -35,11 +35,11 @@ def measure(
         steps, validations = _planned(str(config), {**options, "output_dir": folder})
     timer, windows = Steps(), Windows(stop_after=2)
     short = {"epochs": epochs, "iterations_per_epoch": iterations, "val_interval": epochs}
-    with TemporaryDirectory() as folder, watched(SupervisedTrainer, timer.attach):
-        with watched(SupervisedEvaluator, windows.attach):
-            workflow = open_config(config, {**options, "output_dir": folder, **short})
-            workflow.run()
-            workflow.finalize()
+    engines = watched(SupervisedTrainer, timer.attach), watched(SupervisedEvaluator, windows.attach)
+    with engines[0], engines[1], TemporaryDirectory() as folder:
+        workflow = open_config(config, {**options, "output_dir": folder, **short})
+        workflow.run()
+        workflow.finalize()
     per_epoch, validation = timer.per_epoch(), windows.seconds[1] / windows.volumes * windows.planned
     return {
         "first epoch: step CPU s": per_epoch[0],

@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -31,7 +32,7 @@ def main(measure: Callable[..., Mapping[str, float]]) -> None:
         measure: the probe. The first word of the command line is the build, the second one holds the options in JSON.
     """
     tree, options = sys.argv[1:]
-    if TREE != Path(tree).resolve():  # such as an installed package that hides the build
+    if Path(tree).resolve() != TREE:  # such as an installed package that hides the build
         sys.exit(f"wanted the build in {tree}, got {TREE}")
     print(json.dumps(measure(**json.loads(options))))
 
@@ -129,7 +130,7 @@ class Steps:
 
     def per_step(self) -> tuple[float, float]:
         """Return the medians of wall and processor seconds, without the first third of the steps."""
-        pairs = [pair for epoch in self.epochs for pair in zip(epoch, epoch[1:], strict=False)]
+        pairs = [pair for epoch in self.epochs for pair in pairwise(epoch)]
         steps = [(end[0] - start[0], end[1] - start[1]) for start, end in pairs]
         return medians(steps[-(-len(steps) // 3) :])
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from monai.engines import SupervisedTrainer
-from torch import nn
 
 from .tools import SLICES, Steps, config_of, elapsed, main, medians, open_config, watched
 
@@ -27,7 +26,12 @@ def measure(
     """
     timer = Steps(stop_after=steps)
     with TemporaryDirectory() as folder, watched(SupervisedTrainer, timer.attach):
-        options = {"dataset_dir": dataset_dir, "output_dir": folder, "method": method, "pretrained": "none"}
+        options: dict[str, Any] = {
+            "dataset_dir": dataset_dir,
+            "output_dir": folder,
+            "method": method,
+            "pretrained": "none",
+        }
         options |= {"validation": "none", "bfloat16": False, **overrides}
         run_id = "run" if stage == "train" else stage
         workflow = open_config(config_of(bundle, stage), options, run_id)
@@ -40,18 +44,18 @@ def measure(
 
 
 def bare_seconds(trainer: Any, batch: Any, repeats: int = 9) -> tuple[float, float]:
-    """Return the wall and processor seconds of the forward and backward passes of a step, without head, loss, data, optimiser."""
+    """Return the seconds of the network alone: no head, no loss, no data, no optimiser."""
     inputs, _, *others = trainer.prepare_batch(batch, trainer.state.device, trainer.non_blocking)
     images = (inputs, *(others[0] if others else ()))
 
     def run() -> None:
         trainer.network.zero_grad(set_to_none=True)
-        _pass(trainer.network, images).backward()  # type: ignore[no-untyped-call]
+        _pass(trainer.network, images).backward()
 
     return medians([elapsed(run) for _ in range(repeats + 2)][2:])
 
 
-def _pass(model: nn.Module, images: tuple[torch.Tensor, ...]) -> torch.Tensor:
+def _pass(model: Any, images: tuple[torch.Tensor, ...]) -> torch.Tensor:
     if hasattr(model, "maps"):  # a network with a head on one of its maps
         return torch.stack([features.mean() for features in model.maps(*images)]).sum()
     output: torch.Tensor = model(images[0])

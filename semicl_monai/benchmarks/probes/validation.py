@@ -20,7 +20,12 @@ def measure(dataset_dir: str, volumes: int = 4, **overrides: Any) -> dict[str, f
     """
     windows = Windows(stop_after=volumes)
     with TemporaryDirectory() as folder, watched(SupervisedEvaluator, windows.attach):
-        options = {"dataset_dir": dataset_dir, "output_dir": folder, "method": "random", "pretrained": "none"}
+        options: dict[str, Any] = {
+            "dataset_dir": dataset_dir,
+            "output_dir": folder,
+            "method": "random",
+            "pretrained": "none",
+        }
         options |= {"labelled_fraction": 2, "validation": "best", "bfloat16": False}
         options |= {"epochs": 1, "iterations_per_epoch": 1, "val_interval": 1, **overrides}
         workflow = open_config(config_of(VOLUMES, "train"), options)
