@@ -33,7 +33,7 @@ def measure(
         pixels: number of embeddings.
         channels: length of an embedding.
         anchors: share of the embeddings that are anchors, of two classes.
-        repeats: number of turns.
+        repeats: number of turns. With 0, only the run that measures the memory is timed.
         dense: whether to run products and dense formula too.
     """
     generator = torch.Generator().manual_seed(0)
@@ -41,12 +41,12 @@ def measure(
     target = torch.randint(1, 3, (pixels,), generator=generator)
     target[torch.rand(pixels, generator=generator) >= anchors] = 0
     loss = SupConLoss(temperature=TEMPERATURE, background_index=0)
-    memory = _peak_mib(partial(_backward, loss, input, target))
+    memory, profiled = _profile(partial(_backward, loss, input, target))
     runs: list[Callable[[], object]] = [partial(_backward, loss, input, target)]
     if dense:
         runs += [_products(input[target > 0], input), partial(_backward, _dense, input, target)]
         runs[1]()
-    turns = [[elapsed(run) for run in runs] for _ in range(repeats)]
+    turns = [[elapsed(run) for run in runs] for _ in range(repeats)] or [[profiled]]
     wall, cpu = medians([turn[0] for turn in turns])
     pairs = pixels * int((target > 0).sum())
     found = {"loss s": wall, "loss CPU s": cpu, "CPU ns a pair": cpu * 1e9 / pairs, "peak MiB": memory}
@@ -94,17 +94,17 @@ def _dense(input: Tensor, target: Tensor) -> Tensor:
     return -((positives * log_probability).sum(dim=1)[anchors] / positives.sum(dim=1)[anchors]).mean()
 
 
-def _peak_mib(run: Callable[[], object]) -> float:
-    """Return the peak of the memory that torch allocates during a run."""
+def _profile(run: Callable[[], object]) -> tuple[float, tuple[float, float]]:
+    """Return the peak in MiB of the memory that torch allocates during a run, and the seconds of the run."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        run()
+        seconds = elapsed(run)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(path))
         events = json.loads(path.read_text())["traceEvents"]
     records = [event["args"] for event in events if event["name"] == "[memory]"]
     before = records[0]["Total Allocated"] - records[0]["Bytes"]
-    return float(max(record["Total Allocated"] for record in records) - before) / 2**20
+    return float(max(record["Total Allocated"] for record in records) - before) / 2**20, seconds
 
 
 if __name__ == "__main__":
