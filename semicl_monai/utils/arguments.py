@@ -13,8 +13,8 @@ from semicl_monai.utils.option_checks import check_number_signs
 HELP = ("-h", "--help")
 # Path arguments of all commands: fire would read a folder called 2024 as a number.
 PATHS = (
-    *("app", "bundle", "dataset_dir", "datalist", "folder", "group_pattern", "name", "output_dir", "python"),
-    *("settings", "split_file", "study_dir"),
+    *("app", "bundle", "cardiac_dir", "commit", "dataset_dir", "datalist", "folder", "group_pattern", "image", "name"),
+    *("output_dir", "output_file", "python", "settings", "split_file", "study_dir", "weights"),
 )
 
 
