@@ -16,7 +16,7 @@ from monai.networks.utils import eval_mode
 from semicl_monai.engines import run_without_metadata
 from semicl_monai.methods import find_method, stages_of
 from semicl_monai.methods.registry import name_of
-from semicl_monai.utils import duration
+from semicl_monai.utils import duration, unpack_volume
 
 STEPS = 2  # timed steps of a stage, after one step of a single volume
 LONGEST = 4.0  # seconds; slower steps are not timed in full
@@ -115,8 +115,7 @@ def _prepared(config: dict[str, Any], record: Mapping[str, Any]) -> dict[str, An
     """Return a volume after the deterministic transforms."""
     parser = _parser(config)
     parser["train::dataset::data"] = [dict(record)]
-    volume: dict[str, Any] = parser.get_parsed_content("train::dataset").prepared()[0]
-    return volume
+    return unpack_volume(parser.get_parsed_content("train::dataset").prepared()[0])
 
 
 def _seconds_a_step(config: dict[str, Any], volume: Mapping[str, Any]) -> float:

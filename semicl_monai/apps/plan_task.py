@@ -17,6 +17,10 @@ ANISOTROPIC = 1.5  # slices are taken across an axis whose spacing is larger tha
 SIZES = (32, 256)  # smallest and largest slice, pixels
 STEP = 16  # a U-Net with four poolings halves a slice four times
 MEMORY = 2 * 2**30  # prepared volumes of more bytes are kept on disk
+VOLUMES = 4  # of a batch: batch_size of the configs
+PIXELS = 2**18  # of the slices of a training step, at most, but one slice of each volume; with 16 slices at most
+CONTRASTED = 2**13  # pixels of a step that are contrasted, about
+PAPER_STRIDE = 4  # stride of Hu et al.
 # For images not scaled to 0..1, in standard deviations. An image scaled to 0..1 has a standard deviation of about 0.2.
 STRENGTHS_OF_Z_SCORES = {"shift_range": 0.75, "noise_std": 0.25}
 
@@ -34,6 +38,9 @@ def plan_task(found: Fingerprint, channels: Sequence[str], names: Mapping[int, s
     - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. If mean and
       standard deviation of the foreground are similar in all images, these are used. Otherwise, each image uses its
       own.
+    - A training step has 16 slices of up to 128 x 128 pixels, and fewer larger slices, at least one of each of four
+      volumes. The stride of the local contrast is 4, or larger so that a step contrasts about 8192 pixels. The contrast
+      then costs less than the network.
     - Prepared volumes of more than 2 GiB are kept on disk.
 
     Args:
@@ -57,6 +64,7 @@ def plan_task(found: Fingerprint, channels: Sequence[str], names: Mapping[int, s
         "roi_size": size,
         **_scaling(found, _is_ct(channels)),
         "cache_dir": _cache_dir(found, spacing),
+        **_samples(size),
         "network_def": _network(size),
     }
     defaults = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2, "cache_dir": None}
@@ -123,6 +131,19 @@ def _cache_dir(found: Fingerprint, spacing: list[float] | None) -> str | None:
     voxels = np.prod(found.shapes * (found.spacings / spacing if spacing else 1), axis=1).sum()
     size = 4 * voxels * (found.channels + 1)
     return "$str(@bundle_root).removesuffix('_pretraining') + '/cache'" if size > MEMORY else None
+
+
+def _samples(size: Sequence[int]) -> dict[str, Any]:
+    """Number of slices of a volume, and the stride of the local contrast, where they differ from the configs."""
+    pixels = int(np.prod(size))
+    samples = int(np.clip(PIXELS // (VOLUMES * pixels), 1, 4))
+    views = 2 * VOLUMES * samples
+    stride = max(PAPER_STRIDE, round(float(np.sqrt(views * pixels / CONTRASTED))))
+    of_method = {"method_def": {"stride": stride}}
+    return {
+        **({} if samples == 4 else {"samples_per_volume": samples}),
+        **({} if stride == PAPER_STRIDE else {"stages": {"pretrain": of_method, "train": of_method}}),
+    }
 
 
 def _network(size: list[int]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 from semicl_monai.utils import Registry
 
+from .channels_last_norm import ChannelsLastInstanceNorm
 from .contrastive import ContrastiveNetwork
 from .heads import DenseHead, GlobalHead, JigsawHead, LinearHead
 from .layout import NetworkLayout, layout_of, set_layout
 from .local_pseudo import LocalPseudo
 from .mean_teacher import MeanTeacher
-from .memory_format import ChannelsLastInstanceNorm, channels_last
+from .memory_format import channels_last
 from .pretrained import (
     find_pretrained,
     from_scratch,

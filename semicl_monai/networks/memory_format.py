@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from semicl_monai.networks.channels_last_norm import ChannelsLastInstanceNorm
+
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
-
-
-class ChannelsLastInstanceNorm(nn.Module):
-    """Instance norm that keeps channels last.
-
-    PyTorch's own instance norm copies its input to channels first and back.
-
-    Args:
-        norm: an ``nn.InstanceNorm2d`` or ``nn.InstanceNorm3d`` without running statistics. Its parameters are shared.
-    """
-
-    def __init__(self, norm: _InstanceNorm) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the normalized maps ``(B, C, H, W[, D])``."""
-        # for a single image, batch norm equals instance norm
-        samples = [F.batch_norm(x_i, None, None, self.weight, self.bias, True, 0.0, self.eps) for x_i in x.split(1)]
-        return torch.cat(samples)
 
 
 def channels_last(network: nn.Module) -> nn.Module:

@@ -2,46 +2,10 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-import pytest
 import torch
 from torch import nn
 
 from semicl_monai.networks import ChannelsLastInstanceNorm, channels_last
-
-NORMS = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
-
-
-@pytest.mark.parametrize("spatial_dims", [2, 3])
-@pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_the_norm_is_instance_norm(spatial_dims, affine, batch_size):
-    torch.manual_seed(0)
-    norm = NORMS[spatial_dims](5, affine=affine, eps=1e-3).double()
-    for parameter in norm.parameters():
-        nn.init.uniform_(parameter)
-    x = torch.rand(batch_size, 5, *[4] * spatial_dims, dtype=torch.float64) * torch.rand(
-        batch_size, 5, *[1] * spatial_dims
-    )
-    x = x.contiguous(memory_format=torch.channels_last if spatial_dims == 2 else torch.channels_last_3d)
-    normalized = ChannelsLastInstanceNorm(norm)(x)
-    mean = x.flatten(2).mean(2).reshape(batch_size, 5, *[1] * spatial_dims)
-    var = x.flatten(2).var(2, unbiased=False).reshape(mean.shape)
-    weight, bias = (norm.weight, norm.bias) if affine else (torch.ones(5), torch.zeros(5))
-    shape = [1, 5, *[1] * spatial_dims]
-    torch.testing.assert_close(normalized, (x - mean) / (var + 1e-3).sqrt() * weight.view(shape) + bias.view(shape))
-    assert normalized.stride() == x.stride()
-
-
-def test_the_gradients_of_the_norm_are_right():
-    torch.manual_seed(0)
-    norm = ChannelsLastInstanceNorm(nn.InstanceNorm2d(2, affine=True).double())
-    x = torch.rand(2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x, *_: norm(x), (x, *norm.parameters()))
-
-
-def test_a_norm_of_one_pixel_is_refused_as_by_pytorch():
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
-        ChannelsLastInstanceNorm(nn.InstanceNorm2d(2))(torch.rand(1, 2, 1, 1))
 
 
 def test_a_network_gives_the_same_values_and_gradients_and_keeps_its_state_dict(network):
