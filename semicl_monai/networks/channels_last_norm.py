@@ -8,16 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from semicl_monai.utils import at_least_float32
+
+HALF = (torch.float16, torch.bfloat16)
 
 
 class ChannelsLastInstanceNorm(nn.Module):
     """Instance norm that keeps channels last.
 
-    PyTorch's own instance norm copies its input to channels first and back. This one takes a third of its time on a
-    CPU, or half of it with three axes.
+    PyTorch's own instance norm copies its input to channels first and back.
 
     Args:
         norm: an ``nn.InstanceNorm2d`` or ``nn.InstanceNorm3d`` without running statistics. Its parameters are shared.
@@ -35,8 +36,15 @@ class ChannelsLastInstanceNorm(nn.Module):
         """
         if x.shape[2:].numel() == 1:
             raise ValueError(f"instance norm needs more than 1 value per channel, got maps of shape {tuple(x.shape)}.")
+        if x.dtype in HALF:
+            return self._by_image(x)
         normalized: Tensor = _InstanceNormFunction.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         return normalized
+
+    def _by_image(self, x: Tensor) -> Tensor:
+        """Apply batch norm to each image alone, which is instance norm. In half precision this is the fastest."""
+        images = [F.batch_norm(x_i, None, None, self.weight, self.bias, True, 0.0, self.eps) for x_i in x.split(1)]
+        return torch.cat(images)
 
 
 class _InstanceNormFunction(Function):
@@ -55,7 +63,7 @@ class _InstanceNormFunction(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         x, mean, inverse, weight = ctx.saved_tensors
         mean, inverse = mean[:, None], inverse[:, None]  # (B, 1, C)
-        pixels, grads = (at_least_float32(_as_rows(maps)) for maps in (x, grad))
+        pixels, grads = _as_rows(x), _as_rows(grad)
         # one large tensor for all that is as large as the maps: new memory costs more than the arithmetic
         memory = grads * pixels
         grad_bias = grads.sum(dim=1, keepdim=True)
@@ -63,7 +71,7 @@ class _InstanceNormFunction(Function):
         scale = inverse if weight is None else inverse * weight
         slope = -scale * inverse * grad_weight / pixels.shape[1]
         torch.addcmul(-scale * grad_bias / pixels.shape[1] - slope * mean, grads, scale, out=memory)
-        of_maps = memory.addcmul_(pixels, slope).to(x.dtype).view(len(x), *x.shape[2:], -1).movedim(-1, 1)
+        of_maps = memory.addcmul_(pixels, slope).view(len(x), *x.shape[2:], -1).movedim(-1, 1)
         if weight is None:
             return of_maps, None, None, None
         return of_maps, grad_weight.sum(dim=(0, 1)), grad_bias.sum(dim=(0, 1)), None

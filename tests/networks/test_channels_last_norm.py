@@ -59,14 +59,12 @@ def test_the_gradients_of_maps_with_channels_last_are_those_of_pytorch(spatial_d
     assert found[1][0].is_contiguous(memory_format=memory_format)
 
 
-def test_sums_over_bfloat16_maps_are_in_float32():
+@pytest.mark.parametrize("affine", [True, False])
+def test_bfloat16_is_instance_norm_too(affine: bool):
     torch.manual_seed(0)
-    norm = nn.InstanceNorm2d(4, affine=True)
-    exact, half = torch.randn(2, 4, 64, 64).bfloat16().float(), []
-    for dtype in (torch.float32, torch.bfloat16):
-        norm.zero_grad()
-        x = exact.to(dtype, memory_format=torch.channels_last).requires_grad_()
-        ChannelsLastInstanceNorm(norm)(x).float().square().sum().backward()
-        half.append((norm.weight.grad.clone(), x.grad.dtype))
-    torch.testing.assert_close(half[1][0], half[0][0], rtol=5e-3, atol=0)
-    assert half[1][1] == torch.bfloat16
+    norm = nn.InstanceNorm2d(4, affine=affine)
+    x = torch.randn(2, 4, 64, 64).bfloat16().contiguous(memory_format=torch.channels_last)
+    normalized = ChannelsLastInstanceNorm(norm)(x)
+    assert normalized.dtype == torch.bfloat16
+    assert normalized.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(normalized.float(), norm(x.float()), rtol=1e-2, atol=1e-2)
