@@ -11,7 +11,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-
 HALF = (torch.float16, torch.bfloat16)
 
 
