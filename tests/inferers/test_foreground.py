@@ -180,7 +180,8 @@ def test_the_windows_of_slices_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    "inferer", [SimpleInferer(), SliceInferer(spatial_dim=1, roi_size=(8, 8)), sliding(device="cpu"), sliding(buffer_steps=2)]
+    "inferer",
+    [SimpleInferer(), SliceInferer(spatial_dim=1, roi_size=(8, 8)), sliding(device="cpu"), sliding(buffer_steps=2)],
 )
 def test_inferers_of_another_kind_are_refused(inferer):
     with pytest.raises(ValueError, match="inferer must be a SlidingWindowInferer without sw_device, device, "):
