@@ -83,7 +83,8 @@ def _print_table(measured: dict[str, list[tuple[float, float]]]) -> None:
 
 def _mask(options: dict[str, Any]) -> torch.Tensor:
     (file,) = Path(options["output_dir"]).rglob("*.nii.gz")
-    return LoadImage(image_only=True, dtype=np.uint8)(file)[None, None]
+    mask: torch.Tensor = LoadImage(dtype=np.uint8)(file)
+    return mask[None, None]
 
 
 def print_dice(ours: torch.Tensor, full: torch.Tensor, parser: ConfigParser) -> None:
