@@ -29,8 +29,8 @@ class ForegroundInferer(Inferer):
     twice.
 
     A voxel with a foreground probability above ``threshold`` therefore gets the logits of ``SlidingWindowInferer``.
-    Other voxels get the mean over fewer windows. Foreground can be missed that only a window that was not run would see.
-    In measurements, these were small false positives. A small image, with at most ``few`` windows, gets all of them.
+    Other voxels get the mean over fewer windows. Foreground is missed if only windows see it that were not run. In
+    measurements, these were small false positives. A small image, with at most ``few`` windows, gets all of them.
 
     Args:
         inferer: the sliding window.
