@@ -17,8 +17,8 @@ SOURCES = Path(__file__).parents[1] / "configs"
 FILES = {
     "pretrain": ("common", "data", "augmentation", "VIEW_augmentation", "pretrain", "VIEW_objectives"),
     "train": ("common", "data", "augmentation", "VIEW_augmentation", "VIEW_weak_view", "VIEW_inferer", "train"),
-    "evaluate": ("common", "data", "VIEW_inferer", "inferer", "evaluate"),
-    "inference": ("common", "VIEW_inferer", "inferer", "inference"),
+    "evaluate": ("common", "data", "VIEW_inferer", "VIEW_windows", "inferer", "evaluate"),
+    "inference": ("common", "VIEW_inferer", "VIEW_windows", "inferer", "inference"),
 }
 # Config files with overrides for several processes, and the config file that each of them overrides.
 MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate")}

@@ -180,6 +180,7 @@ OPTIONS = (
     Option("part", choice("test", "validation"), ("evaluate",), "Part of the data set that is evaluated."),
     Option("num_overlays", whole(0), ("evaluate",), "Number of cases with a picture."),
     Option("mirror_axes", whole(0).listed(), _MASKS, "Average the predictions of images mirrored along these axes."),
+    Option("fast_inference", SWITCH, _MASKS, "Overlap windows around foreground only (3-D bundles)."),
     Option("original_values", SWITCH, _INFERENCE, "Write masks in the values of the data set's own labels."),
     Option(
         "output_postfix",

@@ -83,7 +83,10 @@ def test_training_and_inference_scale_intensities_and_slide_the_window_alike(con
     assert train["scaling"] == inference["scaling"]
     assert "ScaleIntensity" in train["scaling"]["_target_"]
     assert train["window_inferer"] == inference["window_inferer"]
-    assert train["validate"]["inferer"]["inferer"] == "@window_inferer" == inference["mirrored_inferer"]["inferer"]
+    assert train["validate"]["inferer"]["inferer"] == "@window_inferer"
+    around = inference.get("foreground_inferer", inference["mirrored_inferer"])  # around foreground only, in 3-D
+    assert around["inferer"] == "@window_inferer"
+    assert inference["mirrored_inferer"]["inferer"] in ("@window_inferer", "@foreground_inferer")
 
 
 def test_every_stage_makes_the_same_of_an_image(parser, size, records):

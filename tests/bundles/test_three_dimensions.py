@@ -95,6 +95,40 @@ def test_the_corners_of_a_volume_larger_than_a_patch_are_trained_on(workflow, da
     assert seen > 10  # of 40: they are at the corner of their patch, of which a rotation shows half
 
 
+def test_validation_slides_over_volumes_without_the_border_of_training(workflow):
+    roi_size = [32, 40, 24]  # no volume is larger
+    built = workflow("train", pretrained="none", roi_size=roi_size)
+    built.initialize()
+    parser, seen = built.parser, []
+    infer, dataset = (parser.get_parsed_content(f"validate::{name}") for name in ("inferer", "dataset"))
+    for record, sample in zip(dataset.data, dataset, strict=True):
+        image = sample["image"][None]
+        assert sample["image"].shape == sample["label"].shape == (1, *nib.load(record["image"]).shape)
+        assert infer(image, lambda x: seen.append(x) or torch.cat([x, x, x], dim=1)).shape[2:] == image.shape[2:]
+    assert [window.shape for window in seen] == [(1, 1, *roi_size)] * len(dataset)
+    assert {sample["image"].shape for sample in parser.get_parsed_content("train::dataset")[0]} == {(1, *roi_size)}
+
+
+def test_the_windows_of_inference_overlap_around_foreground_unless_it_is_switched_off(workflow):
+    image = torch.zeros(1, 1, 80, 96, 64)
+    image[..., 30:40, 40:50, 20:30] = 1
+    for stage in ("inference", "evaluate"):
+        masks, seen = [], {True: 0, False: 0}
+        for fast in seen:
+
+            def network(x, fast=fast, seen=seen):
+                seen[fast] += len(x)
+                return torch.cat([0.5 - x, x - 0.5, -x - 9], dim=1) * 9
+
+            built = workflow(stage, fast_inference=fast)
+            masks.append(built.parser.get_parsed_content("inferer")(image, network).argmax(1))
+        assert torch.equal(masks[0], image[0] > 0.5)
+        assert torch.equal(masks[0], masks[1])
+        # half a window is a step of 8, 12 and 8 voxels: 9 x 7 x 7 windows, of which 5 x 4 x 4 cover the image
+        assert seen[False] == 9 * 7 * 7
+        assert 5 * 4 * 4 < seen[True] < 0.4 * seen[False]
+
+
 def test_deformation_can_be_left_out_of_labelled_and_unlabelled_patches(workflow):
     built = workflow("train", method="self_training", pretrained="none", elastic_prob=0, elastic_range=0.1)
     built.initialize()
