@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import numpy as np
 import torch
-from monai.transforms.utils import create_rotate, create_scale, create_shear, create_translate
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -64,17 +65,19 @@ class RandWarp:
         self.prob, self.deform_prob, self.generator = prob, deform_prob, generator
         self.grid = torch.empty(0)
 
-    def randomize(self, images: Tensor, spatial_size: Sequence[int] | None = None) -> None:
+    def randomize(
+        self, images: Tensor, spatial_size: Sequence[int] | None = None, center: np.ndarray | float = 0.0
+    ) -> None:
         """Draw the position from which each voxel is taken.
 
         Args:
             images: a batch ``(B, C, H, W[, D])``.
-            spatial_size: spatial size of the warped maps, by default that of the images. The middle of a map goes to
-                the middle of the warped map.
+            spatial_size: spatial size of the warped maps, by default that of the images.
+            center: what becomes the middle of the warped maps, in voxels from the middle of the images.
         """
         given = np.array(images.shape[2:])
         size = given if spatial_size is None else np.array(spatial_size)
-        self.grid = torch.stack([self._positions(size, 2 / given) for _ in images]).to(images.device)
+        self.grid = torch.stack([self._positions(size, 2 / given, center) for _ in images]).to(images.device)
 
     def __call__(self, maps: Tensor, mode: str = "bilinear") -> Tensor:
         """Apply the drawn warps to ``maps`` ``(B, C, H, W[, D])`` of the same images.
@@ -86,23 +89,24 @@ class RandWarp:
         plain = maps.as_subclass(Tensor)
         return F.grid_sample(plain, self.grid.to(plain.dtype), mode=mode, padding_mode="zeros", align_corners=False)
 
-    def _positions(self, size: np.ndarray, unit: np.ndarray) -> Tensor:
+    def _positions(self, size: np.ndarray, unit: np.ndarray, center: np.ndarray | float) -> Tensor:
         """Positions ``(H, W[, D], dims)`` from which voxels are taken, in the coordinates of torch's ``grid_sample``.
 
         They are from -1 to 1 along each axis of the map, the last axis first. ``unit`` is the edge of a voxel.
         """
-        affine = self._affine(size) if self._happens(self.prob) else np.eye(len(size) + 1)
-        positions = _apply(np.flip(affine[:-1] * unit[:, None], 0).copy(), size)
+        affine = self._affine(size) if self._happens(self.prob) else np.eye(len(size), len(size) + 1)
+        affine[:, -1] += center
+        positions = _apply(np.flip(affine * unit[:, None], 0).copy(), size)
         return positions + self._displacements(size, unit) if self._happens(self.deform_prob) else positions
 
     def _affine(self, size: np.ndarray) -> np.ndarray:
+        """Rotation, shear, shift and scaling ``(dims, dims + 1)`` in voxels, as in MONAI's ``AffineGrid``."""
         dims = len(size)
-        # one angle in the plane, or one about each of three axes
-        rotate = create_rotate(dims, self._draw(2 * dims - 3, self.rotate).tolist())
-        shear = create_shear(dims, self._draw(dims * (dims - 1), self.shear).tolist())
-        translate = create_translate(dims, (self._draw(dims, self.translate) * size).tolist())
-        scale = create_scale(dims, (1 + self._draw(dims, self.scale)).tolist())
-        return np.asarray(rotate @ shear @ translate @ scale)
+        turned = _rotation(self._draw(2 * dims - 3, self.rotate)) @ _shear(
+            dims, self._draw(dims * (dims - 1), self.shear)
+        )
+        shift = turned @ (self._draw(dims, self.translate) * size)
+        return np.concatenate([turned * (1 + self._draw(dims, self.scale)), shift[:, None]], axis=1)
 
     def _displacements(self, size: np.ndarray, unit: np.ndarray) -> Tensor:
         """Displacements in the coordinates and of the shape of :meth:`_positions`."""
@@ -117,6 +121,23 @@ class RandWarp:
 
     def _happens(self, prob: float) -> bool:
         return torch.rand((), generator=self.generator).item() < prob
+
+
+def _rotation(angles: np.ndarray) -> np.ndarray:
+    """A rotation in the plane by one angle, or about three axes by three."""
+    if len(angles) == 3:
+        about_axes: np.ndarray = Rotation.from_euler("XYZ", angles).as_matrix()
+        return about_axes
+    cos, sin = np.cos(angles[0]), np.sin(angles[0])
+    return np.array([[cos, -sin], [sin, cos]])
+
+
+def _shear(dims: int, amounts: np.ndarray) -> np.ndarray:
+    """One shear after the other, for each pair of axes."""
+    matrix = np.eye(dims)
+    for (axis, along), amount in zip(permutations(range(dims), 2), amounts, strict=True):
+        matrix[axis] += amount * matrix[along]
+    return matrix
 
 
 def _apply(matrix: np.ndarray, size: np.ndarray) -> Tensor:

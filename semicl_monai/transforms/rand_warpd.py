@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
@@ -21,8 +22,10 @@ class RandWarpd(Randomizable, MapTransform):
 
     Args:
         keys: maps of shape ``(C, H, W[, D])``. All get the same warp.
-        spatial_size: spatial size of the warped maps, by default that of the maps. A smaller size is the middle of the
-            maps, so that a margin of the image is moved inside in place of zeros.
+        spatial_size: spatial size of the warped maps, by default that of the maps. If it is smaller, a margin of the
+            image is moved inside in place of zeros.
+        random_center: whether a smaller part is at a random place of the maps, as in
+            :class:`monai.transforms.RandSpatialCropd`, or in their middle.
         mode: interpolation of each of ``keys``, ``"bilinear"`` or ``"nearest"``.
         allow_missing_keys: whether keys may be missing in a sample.
         amounts: amounts and probabilities, as for :class:`RandWarp`.
@@ -40,19 +43,26 @@ class RandWarpd(Randomizable, MapTransform):
         self,
         keys: KeysCollection,
         spatial_size: Sequence[int] | None = None,
+        random_center: bool = False,
         mode: str | Sequence[str] = "bilinear",
         allow_missing_keys: bool = False,
         **amounts: Any,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.spatial_size = spatial_size
+        self.spatial_size, self.random_center = spatial_size, random_center
         self.mode = ensure_tuple_rep(mode, len(self.keys))
         self.warp = RandWarp(**amounts)
 
     def randomize(self, data: torch.Tensor) -> None:
         """Draw the warp of a map ``(C, H, W[, D])``."""
         self.warp.generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
-        self.warp.randomize(data[None], self.spatial_size)
+        self.warp.randomize(data[None], self.spatial_size, self._center(data.shape[1:]))
+
+    def _center(self, given: Sequence[int]) -> np.ndarray | float:
+        if not self.random_center or self.spatial_size is None:
+            return 0.0
+        margin = np.maximum(np.array(given, dtype=int) - np.array(self.spatial_size, dtype=int), 0)
+        return self.R.randint(margin + 1) - margin / 2
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Warp the maps of ``data``."""

@@ -59,6 +59,16 @@ def test_nothing_drawn_is_the_middle(size: tuple[int, ...]):
     assert torch.equal(warped["label"], wanted["label"].as_tensor())
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_a_random_center_gives_every_crop_and_no_other(size: tuple[int, ...]):
+    data, part = sample(*size), (size[0] - 1, *size[1:-1], size[-1] - 2)
+    crops = [data["label"][:, i : i + part[0], ..., j : j + part[-1]] for i in range(2) for j in range(3)]
+    drawn = warp(prob=0.0, deform_prob=0.0, spatial_size=part, random_center=True)
+    labels = [drawn(data)["label"] for _ in range(60)]
+    seen = [[torch.equal(label, crop) for crop in crops].index(True) for label in labels]
+    assert set(seen) == set(range(6))
+
+
 def test_image_and_label_stay_aligned_and_a_margin_comes_inside():
     label = torch.zeros(1, 40, 40)
     label[:, 8:30, 12:26] = 1
