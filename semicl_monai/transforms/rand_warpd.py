@@ -62,7 +62,8 @@ class RandWarpd(Randomizable, MapTransform):
         if not self.random_center or self.spatial_size is None:
             return 0.0
         margin = np.maximum(np.array(given, dtype=int) - np.array(self.spatial_size, dtype=int), 0)
-        return self.R.randint(margin + 1) - margin / 2
+        start: np.ndarray = self.R.randint(margin + 1)
+        return start - margin / 2
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Warp the maps of ``data``."""
