@@ -63,7 +63,8 @@ class RandWarpd(Randomizable, MapTransform):
             return 0.0
         margin = np.maximum(np.array(given, dtype=int) - np.array(self.spatial_size, dtype=int), 0)
         start: np.ndarray = self.R.randint(margin + 1)
-        return start - margin / 2
+        center: np.ndarray = start - margin / 2
+        return center
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Warp the maps of ``data``."""
