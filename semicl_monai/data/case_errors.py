@@ -9,8 +9,9 @@ from typing import Any
 
 from monai.transforms import Compose, apply_transform
 
-from semicl_monai.utils import InputError, find_input_error
+from semicl_monai.utils import InputError, find_input_error, transform_once
 
+APPLYING = (apply_transform.__code__, transform_once.__code__)  # functions that apply a "transform"
 MOST_LETTERS = 200  # of a reason, to which MONAI adds long hints
 
 
@@ -60,7 +61,7 @@ def _failure(error: BaseException) -> str:
 
 def _transform_at_work(error: BaseException) -> str | None:
     """Name of the innermost transform that was being applied; MONAI's error gives only its memory address."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is apply_transform.__code__]
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code in APPLYING]
     applied = [frame.f_locals["transform"] for frame in frames]
     return next((type(part).__name__ for part in reversed(applied) if not isinstance(part, Compose)), None)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from typing import Any
 
 from monai.transforms import Compose, RandomizableTrait, Transform
 
+from semicl_monai.data.samples_compose import SamplesCompose
 from semicl_monai.utils import KeptVolumeTrait, pack_volume, unpack_volume
 
 
@@ -38,12 +38,12 @@ def keep_compactly(transform: Sequence[Callable[..., Any]] | Callable[..., Any] 
     Args:
         transform: all transforms. The transforms before the first random one are deterministic.
     """
-    compose = copy(transform) if isinstance(transform, Compose) else Compose(transform)
+    compose = transform if isinstance(transform, Compose) else Compose(transform)
     end = count_deterministic(compose)
     deterministic, others = compose.transforms[:end], compose.transforms[end:]
     unpack = () if others and isinstance(others[0], KeptVolumeTrait) else (UnpackVolume(),)
-    compose.transforms = (*deterministic, PackVolume(), *unpack, *others)
-    return compose
+    settings = (compose.map_items, compose.unpack_items, compose.log_stats, compose.lazy, compose.overrides)
+    return SamplesCompose([*deterministic, PackVolume(), *unpack, *others], *settings)
 
 
 def count_deterministic(transform: Compose) -> int:

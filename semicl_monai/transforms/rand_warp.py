@@ -73,11 +73,20 @@ class RandWarp:
         Args:
             images: a batch ``(B, C, H, W[, D])``.
             spatial_size: spatial size of the warped maps, by default that of the images.
-            center: what becomes the middle of the warped maps, in voxels from the middle of the images.
+            center: what becomes the middle of the warped maps, in voxels from the middle of the images; one place
+                ``(dims,)``, or one of each image ``(B, dims)``.
         """
-        given = np.array(images.shape[2:])
+        count, given = len(images), np.array(images.shape[2:])
         size = given if spatial_size is None else np.array(spatial_size)
-        self.grid = torch.stack([self._positions(size, 2 / given, center) for _ in images]).to(images.device)
+        affine = self._affine(count, size)
+        affine[~self._happens(count, self.prob)] = np.eye(len(size), len(size) + 1)
+        affine[..., -1] += center
+        unit = 2 / given  # edge of a voxel in the coordinates of grid_sample
+        grid = _apply(np.flip(affine * unit[:, None], 1).copy(), size)
+        deformed = np.flatnonzero(self._happens(count, self.deform_prob))
+        if len(deformed):
+            grid[deformed] += self._displacements(len(deformed), size, unit)
+        self.grid = grid.to(images.device)
 
     def __call__(self, maps: Tensor, mode: str = "bilinear") -> Tensor:
         """Apply the drawn warps to ``maps`` ``(B, C, H, W[, D])`` of the same images.
@@ -89,63 +98,57 @@ class RandWarp:
         plain = maps.as_subclass(Tensor)
         return F.grid_sample(plain, self.grid.to(plain.dtype), mode=mode, padding_mode="zeros", align_corners=False)
 
-    def _positions(self, size: np.ndarray, unit: np.ndarray, center: np.ndarray | float) -> Tensor:
-        """Positions ``(H, W[, D], dims)`` from which voxels are taken, in the coordinates of torch's ``grid_sample``.
-
-        They are from -1 to 1 along each axis of the map, the last axis first. ``unit`` is the edge of a voxel.
-        """
-        affine = self._affine(size) if self._happens(self.prob) else np.eye(len(size), len(size) + 1)
-        affine[:, -1] += center
-        positions = _apply(np.flip(affine * unit[:, None], 0).copy(), size)
-        return positions + self._displacements(size, unit) if self._happens(self.deform_prob) else positions
-
-    def _affine(self, size: np.ndarray) -> np.ndarray:
-        """Rotation, shear, shift and scaling ``(dims, dims + 1)`` in voxels, as in MONAI's ``AffineGrid``."""
+    def _affine(self, count: int, size: np.ndarray) -> np.ndarray:
+        """Rotations, shears, shifts and scalings ``(B, dims, dims + 1)`` in voxels, as in MONAI's ``AffineGrid``."""
         dims = len(size)
-        turned = _rotation(self._draw(2 * dims - 3, self.rotate)) @ _shear(
-            dims, self._draw(dims * (dims - 1), self.shear)
-        )
-        shift = turned @ (self._draw(dims, self.translate) * size)
-        return np.concatenate([turned * (1 + self._draw(dims, self.scale)), shift[:, None]], axis=1)
+        rotation = _rotation(self._draw(count, 2 * dims - 3, self.rotate))
+        turned = rotation @ _shear(dims, self._draw(count, dims * (dims - 1), self.shear))
+        shift = turned @ (self._draw(count, dims, self.translate) * size)[..., None]
+        scale = 1 + self._draw(count, dims, self.scale)
+        return np.concatenate([turned * scale[:, None], shift], axis=2)
 
-    def _displacements(self, size: np.ndarray, unit: np.ndarray) -> Tensor:
-        """Displacements in the coordinates and of the shape of :meth:`_positions`."""
+    def _displacements(self, count: int, size: np.ndarray, unit: np.ndarray) -> Tensor:
+        """Displacements ``(B, H, W[, D], dims)`` in the coordinates of torch's ``grid_sample``, the last axis first."""
         dims = len(size)
-        coarse = self._draw(dims * COARSE**dims, self.deform).reshape(dims, -1) * np.flip(unit * size / 2)[:, None]
-        coarse = torch.tensor(coarse, dtype=torch.float32).reshape(1, dims, *[COARSE] * dims)
+        coarse = self._draw(count, dims * COARSE**dims, self.deform).reshape(count, dims, *[COARSE] * dims)
+        coarse = coarse * np.flip(unit * size / 2).reshape(-1, *[1] * dims)
         mode = "bilinear" if dims == 2 else "trilinear"
-        return F.interpolate(coarse, size=tuple(size), mode=mode, align_corners=True)[0].movedim(0, -1)
+        fine = F.interpolate(torch.tensor(coarse, dtype=torch.float32), tuple(size), mode=mode, align_corners=True)
+        return fine.movedim(1, -1)
 
-    def _draw(self, number: int, most: float) -> np.ndarray:
-        return most * (2 * torch.rand(number, generator=self.generator, dtype=torch.float64).numpy() - 1)
+    def _draw(self, count: int, number: int, most: float) -> np.ndarray:
+        drawn: np.ndarray = torch.rand(count, number, generator=self.generator, dtype=torch.float64).numpy()
+        return most * (2 * drawn - 1)
 
-    def _happens(self, prob: float) -> bool:
-        return torch.rand((), generator=self.generator).item() < prob
+    def _happens(self, count: int, prob: float) -> np.ndarray:
+        drawn: np.ndarray = torch.rand(count, generator=self.generator).numpy()
+        return drawn < prob
 
 
 def _rotation(angles: np.ndarray) -> np.ndarray:
-    """A rotation in the plane by one angle, or about three axes by three."""
-    if len(angles) == 3:
+    """Rotations ``(B, dims, dims)`` in the plane by one angle each, or about three axes by three."""
+    if angles.shape[1] == 3:
         about_axes: np.ndarray = Rotation.from_euler("XYZ", angles).as_matrix()
         return about_axes
-    cos, sin = np.cos(angles[0]), np.sin(angles[0])
-    return np.array([[cos, -sin], [sin, cos]])
+    cos, sin = np.cos(angles[:, 0]), np.sin(angles[:, 0])
+    return np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)
 
 
 def _shear(dims: int, amounts: np.ndarray) -> np.ndarray:
-    """One shear after the other, for each pair of axes."""
-    matrix = np.eye(dims)
-    for (axis, along), amount in zip(permutations(range(dims), 2), amounts, strict=True):
-        matrix[axis] += amount * matrix[along]
+    """One shear after the other, for each pair of axes: ``(B, dims, dims)``."""
+    matrix = np.tile(np.eye(dims), (len(amounts), 1, 1))
+    for (axis, along), amount in zip(permutations(range(dims), 2), amounts.T, strict=True):
+        matrix[:, axis] += amount[:, None] * matrix[:, along]
     return matrix
 
 
 def _apply(matrix: np.ndarray, size: np.ndarray) -> Tensor:
-    """Apply a matrix ``(dims, dims + 1)`` to the voxels of a map. This is several times as fast as ``affine_grid``."""
+    """Apply matrices ``(B, dims, dims + 1)`` to the voxels of a map. It is several times as fast as ``affine_grid``."""
     dims = len(size)
-    positions = torch.tensor(matrix[:, dims], dtype=torch.float32)
+    columns = torch.tensor(matrix, dtype=torch.float32).movedim(2, 0)  # (dims + 1, B, dims)
+    positions = columns[dims].view(-1, *[1] * dims, dims)
     for axis in reversed(range(dims)):
         along = torch.arange(int(size[axis]), dtype=torch.float32) - (int(size[axis]) - 1) / 2
-        step = along[:, None] * torch.tensor(matrix[:, axis], dtype=torch.float32)
-        positions = step.view(-1, *[1] * (dims - 1 - axis), dims) + positions
+        step = along[:, None] * columns[axis][:, None]  # (B, edge, dims)
+        positions = positions + step.view(len(matrix), *[1] * axis, -1, *[1] * (dims - 1 - axis), dims)
     return positions

@@ -54,22 +54,31 @@ class RandWarpd(Randomizable, MapTransform):
         self.warp = RandWarp(**amounts)
 
     def randomize(self, data: torch.Tensor) -> None:
-        """Draw the warp of a map ``(C, H, W[, D])``."""
+        """Draw the warps of maps ``(B, C, H, W[, D])``."""
         self.warp.generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
-        self.warp.randomize(data[None], self.spatial_size, self._center(data.shape[1:]))
-
-    def _center(self, given: Sequence[int]) -> np.ndarray | float:
-        if not self.random_center or self.spatial_size is None:
-            return 0.0
-        margin = np.maximum(np.array(given, dtype=int) - np.array(self.spatial_size, dtype=int), 0)
-        start: np.ndarray = self.R.randint(margin + 1)
-        center: np.ndarray = start - margin / 2
-        return center
+        self.warp.randomize(data, self.spatial_size, self._centers(data))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Warp the maps of ``data``."""
-        warped = dict(data)
-        self.randomize(warped[self.first_key(warped)])
-        for key, mode in self.key_iterator(warped, self.mode):
-            warped[key] = self.warp(warped[key][None], mode)[0]
+        return self.call_many([data])[0]
+
+    def call_many(self, samples: Sequence[Mapping[Hashable, Any]]) -> list[dict[Hashable, Any]]:
+        """Warp the maps of samples that have the same keys and shapes, each in its own way."""
+        warped = [dict(sample) for sample in samples]
+        self.randomize(_stack(warped, self.first_key(warped[0])))
+        for key, mode in self.key_iterator(warped[0], self.mode):
+            for sample, maps in zip(warped, self.warp(_stack(warped, key), mode), strict=True):
+                sample[key] = maps
         return warped
+
+    def _centers(self, maps: torch.Tensor) -> np.ndarray | float:
+        if not self.random_center or self.spatial_size is None:
+            return 0.0
+        margin = np.maximum(np.array(maps.shape[2:], dtype=int) - np.array(self.spatial_size, dtype=int), 0)
+        start: np.ndarray = self.R.randint(margin + 1, size=(len(maps), len(margin)))
+        centers: np.ndarray = start - margin / 2
+        return centers
+
+
+def _stack(samples: Sequence[Mapping[Hashable, Any]], key: Hashable) -> torch.Tensor:
+    return torch.stack([torch.as_tensor(sample[key]) for sample in samples])

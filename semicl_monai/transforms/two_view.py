@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 from monai.transforms import Compose, Randomizable, Transform
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, transform_samples
+
+VIEWS = ("view1", "view2")
 
 
 class TwoViewd(Randomizable, Transform):
@@ -61,19 +63,29 @@ class TwoViewd(Randomizable, Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Make the two views of ``data``."""
-        views = {k: v for k, v in data.items() if k not in (self.image_key, self.label_key)}
-        known = _values(data[self.label_key]) if self.label_key in data else set()
-        for name in ("view1", "view2"):
-            view = self._view(data, known)
-            views.update({f"{name}_{kind}": view[key] for kind, key in self._kinds() if key in view})
-        return views
+        return self.call_many([data])[0]
 
-    def _view(self, data: Mapping[Hashable, Any], known: set[float]) -> dict[Hashable, Any]:
-        view: dict[Hashable, Any] = self.spatial({key: data[key] for _, key in self._kinds() if key in data})
-        if self.label_key in view:
-            self._check_label(_values(view[self.label_key]) - known - {0.0})
-        view[self.image_key] = self.intensity({self.image_key: view[self.image_key]})[self.image_key]
-        return view
+    def call_many(self, samples: Sequence[Mapping[Hashable, Any]]) -> list[dict[Hashable, Any]]:
+        """Make the two views of each sample."""
+        known = [_values(sample[self.label_key]) if self.label_key in sample else set() for sample in samples]
+        pairs = [{key: sample[key] for _, key in self._kinds() if key in sample} for sample in samples]
+        views = self._augment([dict(pair) for _ in VIEWS for pair in pairs], [*known, *known])
+        made = [self._others(sample) for sample in samples]
+        for number, view in enumerate(views):
+            name, sample = VIEWS[number // len(samples)], made[number % len(samples)]
+            sample.update({f"{name}_{kind}": view[key] for kind, key in self._kinds() if key in view})
+        return made
+
+    def _augment(self, pairs: list[Any], known: list[set[float]]) -> list[Any]:
+        views = transform_samples([self.spatial], pairs)
+        for view, values in zip(views, known, strict=True):
+            if self.label_key in view:
+                self._check_label(_values(view[self.label_key]) - values - {0.0})
+        images = transform_samples([self.intensity], [{self.image_key: view[self.image_key]} for view in views])
+        return [{**view, **image} for view, image in zip(views, images, strict=True)]
+
+    def _others(self, sample: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        return {key: value for key, value in sample.items() if key not in (self.image_key, self.label_key)}
 
     def _check_label(self, new: set[float]) -> None:
         if new:

@@ -40,7 +40,7 @@ def test_an_affine_map_is_that_of_monai(size: tuple[int, ...], monkeypatch: pyte
     transform = warp(prob=1.0, deform_prob=0.0)
     amounts = drawn_amounts(monkeypatch, transform)
     warped = transform(data)
-    rotate, shear, translate, scale = ([float(value) for value in amount] for amount in amounts)
+    rotate, shear, translate, scale = ([float(value) for value in amount[0]] for amount in amounts)
     names = {"rotate_params": rotate, "shear_params": shear, "scale_params": [1 + value for value in scale]}
     names["translate_params"] = [share * edge for share, edge in zip(translate, size, strict=True)]
     for key, mode in (("image", "bilinear"), ("label", "nearest")):

@@ -1,0 +1,24 @@
+"""Transforms of all samples of a volume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.transforms import Compose
+
+from semicl_monai.utils import transform_samples
+
+
+class SamplesCompose(Compose):
+    """A :class:`monai.transforms.Compose` that gives all samples of a volume to transforms that take many at once.
+
+    See :func:`semicl_monai.utils.transform_samples`. A lazy one, and one for threads, is MONAI's.
+    """
+
+    def __call__(
+        self, input_: Any, start: int = 0, end: int | None = None, threading: bool = False, lazy: bool | None = None
+    ) -> Any:
+        """Return the transformed sample, or a list of samples, after the transforms from ``start`` to ``end``."""
+        if threading or lazy or self.lazy:
+            return super().__call__(input_, start, end, threading, lazy)
+        return transform_samples(self.transforms[start:end], input_)
