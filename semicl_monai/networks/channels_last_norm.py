@@ -35,6 +35,7 @@ class ChannelsLastInstanceNorm(nn.Module):
         """
         if x.shape[2:].numel() == 1:
             raise ValueError(f"instance norm needs more than 1 value per channel, got maps of shape {tuple(x.shape)}.")
+        x = x.as_subclass(Tensor)  # a MetaTensor would make the result a view, which no activation may change in place
         if x.dtype in HALF:
             return self._by_image(x)
         normalized: Tensor = _InstanceNormFunction.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]

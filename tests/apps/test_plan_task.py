@@ -27,7 +27,7 @@ def plan(channels=(), names=None, **found):
 
 
 def test_what_is_as_in_most_bundles_is_not_written():
-    task = plan()
+    task = plan(shapes=[(64, 60, 40)])
     assert set(task) == {"class_names", "roi_size", "scaling", "shift_range", "noise_std", "network_def"}
 
 
@@ -75,6 +75,26 @@ def test_a_slice_is_as_large_as_the_image_beside_its_axis(spacing, size):
 )
 def test_a_slice_has_whole_steps_of_16_from_32_to_256(voxels, size):
     assert plan(shapes=[(voxels, 64, 40)])["roi_size"] == [size, 64]
+
+
+@pytest.mark.parametrize(
+    ("size", "samples", "stride"),
+    [
+        ([32, 32], 4, 4),  # never below the stride of the paper
+        ([64, 64], 4, 4),  # sqrt(32 * 64 * 64 / 8192)
+        ([128, 128], 4, 8),
+        ([144, 144], 3, 8),
+        ([160, 160], 2, 7),
+        ([256, 224], 1, 7),
+        ([256, 256], 1, 8),
+    ],
+)
+def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones(size, samples, stride):
+    task = plan(shapes=[(*size, 40)])
+    assert task["roi_size"] == size
+    assert task.get("samples_per_volume", 4) == samples
+    of_stages = task.get("stages", {"pretrain": {"method_def": {"stride": 4}}, "train": {"method_def": {"stride": 4}}})
+    assert of_stages == dict.fromkeys(("pretrain", "train"), {"method_def": {"stride": stride}})
 
 
 def test_a_slice_is_as_large_as_the_median_image():

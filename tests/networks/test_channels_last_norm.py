@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import nn
 
 from semicl_monai.networks import ChannelsLastInstanceNorm
@@ -57,6 +58,12 @@ def test_the_gradients_of_maps_with_channels_last_are_those_of_pytorch(spatial_d
         found.append([x.grad, *(parameter.grad.clone() for parameter in norm.parameters())])
     torch.testing.assert_close(*found)
     assert found[1][0].is_contiguous(memory_format=memory_format)
+
+
+def test_maps_with_metadata_can_be_activated_in_place():
+    normalized = ChannelsLastInstanceNorm(nn.InstanceNorm2d(2, affine=True))(MetaTensor(torch.rand(1, 2, 4, 4)))
+    nn.LeakyReLU(inplace=True)(normalized).sum().backward()
+    assert type(normalized) is torch.Tensor
 
 
 @pytest.mark.parametrize("affine", [True, False])
