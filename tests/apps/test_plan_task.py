@@ -94,7 +94,7 @@ def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones(size, sample
     assert task["roi_size"] == size
     assert task.get("samples_per_volume", 4) == samples
     of_stages = task.get("stages", {"pretrain": {"method_def": {"stride": 4}}, "train": {"method_def": {"stride": 4}}})
-    assert of_stages == dict.fromkeys(("pretrain", "train"), {"method_def": {"stride": stride}})
+    assert of_stages == {key: {"method_def": {"stride": stride}} for key in ("pretrain", "train")}
 
 
 def test_a_slice_is_as_large_as_the_median_image():
