@@ -24,7 +24,7 @@ TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with for
 TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
 TRANSFORMS.add("rand_patches", "Draw 3-D patches of a volume, a share of them centred on foreground.", RandPatchesd)
 TRANSFORMS.add("rand_partition_patches", "Draw 3-D patches from every partition of a volume.", RandPartitionPatchesd)
-TRANSFORMS.add("rand_warp", "Rotate, scale, shear, shift and deform a sample in one resampling.", RandWarpd)
+TRANSFORMS.add("rand_warp", "Flip, rotate, scale, shear, shift and deform a sample in one resampling.", RandWarpd)
 TRANSFORMS.add("rand_jigsaw", "Add the shuffled grid patches of an image.", RandJigsawd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 

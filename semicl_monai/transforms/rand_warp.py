@@ -17,7 +17,7 @@ COARSE = 4  # points of a deformation along each axis
 
 
 class RandWarp:
-    """Rotate, scale, shear, shift and deform every image of a batch, and other maps of it in the same way.
+    """Flip, rotate, scale, shear, shift and deform every image of a batch, and other maps of it in the same way.
 
     Amounts are drawn uniformly, and the affine map is that of :class:`monai.transforms.RandAffine`. Affine map and
     deformation are one resampling. Values beyond the border of a map are zero.
@@ -31,6 +31,8 @@ class RandWarp:
         deform: largest displacement of a deformation along each axis, as a share of half the edge. Displacements are
             drawn on a grid of four points along each axis and interpolated linearly between the points.
         deform_prob: probability that an image is deformed.
+        flip_prob: probability that an image is flipped first.
+        flip_axis: spatial axis along which it is flipped.
         generator: source of randomness; torch's default generator when ``None``.
 
     Raises:
@@ -52,17 +54,20 @@ class RandWarp:
         prob: float = 0.8,
         deform: float = 0.2,
         deform_prob: float = 0.3,
+        flip_prob: float = 0.0,
+        flip_axis: int = 0,
         generator: torch.Generator | None = None,
     ) -> None:
         amounts = {"rotate": rotate, "scale": scale, "shear": shear, "translate": translate, "deform": deform}
         for name, amount in amounts.items():
             if amount < 0:
                 raise InputError(f"{name} must not be negative, got {amount}.")
-        for name, chance in {"prob": prob, "deform_prob": deform_prob}.items():
+        for name, chance in {"prob": prob, "deform_prob": deform_prob, "flip_prob": flip_prob}.items():
             if not 0 <= chance <= 1:
                 raise InputError(f"{name} must be between 0 and 1, got {chance}.")
         self.rotate, self.scale, self.shear, self.translate, self.deform = amounts.values()
-        self.prob, self.deform_prob, self.generator = prob, deform_prob, generator
+        self.prob, self.deform_prob, self.flip_prob, self.flip_axis = prob, deform_prob, flip_prob, flip_axis
+        self.generator = generator
         self.grid = torch.empty(0)
 
     def randomize(
@@ -80,6 +85,7 @@ class RandWarp:
         size = given if spatial_size is None else np.array(spatial_size)
         affine = self._affine(count, size)
         affine[~self._happens(count, self.prob)] = np.eye(len(size), len(size) + 1)
+        affine[self._happens(count, self.flip_prob), self.flip_axis] *= -1
         affine[..., -1] += center
         unit = 2 / given  # edge of a voxel in the coordinates of grid_sample
         grid = _apply(np.flip(affine * unit[:, None], 1).copy(), size)

@@ -15,10 +15,10 @@ from semicl_monai.transforms.rand_warp import RandWarp
 
 
 class RandWarpd(Randomizable, MapTransform):
-    """Rotate, scale, shear, shift and deform the maps of a sample.
+    """Flip, rotate, scale, shear, shift and deform the maps of a sample.
 
-    It does what :class:`monai.transforms.RandAffined` and :class:`monai.transforms.RandSmoothDeformd` do, in one
-    resampling and in less time. Values beyond the border of a map are zero. The maps lose their metadata.
+    It does what MONAI's ``RandFlipd``, ``RandAffined`` and ``RandSmoothDeformd`` do, in one resampling and in less time.
+    Values beyond the border of a map are zero. The maps lose their metadata.
 
     Args:
         keys: maps of shape ``(C, H, W[, D])``. All get the same warp.

@@ -9,7 +9,7 @@ from .files import draft_of, new_folder, read_json, save_json, save_tensors, wri
 from .foreground_index import ForegroundIndex, foreground_voxel
 from .kept_volume import KeptVolumeTrait, foreground_of, pack_volume, planes_in_one_piece, unpack_volume
 from .lock import lock_folders, unlock_folders
-from .many_samples import TakesManySamples, transform_once, transform_samples
+from .many_samples import transform_once, transform_samples
 from .markdown import markdown_table
 from .option_checks import check_network, check_number_signs, check_options, help_text
 from .option_table import OPTIONS, Option, method_options, options_of
@@ -27,7 +27,6 @@ __all__ = [
     "Option",
     "Provenance",
     "Registry",
-    "TakesManySamples",
     "at_least_float32",
     "check_arguments",
     "check_network",

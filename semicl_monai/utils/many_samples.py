@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from monai.transforms import Compose
 
-
-@runtime_checkable
-class TakesManySamples(Protocol):
-    """A dictionary transform that takes all samples of a volume at once, in less time than one after the other."""
-
-    def call_many(self, samples: list[Any]) -> list[Any]:
-        """Return the transformed samples."""
+MANY = "call_many"  # method of a dictionary transform: a list of samples to a list of samples
 
 
 def transform_samples(transforms: Iterable[Callable[..., Any]], data: Any) -> Any:
@@ -22,7 +16,7 @@ def transform_samples(transforms: Iterable[Callable[..., Any]], data: Any) -> An
     The result is that of :class:`monai.transforms.Compose`, which takes longer than its transforms of small images do.
 
     Args:
-        transforms: the transforms. A list of samples is given as a whole to a transform that takes many samples.
+        transforms: the transforms. One with a method ``call_many`` gets a list of samples as a whole, to save time.
         data: a sample, or a list of samples, as by a transform that draws slices of a volume.
 
     Raises:
@@ -40,8 +34,8 @@ def transform_once(transform: Callable[..., Any], data: Any) -> Any:
     try:
         if not isinstance(data, list):
             return transform(data)
-        if isinstance(transform, TakesManySamples):
-            return transform.call_many(data)
+        if hasattr(transform, MANY):
+            return getattr(transform, MANY)(data)
         return [transform(sample) for sample in data]
     except Exception as error:
         raise RuntimeError(f"applying transform {transform}") from error

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.transforms import Affine, CenterSpatialCropd
+from monai.transforms import Affine, CenterSpatialCropd, Flipd
 
 from semicl_monai.transforms import RandWarpd
 from semicl_monai.utils import InputError
@@ -67,6 +67,22 @@ def test_a_random_center_gives_every_crop_and_no_other(size: tuple[int, ...]):
     labels = [drawn(data)["label"] for _ in range(60)]
     seen = [[torch.equal(label, crop) for crop in crops].index(True) for label in labels]
     assert set(seen) == set(range(6))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_flip_is_that_of_monai(axis: int):
+    data = sample(24, 18)
+    flipped = warp(prob=0.0, deform_prob=0.0, flip_prob=1.0, flip_axis=axis)(data)
+    wanted = Flipd(["image", "label"], axis)(data)
+    torch.testing.assert_close(flipped["image"], wanted["image"].as_tensor(), atol=1e-5, rtol=0)
+    assert torch.equal(flipped["label"], wanted["label"].as_tensor())
+
+
+def test_half_of_the_samples_are_flipped():
+    data = {"image": torch.rand(1, 8, 8), "label": torch.ones(1, 8, 8)}
+    samples = warp(prob=0.0, deform_prob=0.0, flip_prob=0.5).call_many([data] * 400)
+    flipped = sum((sample["image"] - data["image"]).abs().max() > 1e-3 for sample in samples)
+    assert abs(int(flipped) - 200) < 40  # four standard deviations
 
 
 def test_image_and_label_stay_aligned_and_a_margin_comes_inside():
