@@ -17,7 +17,7 @@ from semicl_monai.transforms.rand_warp import RandWarp
 class RandWarpd(Randomizable, MapTransform):
     """Flip, rotate, scale, shear, shift and deform the maps of a sample.
 
-    It does what MONAI's ``RandFlipd``, ``RandAffined`` and ``RandSmoothDeformd`` do, in one resampling and in less time.
+    It does what MONAI's ``RandFlipd``, ``RandAffined`` and ``RandSmoothDeformd`` do, in one resampling and less time.
     Values beyond the border of a map are zero. The maps lose their metadata.
 
     Args:
