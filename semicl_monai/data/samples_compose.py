@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai.transforms import Compose
+import numpy as np
+from monai.transforms import Compose, Randomizable
 
-from semicl_monai.utils import transform_samples
+from semicl_monai.utils import share_random_state, transform_samples
 
 
 class SamplesCompose(Compose):
     """A :class:`monai.transforms.Compose` that gives all samples of a volume to transforms that take many at once.
 
     See :func:`semicl_monai.utils.transform_samples`. A lazy one, and one for threads, is MONAI's.
+
+    All transforms draw from one source of random numbers, see :func:`semicl_monai.utils.share_random_state`.
     """
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> SamplesCompose:
+        """Seed all transforms."""
+        Randomizable.set_random_state(self, seed, state)
+        share_random_state(self.transforms, self.R)
+        return self
 
     def __call__(
         self, input_: Any, start: int = 0, end: int | None = None, threading: bool = False, lazy: bool | None = None

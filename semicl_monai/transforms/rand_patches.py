@@ -18,6 +18,7 @@ from semicl_monai.utils import (
     foreground_of,
     foreground_voxel,
     unpack_volume,
+    untracked,
 )
 
 
@@ -92,7 +93,7 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
             sample = {**data, "place": torch.as_tensor(place), "num_places": num_places}
             window = [slice(start, start + size) for start, size in zip(place, self.roi_size, strict=True)]
             for key in self.key_iterator(data):
-                sample[key] = data[key][(slice(None), *window)].clone()
+                sample[key] = untracked(data[key])[(slice(None), *window)].clone()
             patches.append(unpack_volume(sample))
         return patches
 

@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 
-from semicl_monai.utils import InputError, KeptVolumeTrait, foreground_of, unpack_volume
+from semicl_monai.utils import InputError, KeptVolumeTrait, foreground_of, unpack_volume, untracked
 
 
 class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
@@ -72,11 +72,11 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> list[dict[Hashable, Any]]:
         """Draw slices from ``data``."""
         self.randomize(data)
-        slices = []
+        num_places, slices = self._size(data), []
         for index in self.indices:
-            sample = {**data, "place": index, "num_places": self._size(data)}
+            sample = {**data, "place": index, "num_places": num_places}
             for key in self.key_iterator(data):
-                sample[key] = data[key].select(1 + self.axis, index).clone()
+                sample[key] = untracked(data[key]).select(1 + self.axis, index).clone()
             slices.append(unpack_volume(sample))
         return slices
 

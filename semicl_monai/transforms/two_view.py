@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from monai.transforms import Compose, Randomizable, Transform
 
-from semicl_monai.utils import InputError, transform_samples
+from semicl_monai.utils import InputError, share_random_state, transform_samples
 
 VIEWS = ("view1", "view2")
 
@@ -55,10 +55,9 @@ class TwoViewd(Randomizable, Transform):
         self.image_key, self.label_key = image_key, label_key
 
     def set_random_state(self, seed: int | None = None, state: Any = None) -> TwoViewd:
-        """Seed the spatial and the intensity transforms from one seed."""
+        """Let the spatial and the intensity transforms draw from one source."""
         super().set_random_state(seed=seed, state=state)
-        for transform in (self.spatial, self.intensity):
-            transform.set_random_state(seed=int(self.R.randint(2**31)))
+        share_random_state((self.spatial, self.intensity), self.R)
         return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

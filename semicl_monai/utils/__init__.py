@@ -7,7 +7,8 @@ from .duration import duration
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import draft_of, new_folder, read_json, save_json, save_tensors, write_whole
 from .foreground_index import ForegroundIndex, foreground_voxel
-from .kept_volume import KeptVolumeTrait, foreground_of, pack_volume, planes_in_one_piece, unpack_volume
+from .freed_memory import keep_freed_memory
+from .kept_volume import KeptVolumeTrait, foreground_of, pack_volume, planes_in_one_piece, unpack_volume, untracked
 from .lock import lock_folders, unlock_folders
 from .many_samples import transform_once, transform_samples
 from .markdown import markdown_table
@@ -16,6 +17,7 @@ from .option_table import OPTIONS, Option, method_options, options_of
 from .options import check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, default_amp, multiplies_bfloat16
 from .provenance import Provenance, with_provenance
+from .random_state import share_random_state
 from .registry import Registry
 from .running_config import running_call, running_config
 
@@ -51,6 +53,7 @@ __all__ = [
     "image_digest",
     "is_not_rank0",
     "is_true",
+    "keep_freed_memory",
     "local_device",
     "lock_folders",
     "markdown_table",
@@ -70,6 +73,7 @@ __all__ = [
     "save_json",
     "save_tensors",
     "share_of_rank",
+    "share_random_state",
     "show_input_errors",
     "start_processes",
     "started_by_user",
@@ -78,6 +82,7 @@ __all__ = [
     "transform_samples",
     "unlock_folders",
     "unpack_volume",
+    "untracked",
     "voxel_count",
     "with_provenance",
     "write_whole",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from monai.data import get_track_meta
 from torch import Tensor
 
 from semicl_monai.utils.foreground_index import ForegroundIndex, index_foreground
@@ -79,6 +80,11 @@ def planes_in_one_piece(sample: Any, axis: int | None) -> Any:
         return sample
     names = sample[KEPT]["float32"]
     return {**sample, **{key: sample[key].movedim(1 + axis, 1).contiguous().movedim(1, 1 + axis) for key in names}}
+
+
+def untracked(volume: Tensor) -> Tensor:
+    """Return a volume without its metadata if MONAI tracks none. Each operation on metadata takes time."""
+    return volume if get_track_meta() else _plain(volume)
 
 
 def foreground_of(sample: Mapping[Any, Any], key: Any) -> ForegroundIndex | None:

@@ -9,6 +9,7 @@ from monai.losses import DiceCELoss
 from monai.transforms import Compose, EnsureTyped, RandFlipd, RandGaussianNoised, ScaleIntensityd
 
 from semicl_monai.data import VolumeDataset
+from semicl_monai.data.samples_compose import SamplesCompose
 from semicl_monai.transforms import LoadCased, RandPatchesd, RandSlicesd
 from semicl_monai.utils import kept_volume
 
@@ -76,7 +77,7 @@ def test_a_batch_is_that_of_float32_volumes_to_half_precision(records, tmp_path,
     batch = list_data_collate([dataset[number, 7] for number in range(3)])
     exact = []
     for record in records:
-        transform = Compose([*deterministic(), draw()])
+        transform = SamplesCompose([*deterministic(), draw()])
         transform.set_random_state(7)
         exact.append(transform(record))
     exact = list_data_collate(exact)
@@ -89,7 +90,7 @@ def test_a_batch_is_that_of_float32_volumes_to_half_precision(records, tmp_path,
 
 def test_training_on_them_is_training_on_float32_volumes_to_rounding(records):
     def losses(exact):
-        transform = Compose([*deterministic(), DRAWS["patches"](), RandGaussianNoised("image", prob=0.5)])
+        transform = SamplesCompose([*deterministic(), DRAWS["patches"](), RandGaussianNoised("image", prob=0.5)])
         dataset = [] if exact else VolumeDataset(records, transform)
         torch.manual_seed(0)
         network = torch.nn.Sequential(torch.nn.Conv3d(1, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv3d(8, 3, 1))
