@@ -12,10 +12,15 @@ from semicl_monai.data.augmenting_loader import AugmentingDataLoader
 from semicl_monai.data.volume_dataset import VolumeDataset
 from semicl_monai.data.whole_epoch import whole_epoch
 from semicl_monai.utils import InputError
+from semicl_monai.utils.distributed import rank_and_size
 
 
 def paired_batches(
-    labelled: AugmentingDataLoader, dataset: VolumeDataset, wanted: bool, warm_up_epochs: int = 0
+    labelled: AugmentingDataLoader,
+    dataset: VolumeDataset,
+    wanted: bool,
+    warm_up_epochs: int = 0,
+    labelled_batch_size: int | None = None,
 ) -> AugmentingDataLoader | PairedDataLoader:
     """Return a loader of labelled batches, which are paired with batches of another data set if ``wanted``.
 
@@ -25,9 +30,12 @@ def paired_batches(
         dataset: the other data set.
         wanted: whether the batches are paired.
         warm_up_epochs: as for :class:`PairedDataLoader`.
+        labelled_batch_size: number of labelled volumes of a batch after the warm-up, of all processes together. Each
+            process takes at least one. By default, all labelled volumes of a batch stay together.
 
     Raises:
-        InputError: When the batches are paired and ``dataset`` is empty.
+        InputError: When the batches are paired and ``dataset`` is empty, or when a labelled batch has no whole multiple
+            of ``labelled_batch_size`` volumes.
     """
     if not wanted:
         return labelled
@@ -39,7 +47,7 @@ def paired_batches(
         buffer_size=labelled.buffer_size,
         batch_size=labelled.batch_size,
     )
-    return PairedDataLoader(labelled, other, warm_up_epochs)
+    return PairedDataLoader(labelled, other, warm_up_epochs, _count_parts(labelled.batch_size, labelled_batch_size))
 
 
 class PairedDataLoader:
@@ -53,6 +61,7 @@ class PairedDataLoader:
         labelled: loader of batches with ``image`` and ``label``.
         unlabelled: loader of the same number of batches. The keys of its images end with ``image``.
         warm_up_epochs: number of warm-up epochs.
+        parts: number of equal parts of a labelled batch after the warm-up. Each is paired with an unlabelled batch.
 
     Attributes:
         loaders: both loaders.
@@ -62,9 +71,11 @@ class PairedDataLoader:
         InputError: When there is no unlabelled case.
     """
 
-    def __init__(self, labelled: DataLoader[Any], unlabelled: DataLoader[Any], warm_up_epochs: int = 0) -> None:
+    def __init__(
+        self, labelled: DataLoader[Any], unlabelled: DataLoader[Any], warm_up_epochs: int = 0, parts: int = 1
+    ) -> None:
         _check_not_empty(unlabelled.dataset)
-        self.loaders, self.warm_up_epochs, self.epoch = (labelled, unlabelled), warm_up_epochs, 1
+        self.loaders, self.warm_up_epochs, self.parts, self.epoch = (labelled, unlabelled), warm_up_epochs, parts, 1
 
     def set_epoch(self, epoch: int) -> None:
         """Set the number of the next epoch; :class:`semicl_monai.handlers.SeedEpoch` calls this."""
@@ -85,9 +96,26 @@ class PairedDataLoader:
         if self.epoch <= self.warm_up_epochs:
             yield from islice(self.loaders[0], len(self))
             return
-        for labelled, unlabelled in zip(*self.loaders, strict=False):
+        labelled_parts = (part for batch in self.loaders[0] for part in _split(batch, self.parts))
+        for labelled, unlabelled in zip(islice(labelled_parts, len(self)), self.loaders[1], strict=False):
             kept = {key: part for key, part in unlabelled.items() if key.endswith("image") or key == "case"}
             yield {**labelled, **{f"unlabelled_{key}": part for key, part in kept.items()}}
+
+
+def _count_parts(batch_size: int | None, labelled_batch_size: int | None) -> int:
+    """Return the number of parts of a labelled batch of ``batch_size`` volumes on this process."""
+    if labelled_batch_size is None:
+        return 1
+    share = max(1, labelled_batch_size // rank_and_size()[1])
+    if not batch_size or batch_size % share:
+        raise InputError(f"batch_size must be a multiple of labelled_batch_size {share}, got {batch_size}.")
+    return batch_size // share
+
+
+def _split(batch: dict[str, Any], number: int) -> Iterator[dict[str, Any]]:
+    """Return equal parts of a batch."""
+    size = len(next(iter(batch.values()))) // number
+    return ({key: part[n * size : (n + 1) * size] for key, part in batch.items()} for n in range(number))
 
 
 def _check_not_empty(dataset: Any) -> None:

@@ -119,6 +119,12 @@ OPTIONS = (
     Option("epochs", whole(1), _TRAINING, "Epochs of each stage."),
     Option("iterations_per_epoch", whole(1), _TRAINING, "Number of batches of an epoch."),
     Option("batch_size", whole(1), _TRAINING, "Number of volumes of a batch, of all processes together."),
+    Option(
+        "labelled_batch_size",
+        whole(1),
+        _TRAIN,
+        "Number of labelled volumes of a batch that has unlabelled volumes too.",
+    ),
     Option("samples_per_volume", whole(1), _TRAINING, "Number of slices or patches drawn from each volume."),
     Option("foreground_share", SHARE, _TRAINING, "Share of the samples that are drawn around a labelled voxel."),
     Option("learning_rate", number(0), _TRAINING, "Learning rate of AdamW, with a cosine schedule."),

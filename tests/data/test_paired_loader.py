@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import re
 from itertools import islice
 
 import pytest
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 
-from semicl_monai.data import PairedDataLoader
+from semicl_monai.data import AugmentingDataLoader, PairedDataLoader, paired_batches, paired_loader
 from semicl_monai.utils import InputError
 
 
 def loader(first, number, *keys, batch_size=2):
     return DataLoader(Dataset([dict.fromkeys(keys, first + i) for i in range(number)]), batch_size=batch_size)
+
+
+class Seeded(Dataset):
+    """Takes an index and a seed."""
+
+    def __getitem__(self, index):
+        return super().__getitem__(index[0])
 
 
 def as_lists(batches):
@@ -81,6 +89,59 @@ def test_an_epoch_of_a_warm_up_is_as_long_as_any_other(labelled, epoch):
     pairs = PairedDataLoader(labelled, loader(10, 2, "image"), warm_up_epochs=1)
     pairs.set_epoch(epoch)
     assert len(as_lists(pairs)) == len(pairs) == 1
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_after_the_warm_up_the_parts_of_a_labelled_batch_are_paired_one_by_one(epoch):
+    labelled, unlabelled = loader(0, 12, "image", "label", batch_size=4), loader(10, 6, "image")
+    pairs = PairedDataLoader(labelled, unlabelled, warm_up_epochs=1, parts=2)
+    pairs.set_epoch(epoch)
+    batches = as_lists(pairs)
+    assert len(batches) == len(pairs) == 3
+    whole, halves = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]], [[0, 1], [2, 3], [4, 5]]
+    assert [batch["image"] for batch in batches] == [batch["label"] for batch in batches] == [whole, halves][epoch - 1]
+    others = [batch["unlabelled_image"] for batch in batches if "unlabelled_image" in batch]
+    assert others == [[], [[10, 11], [12, 13], [14, 15]]][epoch - 1]
+
+
+@pytest.mark.parametrize(("batch_size", "wanted", "parts"), [(4, None, 1), (4, 4, 1), (4, 2, 2), (4, 1, 4), (1, 1, 1)])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_labelled_batches_are_split_into_the_wanted_number_of_volumes(batch_size, wanted, parts, num_workers):
+    dataset = Seeded([{"image": i, "label": i, "case": str(i)} for i in range(12)])
+    labelled = AugmentingDataLoader(dataset, num_samples=12, batch_size=batch_size, num_workers=num_workers)
+    pairs = paired_batches(labelled, dataset, wanted=True, labelled_batch_size=wanted)
+    for _ in range(2):
+        batches = list(pairs)
+        assert pairs.parts == parts
+        assert len(batches) == 12 // batch_size
+        for batch in batches:
+            assert len(batch["image"]) == len(batch["label"]) == len(batch["case"]) == batch_size // parts
+            assert len(batch["unlabelled_image"]) == len(batch["unlabelled_case"]) == batch_size
+
+
+def test_slices_of_a_volume_stay_together():
+    dataset = Seeded([[{"image": 10 * i + n, "label": 0} for n in range(3)] for i in range(4)])
+    labelled = AugmentingDataLoader(dataset, num_samples=4, batch_size=2)
+    for batch in paired_batches(labelled, dataset, wanted=True, labelled_batch_size=1):
+        first = int(batch["image"][0])
+        assert first % 10 == 0
+        assert batch["image"].tolist() == [first, first + 1, first + 2]
+
+
+@pytest.mark.parametrize(("batch_size", "wanted"), [(4, 3), (2, 4)])
+def test_a_batch_that_cannot_be_split_evenly_is_refused(batch_size, wanted):
+    dataset = Seeded([{"image": 0, "label": 0}] * 4)
+    labelled = AugmentingDataLoader(dataset, num_samples=4, batch_size=batch_size)
+    message = f"batch_size must be a multiple of labelled_batch_size {wanted}, got {batch_size}."
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        paired_batches(labelled, dataset, wanted=True, labelled_batch_size=wanted)
+
+
+def test_each_of_several_processes_takes_at_least_one_labelled_volume(monkeypatch):
+    monkeypatch.setattr(paired_loader, "rank_and_size", lambda: (0, 2))
+    dataset = Seeded([{"image": 0, "label": 0}] * 4)
+    labelled = AugmentingDataLoader(dataset, num_samples=4, batch_size=2)
+    assert [paired_batches(labelled, dataset, True, 0, wanted).parts for wanted in (1, 2, 4)] == [2, 2, 1]
 
 
 def test_batches_may_be_of_different_sizes(labelled):
