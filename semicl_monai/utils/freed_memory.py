@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
 
     By default, glibc gives blocks above 32 MiB back to the system when they are freed. A training step then asks for
     the same memory again, and each new page costs more than the arithmetic on it. Kept memory stays with the process
-    until it ends. The largest amount in use does not change.
+    until it ends. Its largest amount grows a little, because blocks of different sizes share it.
 
     Without glibc, nothing changes. The same is true if one of its own variables is set: ``MALLOC_TRIM_THRESHOLD_`` or
     ``MALLOC_MMAP_MAX_``.
