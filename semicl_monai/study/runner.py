@@ -31,13 +31,6 @@ STARTS_FROM = {"pretrain": "pretrained", "train": "pretrained", "evaluate": "wei
 STOPPED = [-getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 WATCH = 5.0  # seconds between two looks at the logs of running steps
 MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10
-# By default glibc returns memory and requests it again in every training step. For a small network that takes longer
-# than the step itself.
-MALLOC = {
-    "MALLOC_TOP_PAD_": "268435456",
-    "MALLOC_TRIM_THRESHOLD_": "8589934592",
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-}
 
 
 @dataclass
@@ -274,7 +267,7 @@ def _environment(number: int, workers: int, devices: tuple[str, ...]) -> dict[st
     """Return the environment variables of a worker, which give it a device or a share of the processors."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
-    return {"OMP_NUM_THREADS": str(threads), **MALLOC, **os.environ, **own}
+    return {"OMP_NUM_THREADS": str(threads), **os.environ, **own}
 
 
 def _save_config(config: Path, options: Mapping[str, Any], file: Path) -> None:
