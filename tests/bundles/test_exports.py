@@ -1,9 +1,10 @@
 """The fine-tuned network in other formats: the commands that export it, and inference with the exported network.
 
-The commands are those of the README, on the network as the bundle ships it. TorchScript gives the same mask in every
-voxel; its outputs were the same numbers. ONNX Runtime adds up in another order: probabilities differed by up to 3.3e-5
-(40 networks, trained for 10 to 60 iterations on synthetic or on real volumes), so that a voxel where two classes tie
-may change. It did in one of the 40 masks, and there in one voxel of 13 110.
+The commands are those of the README, on the network as the bundle ships it. Exported networks add up in another order:
+TorchScript has PyTorch's own instance norm, inference has the one for channels last, and ONNX Runtime has its own
+operations. Probabilities differed by up to 2.4e-5 in TorchScript (4 networks) and by up to 3.3e-5 in ONNX Runtime (40
+networks, trained for 10 to 60 iterations on synthetic or on real volumes). A voxel where two classes tie may therefore
+change. In ONNX Runtime it did in one of the 40 masks, and there in one voxel of 13 110.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from torch import nn
 
 DATA = Path(os.environ.get("SEMICL_TEST_DATA", Path(__file__).parents[3] / "shared/data/Task04_Hippocampus"))
 COMMANDS = {"torchscript": "ckpt_export", "onnx": "onnx_export"}
-# The share of voxels that may differ.
-TIES = {"torchscript": 0.0, "onnx": 1e-4}
+TIES = 1e-4  # the share of voxels that may differ
 
 
 class OnnxNetwork(nn.Module):
@@ -122,7 +122,7 @@ def assert_the_same_mask(segment, features, tmp_path):
         expected = segment(volume, "expected", weights=str(weights), **{"network_def::features": features})
         mask = segment(volume, kind, initialize=[], **networks[kind]())
         assert len(np.unique(expected)) > 1
-        assert (mask != expected).mean() <= TIES[kind]
+        assert (mask != expected).mean() <= TIES
 
     return compare
 
