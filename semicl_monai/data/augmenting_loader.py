@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +22,11 @@ from semicl_monai.utils import InputError
 class AugmentingDataLoader(ThreadDataLoader):
     """Augment the next batches in a thread, or in processes that stay alive from epoch to epoch.
 
-    A thread shares its core with the training. This costs little if the network runs on that core too. If the network
-    runs on a GPU, the training waits for the thread, and processes are faster. Thread and processes give the same
-    batches. They also leave torch's random generator in the same state after an epoch. An error in the thread or in a
-    process is raised here and ends the epoch. A collation error names the cases of the batch.
+    If torch's threads use all cores, a further thread would slow them down. Each batch is then augmented when it is
+    needed, unless there is a GPU. If the network runs on a GPU, the training waits for the thread, and processes are
+    faster. All ways give the same batches. They also leave torch's random generator in the same state after an epoch.
+    An error in the thread or in a process is raised here and ends the epoch. A collation error names the cases of the
+    batch.
 
     Args:
         dataset: a data set that takes an index and the seed of the random transforms, such as a
@@ -32,7 +34,7 @@ class AugmentingDataLoader(ThreadDataLoader):
             the data set keeps in memory.
         num_samples: number of records per epoch, drawn by a :class:`SeededRandomSampler`. By default ``sampler`` draws
             the records.
-        num_workers: number of processes of this loader; 0 uses the thread.
+        num_workers: number of processes of this loader; 0 uses none.
         buffer_size: number of batches that the thread may prepare in advance.
         options: as for :class:`torch.utils.data.DataLoader`.
 
@@ -68,7 +70,12 @@ class AugmentingDataLoader(ThreadDataLoader):
             InputError: When a batch cannot be made. Errors of the data set are raised unchanged.
             RuntimeError: When there are fewer batches than ``len()`` says.
         """
-        return whole_epoch(self._from_processes() if self.num_workers else self._from_thread(), len(self))
+        return whole_epoch(self._batches(), len(self))
+
+    def _batches(self) -> Iterator[Any]:
+        if self.num_workers:
+            return self._from_processes()
+        return self._from_thread() if _has_free_core() else DataLoader.__iter__(self)
 
     def _from_thread(self) -> Iterator[Any]:
         source = _with_error(DataLoader.__iter__(self))
@@ -97,6 +104,12 @@ class AugmentingDataLoader(ThreadDataLoader):
             # torch puts the whole traceback of the process before this one line
             line = str(error).rpartition(f"{InputError.__module__}.{InputError.__qualname__}: ")[2]
             raise InputError(line.strip()) from error
+
+
+def _has_free_core() -> bool:
+    """Whether the training leaves a core to a further thread."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return torch.get_num_threads() < cores or torch.cuda.is_available()
 
 
 @dataclass

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections import deque
 
 import pytest
@@ -11,8 +12,17 @@ from monai.data import get_track_meta, set_track_meta
 from monai.transforms import Compose, Randomizable, Transform
 from torch.utils.data import SequentialSampler
 
-from semicl_monai.data import AugmentingDataLoader, SeededRandomSampler, VolumeDataset
+from semicl_monai.data import AugmentingDataLoader, SeededRandomSampler, VolumeDataset, augmenting_loader
 from semicl_monai.utils import InputError
+
+HAS_FREE_CORE = augmenting_loader._has_free_core
+
+
+@pytest.fixture(params=[True, False], ids=["thread", "no thread"], autouse=True)
+def free_core(request, monkeypatch):
+    """Run every test with and without a thread."""
+    monkeypatch.setattr(augmenting_loader, "_has_free_core", lambda: request.param)
+    return request.param
 
 
 class Draw(Randomizable, Transform):
@@ -45,6 +55,34 @@ def test_processes_give_the_batches_of_the_thread_and_live_on(num_workers):
     assert here == {os.getpid()}
     assert len(elsewhere) == num_workers
     assert here.isdisjoint(elsewhere)
+
+
+def test_the_batches_of_a_thread_are_those_without_one(monkeypatch):
+    def by(core):
+        monkeypatch.setattr(augmenting_loader, "_has_free_core", lambda: core)
+        return epochs(0)
+
+    assert by(True) == by(False)
+
+
+def test_a_thread_augments_only_where_the_training_leaves_a_core_to_it(free_core):
+    class Where(Transform):
+        def __call__(self, data):
+            return {"main": threading.current_thread() is threading.main_thread()}
+
+    loader = AugmentingDataLoader(VolumeDataset([{"case": "a"}], [Where()]), collate_fn=lambda batch: batch[0])
+    assert [batch["main"] for batch in loader] == [not free_core]
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "gpu", "free"),
+    [(1, 2, False, True), (2, 2, False, False), (2, 1, False, False), (16, 16, True, True), (8, 16, False, True)],
+)
+def test_a_core_is_free_if_torch_has_fewer_threads_than_cores_or_a_gpu(monkeypatch, threads, cores, gpu, free):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert HAS_FREE_CORE() is free
 
 
 class Kind(Transform):
