@@ -33,7 +33,7 @@ def benchmark_inference(
     """Print time and peak memory of the bundle's inference, and of MONAI's sliding window on the bare network.
 
     The inference is the whole run of the bundle's ``inference.json``, from the image file to the mask file. For a 3-D
-    bundle, it is also run with ``fast_inference`` switched off, and the Dice score between the two masks is printed.
+    bundle, it is also run with ``fast_inference``, and the Dice score between the two masks is printed.
     For the bare network, only MONAI's inferer is run on the loaded image, with all windows and the same precision.
 
     Each run has its own process. The runs take turns, and the medians are printed. On a CPU the peak memory is the
@@ -60,15 +60,15 @@ def benchmark_inference(
             run, own = runs[name]
             measured[name].append(_in_own_process(run, (config, file, own)))
         _print_table(measured)
-        if "full" in runs:
-            print_dice(_mask(runs["bundle"][1]), _mask(runs["full"][1]), _parse(config, options))
+        if "fast" in runs:
+            print_dice(_mask(runs["fast"][1]), _mask(runs["bundle"][1]), _parse(config, options))
 
 
 def _runs(config: str, folder: str, options: dict[str, Any]) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     """Return the function and the options of each kind of run."""
     runs = {"bare": (_run_bare, options), "bundle": (_run_bundle, {**options, "output_dir": f"{folder}/bundle"})}
     if "fast_inference" in _parse(config, {}):
-        runs["full"] = (_run_bundle, {**options, "output_dir": f"{folder}/full", "fast_inference": False})
+        runs["fast"] = (_run_bundle, {**options, "output_dir": f"{folder}/fast", "fast_inference": True})
     return runs
 
 
@@ -92,7 +92,7 @@ def print_dice(ours: torch.Tensor, full: torch.Tensor, parser: ConfigParser) -> 
     count = parser.get_parsed_content("num_classes")
     dice = compute_dice(ours, full, include_background=False, ignore_empty=False, num_classes=count)[0]
     for name, value in zip(parser.get_parsed_content("class_names"), dice.tolist(), strict=True):
-        print(f"Dice of bundle and full, {name}: {value:.5f}")
+        print(f"Dice of bundle and fast, {name}: {value:.5f}")
 
 
 def _write_noise(path: Path, spatial_size: tuple[int, int, int]) -> Path:

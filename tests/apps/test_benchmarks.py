@@ -76,12 +76,12 @@ def test_the_drawing_benchmark_prints_times_and_the_bytes_of_a_volume(capsys):
 TINY_VOLUMES = {"network_def::filters": [4, 4, 8, 8], "roi_size": [16, 16, 16], "device": "cpu", "bfloat16": False}
 
 
-def test_the_inference_benchmark_compares_the_bundle_with_the_bare_network_and_all_windows(capsys):
+def test_the_inference_benchmark_compares_the_bundle_with_the_bare_network_and_fast_inference(capsys):
     benchmark_inference(spatial_size=(40, 40, 40), repeats=1, **TINY_VOLUMES)
     lines = capsys.readouterr().out.splitlines()
     rows = {" ".join(re.findall("[a-z]+", line)).removesuffix(" s i"): line for line in lines}
     numbers = {name: [float(n) for n in re.findall(r"\d+\.?\d*", line)] for name, line in rows.items()}
-    for other in ("bare", "full"):
+    for other in ("bare", "fast"):
         (ours, memory), (theirs, theirs_memory), ratio = (
             numbers[key] for key in ("bundle", other, f"bundle to {other}")
         )
@@ -104,7 +104,7 @@ def test_the_inference_benchmark_takes_trained_weights_and_an_image(tmp_path, ca
     given = {"weights": str(tmp_path / "weights.pt"), "image": str(tmp_path / "a.nii.gz")}
     benchmark_inference(repeats=1, **given, **TINY_VOLUMES)
     dice = capsys.readouterr().out.splitlines()[-2:]
-    assert dice == [f"Dice of bundle and full, {name}: 1.00000" for name in ("Anterior", "Posterior")]
+    assert dice == [f"Dice of bundle and fast, {name}: 1.00000" for name in ("Anterior", "Posterior")]
 
 
 def test_the_dice_of_two_masks_is_that_of_their_voxels(capsys):
@@ -115,5 +115,5 @@ def test_the_dice_of_two_masks_is_that_of_their_voxels(capsys):
     names = config["class_names"]
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
-        f"Dice of bundle and full, {name}: {value:.5f}" for name, value in zip(names, wanted, strict=True)
+        f"Dice of bundle and fast, {name}: {value:.5f}" for name, value in zip(names, wanted, strict=True)
     ]

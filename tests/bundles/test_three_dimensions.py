@@ -109,7 +109,7 @@ def test_validation_slides_over_volumes_without_the_border_of_training(workflow)
     assert {sample["image"].shape for sample in parser.get_parsed_content("train::dataset")[0]} == {(1, *roi_size)}
 
 
-def test_the_windows_of_inference_overlap_around_foreground_unless_it_is_switched_off(workflow):
+def test_the_windows_of_fast_inference_overlap_around_foreground_only(workflow):
     image = torch.zeros(1, 1, 80, 96, 64)
     image[..., 30:40, 40:50, 20:30] = 1
     for stage in ("inference", "evaluate"):
