@@ -10,7 +10,7 @@ from .foreground_index import ForegroundIndex, foreground_voxel
 from .freed_memory import keep_freed_memory
 from .kept_volume import KeptVolumeTrait, foreground_of, pack_volume, planes_in_one_piece, unpack_volume, untracked
 from .lock import lock_folders, unlock_folders
-from .many_samples import transform_once, transform_samples
+from .many_samples import has_usual_settings, transform_once, transform_samples
 from .markdown import markdown_table
 from .option_checks import check_network, check_number_signs, check_options, help_text
 from .option_table import OPTIONS, Option, method_options, options_of
@@ -49,6 +49,7 @@ __all__ = [
     "find_input_error",
     "foreground_of",
     "foreground_voxel",
+    "has_usual_settings",
     "help_text",
     "image_digest",
     "is_not_rank0",

@@ -29,7 +29,8 @@ def transform_samples(transforms: Iterable[Callable[..., Any]], data: Any) -> An
 
 def transform_once(transform: Callable[..., Any], data: Any) -> Any:
     """Apply one transform, see :func:`transform_samples`."""
-    if isinstance(transform, Compose) and not transform.lazy:
+    # not a OneOf or a RandomOrder, which are of the class Compose too
+    if type(transform) is Compose and has_usual_settings(transform):
         return transform_samples(transform.transforms, data)
     try:
         if not isinstance(data, list):
@@ -39,3 +40,8 @@ def transform_once(transform: Callable[..., Any], data: Any) -> Any:
         return [transform(sample) for sample in data]
     except Exception as error:
         raise RuntimeError(f"applying transform {transform}") from error
+
+
+def has_usual_settings(compose: Compose) -> bool:
+    """Whether each sample of a list goes through all transforms of a Compose, and none is lazy, as by default."""
+    return compose.map_items is True and not (compose.unpack_items or compose.log_stats or compose.lazy)

@@ -20,11 +20,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from torch import nn
+
+from semicl_monai.networks import load_network
 
 DATA = Path(os.environ.get("SEMICL_TEST_DATA", Path(__file__).parents[3] / "shared/data/Task04_Hippocampus"))
 COMMANDS = {"torchscript": "ckpt_export", "onnx": "onnx_export"}
-TIES = 1e-4  # the share of voxels that may differ
+TIES = 1e-4  # how much probabilities may differ, and the share of voxels whose class may then differ
 
 
 class OnnxNetwork(nn.Module):
@@ -109,18 +112,38 @@ def segment(run_stage, tmp_path):
 
 
 @pytest.fixture
-def assert_the_same_mask(segment, features, tmp_path):
+def trained(config):
+    """Return the network of inference with trained weights."""
+
+    def network(weights):
+        parser = ConfigParser(ConfigParser.load_config_file(config("inference")) | {"device": "cpu"})
+        return load_network(parser.get_parsed_content("network"), weights).eval()
+
+    return network
+
+
+def exported_network(kind, file):
+    return torch.jit.load(str(file)) if kind == "torchscript" else OnnxNetwork(file)
+
+
+@pytest.fixture
+def assert_the_same_mask(segment, features, trained, tmp_path):
     """Compare inference by the network with ``weights`` and by the exported one in its place."""
 
     def compare(kind, weights, volume):
         exported = tmp_path / f"model.{kind}"
         # As the zoo's CONTRIBUTING.md has it: the file in place of the network, and no weights loaded afterwards.
-        networks = {
+        in_place = {
             "torchscript": lambda: {"network_def": f"$torch.jit.load({str(exported)!r})"},
             "onnx": lambda: {"network": OnnxNetwork(exported)},
         }
+        images = torch.rand(2, 1, 64, 64)
+        with torch.no_grad():
+            networks = trained(weights), exported_network(kind, exported)
+            ours, theirs = (network(images).softmax(1) for network in networks)
+        torch.testing.assert_close(theirs, ours, rtol=0, atol=TIES)
         expected = segment(volume, "expected", weights=str(weights), **{"network_def::features": features})
-        mask = segment(volume, kind, initialize=[], **networks[kind]())
+        mask = segment(volume, kind, initialize=[], **in_place[kind]())
         assert len(np.unique(expected)) > 1
         assert (mask != expected).mean() <= TIES
 

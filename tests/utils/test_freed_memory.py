@@ -29,14 +29,15 @@ def test_a_freed_tensor_of_64_mib_leaves_its_memory_to_the_next_one():
             "from semicl_monai.utils import keep_freed_memory",
             "from tests.utils.test_freed_memory import faults_of_a_second_tensor as faults",
             f"before = faults({64 * MIB})",
-            f"print(before, keep_freed_memory(), min(faults({64 * MIB}) for _ in range(5)))",
+            # the heap may grow once: a small object can take the beginning of the first freed block
+            f"print(before, keep_freed_memory(), *[faults({64 * MIB}) for _ in range(6)][1:])",
         ]
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    before, kept, after = done.stdout.split()
+    before, kept, *after = done.stdout.split()
     assert kept == "True"
     assert int(before) > 1000
-    assert int(after) < 100
+    assert max(map(int, after)) < 100
 
 
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_"])
