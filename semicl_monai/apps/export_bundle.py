@@ -20,6 +20,8 @@ FILES = {
     "evaluate": ("common", "data", "VIEW_inferer", "VIEW_windows", "inferer", "evaluate"),
     "inference": ("common", "VIEW_inferer", "VIEW_windows", "inferer", "inference"),
 }
+# Further sources of bundles in 3-D: the recipe of fine-tuning with unlabelled volumes.
+FILES_3D = {"pretrain": ("patch_pretrain",), "train": ("patch_train",)}
 # Config files with overrides for several processes, and the config file that each of them overrides.
 MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate")}
 NAMES = (*FILES, *MULTI_GPU)
@@ -104,7 +106,7 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
     size = task.get("roi_size")
     view = "patch" if isinstance(size, list) and len(size) == 3 else "slice"
     config: dict[str, Any] = {}
-    for source in FILES[name]:
+    for source in (*FILES[name], *(FILES_3D.get(name, ()) if view == "patch" else ())):
         merge(config, _read(source.replace("VIEW", view)))
     config.update(task)
     merge(config, of_stages.get(name, {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -25,8 +25,8 @@ class PixelContrast:
         temperature: of the loss.
         background_index: class whose pixels are negatives and never anchors; ``-1`` for none.
         pixel_sampler: chooses the pixels: a name in ``semicl_monai.samplers.SAMPLERS``, or a sampler.
-        stride: of the sampler ``"stride"``, in pixels.
-        block_size: of the sampler ``"block"``, in pixels.
+        stride: of the sampler ``"stride"``, in pixels, one number or one per axis.
+        block_size: of the sampler ``"block"``, in pixels, one number or one per axis.
         num_per_class: of the sampler ``"balanced"``.
         head_hidden_channels: channels of the hidden layer of the head.
         head_out_channels: size of an embedding.
@@ -40,8 +40,8 @@ class PixelContrast:
     temperature: float = 0.1
     background_index: int = 0
     pixel_sampler: str | Callable[..., Any] = "stride"
-    stride: int = 4
-    block_size: int = 16
+    stride: int | Sequence[int] = 4
+    block_size: int | Sequence[int] = 16
     num_per_class: int = 1024
     head_hidden_channels: int = 64
     head_out_channels: int = 64

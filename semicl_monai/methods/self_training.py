@@ -28,6 +28,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         elastic_prob: probability of an elastic deformation of the images of the student.
         elastic_range: strength of the deformation.
         cut_mix_prob: probability that a box of another image is pasted in.
+        thick_axis: axis of thick slices, along which nothing is moved.
     """
 
     paper: ClassVar[str] = "Sohn et al. 2020, arXiv:2001.07685"
@@ -39,6 +40,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     elastic_prob: float = 0.3
     elastic_range: float = 0.2
     cut_mix_prob: float = 0.5
+    thick_axis: int | None = None
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher."""
@@ -46,7 +48,8 @@ class SelfTrainingMethod(SemiSupervisedMethod):
 
     def strong_transforms(self) -> list[Callable[..., Any]]:
         """Return the transforms of the student's images. The teacher's labels get the same transforms."""
-        return [RandWarp(deform_prob=self.elastic_prob, deform=self.elastic_range), RandCutMix(prob=self.cut_mix_prob)]
+        warp = RandWarp(deform_prob=self.elastic_prob, deform=self.elastic_range, thick_axis=self.thick_axis)
+        return [warp, RandCutMix(prob=self.cut_mix_prob)]
 
     def loss(self, supervised: nn.Module) -> nn.Module:
         """Return the supervised loss plus the loss of the labels of the teacher."""

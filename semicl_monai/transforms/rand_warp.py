@@ -33,6 +33,8 @@ class RandWarp:
         deform_prob: probability that an image is deformed.
         flip_prob: probability that an image is flipped first.
         flip_axis: spatial axis along which it is flipped.
+        thick_axis: axis of thick slices in 3-D. An image is rotated, scaled, sheared, shifted and deformed only within
+            the planes across this axis. By default there is none.
         generator: source of randomness; torch's default generator when ``None``.
 
     Raises:
@@ -56,6 +58,7 @@ class RandWarp:
         deform_prob: float = 0.3,
         flip_prob: float = 0.0,
         flip_axis: int = 0,
+        thick_axis: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         amounts = {"rotate": rotate, "scale": scale, "shear": shear, "translate": translate, "deform": deform}
@@ -67,6 +70,7 @@ class RandWarp:
                 raise InputError(f"{name} must be between 0 and 1, got {chance}.")
         self.rotate, self.scale, self.shear, self.translate, self.deform = amounts.values()
         self.prob, self.deform_prob, self.flip_prob, self.flip_axis = prob, deform_prob, flip_prob, flip_axis
+        self.thick_axis = thick_axis
         self.generator = generator
         self.grid = torch.empty(0)
 
@@ -107,17 +111,25 @@ class RandWarp:
     def _affine(self, count: int, size: np.ndarray) -> np.ndarray:
         """Rotations, shears, shifts and scalings ``(B, dims, dims + 1)`` in voxels, as in MONAI's ``AffineGrid``."""
         dims = len(size)
-        rotation = _rotation(self._draw(count, 2 * dims - 3, self.rotate))
-        turned = rotation @ _shear(dims, self._draw(count, dims * (dims - 1), self.shear))
-        shift = turned @ (self._draw(count, dims, self.translate) * size)[..., None]
-        scale = 1 + self._draw(count, dims, self.scale)
+        moved = self._moved(dims)
+        # only a rotation about the thick axis and shears between the other axes stay within the planes
+        about = np.ones(1) if dims == 2 or self.thick_axis is None else 1 - moved
+        sheared = np.array([moved[axis] * moved[along] for axis, along in permutations(range(dims), 2)])
+        rotation = _rotation(self._draw(count, 2 * dims - 3, self.rotate) * about)
+        turned = rotation @ _shear(dims, self._draw(count, dims * (dims - 1), self.shear) * sheared)
+        shift = turned @ (self._draw(count, dims, self.translate) * moved * size)[..., None]
+        scale = 1 + self._draw(count, dims, self.scale) * moved
         return np.concatenate([turned * scale[:, None], shift], axis=2)
+
+    def _moved(self, dims: int) -> np.ndarray:
+        """Return 1 for each axis along which voxels move, and 0 for the thick axis."""
+        return np.array([float(axis != self.thick_axis) for axis in range(dims)])
 
     def _displacements(self, count: int, size: np.ndarray, unit: np.ndarray) -> Tensor:
         """Displacements ``(B, H, W[, D], dims)`` in the coordinates of torch's ``grid_sample``, the last axis first."""
         dims = len(size)
         coarse = self._draw(count, dims * COARSE**dims, self.deform).reshape(count, dims, *[COARSE] * dims)
-        coarse = coarse * np.flip(unit * size / 2).reshape(-1, *[1] * dims)
+        coarse = coarse * np.flip(self._moved(dims) * unit * size / 2).reshape(-1, *[1] * dims)
         mode = "bilinear" if dims == 2 else "trilinear"
         fine = F.interpolate(torch.tensor(coarse, dtype=torch.float32), tuple(size), mode=mode, align_corners=True)
         return fine.movedim(1, -1)

@@ -27,6 +27,11 @@ class Kind:
         """Return the same kind, or ``null`` (``None`` on the command line)."""
         return Kind(f"{self.wanted} or none", lambda value: value is None or self.accepts(value))
 
+    def or_listed(self) -> Kind:
+        """Return the same kind, or a list of such values."""
+        several = self.listed()
+        return Kind(f"{self.wanted}, or {several.wanted}", lambda value: self.accepts(value) or several.accepts(value))
+
     def listed(self, length: int | None = None) -> Kind:
         """Return a list of such values."""
         count = "" if length is None else f"{length} "

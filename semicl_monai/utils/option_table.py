@@ -91,7 +91,13 @@ OPTIONS = (
         of_method=True,
         old_name="sampler",
     ),
-    Option("block_size", whole(1), _TRAINING, "Edge of a block of the sampler block, in pixels.", of_method=True),
+    Option(
+        "block_size",
+        whole(1).or_listed(),
+        _TRAINING,
+        "Edge of a block of the sampler block, in pixels; one number, or one of each axis.",
+        of_method=True,
+    ),
     Option("temperature", POSITIVE, _TRAINING, "Temperature of the contrast.", of_method=True),
     Option(
         "position_threshold",
