@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from semicl_monai.apps.bundle_metadata import bundle_metadata
 from semicl_monai.apps.estimate import estimate as estimate_time
@@ -13,9 +16,14 @@ from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.plan_task import plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
 from semicl_monai.data.sections import read_sections
+from semicl_monai.methods import find_method
+from semicl_monai.methods.registry import name_of
+from semicl_monai.planning import GIB
 from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
 
 TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
+
+MEMORY_OF_GPU, MEMORY_OF_CPU = 8, 2  # GiB; on a CPU, a step with larger patches takes many seconds
 
 
 def new_bundle(
@@ -30,10 +38,13 @@ def new_bundle(
     validation: str = "best",
     group_pattern: str | None = "auto",
     estimate: bool | str = True,
+    spatial_dims: int | str = "auto",
+    memory: float | None = None,
+    method: str | None = None,
 ) -> None:
     """Write a bundle for the data in a folder, with settings measured on its training images.
 
-    Channels, classes, spacing, intensities and slice size are plain values in ``task.json`` and in the configs.
+    Channels, classes, spacing, intensities, patch and network are plain values in ``task.json`` and in the configs.
     Images and labels that ``split_seed`` holds out for validation or test are never opened. Labels beyond
     ``labelled_fraction`` are not opened either.
 
@@ -54,6 +65,11 @@ def new_bundle(
             the same side of the split. By default, an expression is proposed when case names share a stem that ends in
             a digit, such as ``patient001_frame01`` and ``patient001_frame02``. ``none`` for no expression.
         estimate: whether to time a few training steps on this machine, and to print how long the training will take.
+        spatial_dims: ``3`` for patches, ``2`` for slices. By default 3, unless a patch had fewer than five slices.
+        memory: memory in GiB that a training step may take, of a GPU or of RAM. It sets the size of a patch or slice.
+            By default 8 with a GPU and 2 without, where larger patches take hours.
+        method: method of pre-training and fine-tuning. By default fine-tuning with the unlabelled volumes
+            (``self_training``), or ``random`` if there are none.
 
     Raises:
         InputError: When the bundle's folder exists already, or the data cannot be used.
@@ -64,6 +80,8 @@ def new_bundle(
         raise InputError(f"{source / datalist} does not exist: wanted a JSON file that describes the data set.")
     if modality is not None and not isinstance(modality, str):
         raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
+    dims = {"auto": None, "2": 2, "3": 3}[one_of(str(spatial_dims), ("auto", "2", "3"), "spatial_dims")]
+    limit = _bytes(memory)
     chosen_by = one_of(validation, ("best", "none"), "validation")
     timed = is_true(estimate, "estimate")
     pattern = _group_pattern(source / datalist, group_pattern)
@@ -82,7 +100,9 @@ def new_bundle(
     split |= {"validation": "none"} if chosen_by == "none" else {}
     split |= {"group_pattern": pattern} if pattern else {}
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
-    task = {**where, **split, **filling, **plan_task(fingerprint, channels, names)}
+    task = {**where, **split, **filling, **plan_task(fingerprint, channels, names, dims, limit)}
+    chosen = method or ("self_training" if lists.has_unlabelled() else "random")
+    task.setdefault("stages", {}).setdefault("pretrain", {})["method"] = name_of(find_method(chosen))
     _write_whole(target, task, channels)
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
     print(_summary(target, task, lists, fingerprint, time))
@@ -102,6 +122,14 @@ def _group_pattern(file: Path, given: str | None) -> str | None:
             f"'{pattern}'. If these are not patients, give --group_pattern none."
         )
     return pattern
+
+
+def _bytes(memory: Any) -> float:
+    if memory is None:
+        memory = MEMORY_OF_GPU if torch.cuda.is_available() else MEMORY_OF_CPU
+    if isinstance(memory, bool) or not isinstance(memory, int | float) or not 1 <= memory < math.inf:
+        raise InputError(f"memory must be a number of GiB from 1, got {memory!r}.")
+    return float(memory) * GIB
 
 
 def _without_parents(source: Path, datalist: str) -> str:
