@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,14 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
+from monai.data.utils import dense_patch_slices
+from monai.inferers import SlidingWindowInferer
+from monai.inferers.utils import _get_scan_interval
 from monai.networks.utils import eval_mode
+from monai.utils import ensure_tuple_rep
 
 from semicl_monai.engines import run_without_metadata
-from semicl_monai.methods import find_method, stages_of
+from semicl_monai.methods import FineTuningMethod, find_method, stages_of
 from semicl_monai.methods.registry import name_of
 from semicl_monai.utils import duration, unpack_volume
 
@@ -34,32 +38,39 @@ class StageTime:
         settings: the options that its time is proportional to.
         step: seconds of a training step.
         validation: seconds of all its validations.
+        warm_up: number of first epochs with labels alone.
+        warm_up_step: seconds of a training step in these epochs.
     """
 
     name: str
     settings: Mapping[str, int]
     step: float
     validation: float = 0.0
+    warm_up: int = 0
+    warm_up_step: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Seconds of the stage."""
-        return self.settings["epochs"] * self.settings["iterations_per_epoch"] * self.step + self.validation
+        later = self.settings["epochs"] - self.warm_up
+        steps = self.warm_up * self.warm_up_step + later * self.step
+        return self.settings["iterations_per_epoch"] * steps + self.validation
 
 
 def estimate(bundle: str | Path, record: Mapping[str, Any], num_validation: int) -> list[str]:
     r"""Estimate the time of pre-training and fine-tuning by the default method of a bundle, in lines for a user.
 
     With :math:`E` epochs of :math:`I` steps in a stage, :math:`s` measured seconds of a step, :math:`V` validations of
-    :math:`n` volumes of :math:`z` slices, and :math:`v` measured seconds of a slice in the inferer of the validation,
-    the estimate is the sum over the stages of
+    :math:`n` volumes of :math:`z` slices (in 3-D, windows), and :math:`v` measured seconds of one of them in the
+    inferer of the validation, the estimate is the sum over the stages of
 
     .. math:: E I s + V n z v
 
     All numbers but :math:`s`, :math:`n` and :math:`v` are read from the configs. The step is that of the stage's own
     trainer: random transforms, network, loss and optimizer, on one labelled volume of the data set. It is the mean of
     two steps after a step of a single volume. If these would take more than four seconds, it is the time of the step of
-    a single volume times the batch size. The validation is timed on 16 slices of the same volume.
+    a single volume times the batch size. If the method waits for a teacher, the epochs with labels alone have a step of
+    their own. The validation is timed on 16 slices of the same volume, or on one window.
 
     Reading the volumes, checkpoints, the validation of pre-training and the metrics are not in the estimate.
 
@@ -96,9 +107,21 @@ def stage_times(bundle: Path, record: Mapping[str, Any], num_validation: int) ->
             own = {**pretrain, "method": name_of(stage)}
             step = _seconds_a_step(own, volume if stage.labels else images)
             times.append(StageTime(f"pre-training {stage.objective}", _settings(own), step))
-        step, validation = _seconds_a_step(train, volume), _seconds_of_validation(train, volume)
-        times.append(StageTime("fine-tuning", _settings(train), step, num_validation * validation))
+        times.append(_time_of_fine_tuning(_with_method(train, pretrain["method"]), volume, num_validation))
     return times
+
+
+def _with_method(train: dict[str, Any], method: str) -> dict[str, Any]:
+    """Return the config of a fine-tuning that takes its method from the weights of the pre-training."""
+    return {**train, "method": method} if issubclass(find_method(method), FineTuningMethod) else train
+
+
+def _time_of_fine_tuning(train: dict[str, Any], volume: Mapping[str, Any], num_validation: int) -> StageTime:
+    warm_up = _parser(train).get_parsed_content("method_def").warm_up
+    first = _seconds_a_step({**train, "warm_up_epochs": 1}, volume) if warm_up else 0.0
+    step = _seconds_a_step({**train, "warm_up_epochs": 0} if warm_up else train, volume)
+    validation = num_validation * _seconds_of_validation(train, volume)
+    return StageTime("fine-tuning", _settings(train), step, validation, warm_up, first)
 
 
 def _config(bundle: Path, stage: str) -> dict[str, Any]:
@@ -121,9 +144,19 @@ def _prepared(config: dict[str, Any], record: Mapping[str, Any]) -> dict[str, An
 def _seconds_a_step(config: dict[str, Any], volume: Mapping[str, Any]) -> float:
     batch_size = _settings(config)["batch_size"]
     single = _time_steps(config, volume, batch_size=1, steps=1)
-    if single * batch_size * STEPS > LONGEST:
-        return single * batch_size
+    factor = _volumes(config, batch_size) / _volumes(config, 1)
+    if single * factor * STEPS > LONGEST:
+        return single * factor
     return _time_steps(config, volume, batch_size, STEPS)
+
+
+def _volumes(config: dict[str, Any], batch_size: int) -> int:
+    """Return the number of volumes of a step, unlabelled ones included."""
+    parser = _parser({**config, "batch_size": batch_size})
+    if config.get("warm_up_epochs") != 0:
+        return batch_size
+    labelled: int = parser.get_parsed_content("labelled_batch_size")
+    return labelled + batch_size
 
 
 def _time_steps(config: dict[str, Any], volume: Mapping[str, Any], batch_size: int, steps: int) -> float:
@@ -137,19 +170,32 @@ def _time_steps(config: dict[str, Any], volume: Mapping[str, Any], batch_size: i
 
 
 def _seconds_of_validation(config: dict[str, Any], volume: Mapping[str, Any]) -> float:
-    """Return the seconds of a volume in all validations."""
+    """Return the seconds of a volume in all validations, from the time of some slices or of one window."""
     parser = _parser_of_steps(config, volume)
     network, inferer = (parser.get_parsed_content(name) for name in ("final_network", "validate::inferer"))
-    axis, device = 1 + parser.get_parsed_content("slice_axis"), parser.get_parsed_content("device")
-    total = volume["image"].shape[axis]
-    part = volume["image"].narrow(axis, 0, min(SLICES, total))[None].to(device)
+    device, image = parser.get_parsed_content("device"), volume["image"]
+    window, axis = parser.get_parsed_content("roi_size"), 1 + parser.get_parsed_content("slice_axis")
+    if len(window) == 3:
+        part, share = image[(slice(None), *map(slice, window))], _windows(inferer.inferer, image.shape[1:])
+    else:
+        part = image.narrow(axis, 0, min(SLICES, image.shape[axis]))
+        share = image.shape[axis] / part.shape[axis]
+    part = part[None].to(device)
     start = perf_counter()
     with eval_mode(network):
         inferer(part, network)
     _wait_for(device)
-    seconds: float = (perf_counter() - start) * total / part.shape[1 + axis]
+    seconds: float = (perf_counter() - start) * share
     times: int = parser.get_parsed_content("epochs") // parser.get_parsed_content("val_interval")
     return seconds * times
+
+
+def _windows(inferer: SlidingWindowInferer, size: Sequence[int]) -> int:
+    """Return the number of windows that cover an image."""
+    window = ensure_tuple_rep(inferer.roi_size, len(size))
+    padded = [max(pair) for pair in zip(size, window, strict=True)]
+    scan = _get_scan_interval(padded, window, len(padded), ensure_tuple_rep(inferer.overlap, len(padded)))
+    return len(dense_patch_slices(padded, window, scan))
 
 
 def _parser(config: dict[str, Any]) -> ConfigParser:
@@ -181,6 +227,7 @@ def _machine(bundle: Path) -> str:
 
 def _count(time: StageTime) -> str:
     steps = f"{time.settings['epochs']} epochs of {time.settings['iterations_per_epoch']} steps of {time.step:.2g} s"
+    steps += f" ({time.warm_up_step:.2g} s in the first {time.warm_up} epochs)" if time.warm_up else ""
     return f"{steps}, validation {duration(time.validation)}" if time.validation else steps
 
 

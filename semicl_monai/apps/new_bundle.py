@@ -13,7 +13,7 @@ import torch
 from semicl_monai.apps.bundle_metadata import bundle_metadata
 from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
-from semicl_monai.apps.plan_task import plan_task
+from semicl_monai.apps.plan_task import describe_plan, plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
 from semicl_monai.data.sections import read_sections
 from semicl_monai.methods import find_method
@@ -177,13 +177,13 @@ def _summary(
         target / "configs",
         "\n             ".join(["\n  time       " + time[0], *time[1:]] if time else ""),
     )
+    plan = "\n".join(f"  {name:<10} {text}" for name, text in describe_plan(task, found).items())
     return f"""
 {target}, measured on {len(lists.training)} training images:
   cases      {", ".join(f"{count} {part}" for part, count in counts.items())}
   channels   {found.channels}
   classes    {", ".join(task["class_names"])}
-  spacing    {task.get("spacing") or "unchanged"}
-  slices     {task["roi_size"]} pixels, across axis {task.get("slice_axis", 2)}
+{plan}
   intensity  {task["scaling"]["_target_"]} {scaling}{timed}
 Check {target / "task.json"}. After a change of it, run: python -m semicl_monai export_bundle {target}
 

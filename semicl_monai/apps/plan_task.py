@@ -10,9 +10,11 @@ import numpy as np
 from semicl_monai.data import Fingerprint
 from semicl_monai.planning import (
     GIB,
+    describe_patches,
     plan_patches,
     plan_slices,
     slice_axis,
+    slices_memory,
     spacing_to_resample,
     target_spacing,
 )
@@ -70,10 +72,42 @@ def plan_task(
         "slice_axis": axis,
         **_scaling(found, _is_ct(channels)),
         "cache_dir": _cache_dir(found, spacing),
-        **(plan_slices(shape, axis, memory) if dims == 2 else plan_patches(shape, spacing, memory)),
+        **(plan_slices(shape, axis, memory) if dims == 2 else plan_patches(shape, spacing.tolist(), memory)),
     }
     defaults = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2, "cache_dir": None}
     return {key: value for key, value in task.items() if key not in defaults or value != defaults[key]}
+
+
+def describe_plan(task: Mapping[str, Any], found: Fingerprint) -> dict[str, str]:
+    """Return what was planned, by a word for each line, for a user.
+
+    Args:
+        task: from :func:`plan_task`.
+        found: fingerprint of the training images.
+    """
+    spacing, size = target_spacing(found), task["roi_size"]
+    shape = _median_shape(found, spacing)
+    edges = " x ".join(f"{edge:.3g}" for edge in spacing)
+    ratio = f"largest to smallest edge {spacing.max() / spacing.min():.2g}"
+    lines = {"spacing": f"{edges} mm{'' if task.get('spacing') else ', unchanged'}; {ratio}"}
+    if len(size) == 3:
+        thick = task.get("thick_axis")
+        across = "" if thick is None else f"; thick slices, not warped across axis {thick}"
+        return (
+            lines
+            | {"patch": f"{_product(size)} voxels of a median image of {_product(shape)}{across}"}
+            | describe_patches(task)
+        )
+    axis = task.get("slice_axis", 2)
+    return lines | {
+        "slices": f"{_product(size)} pixels, across axis {axis}, of a median image of {_product(shape)}",
+        "network": f"BasicUNet, {len(task['network_def']['features']) - 2} poolings",
+        "memory": f"about {slices_memory(size) / GIB:.1f} GiB a training step",
+    }
+
+
+def _product(size: Sequence[int] | np.ndarray) -> str:
+    return " x ".join(str(int(edge)) for edge in size)
 
 
 def choose_dims(found: Fingerprint, memory: float) -> tuple[int, str]:
@@ -85,7 +119,7 @@ def choose_dims(found: Fingerprint, memory: float) -> tuple[int, str]:
     """
     spacing = target_spacing(found)
     shape = _median_shape(found, spacing)
-    patch = np.minimum(plan_patches(shape, spacing, memory)["roi_size"], shape)
+    patch = np.minimum(plan_patches(shape, spacing.tolist(), memory)["roi_size"], shape)
     thinnest = int(patch.argmin())
     voxels, edge = int(patch[thinnest]), f"{spacing[thinnest]:.3g}"
     if voxels < HANDFUL:
@@ -93,10 +127,10 @@ def choose_dims(found: Fingerprint, memory: float) -> tuple[int, str]:
     return 3, f"a 3-D patch has {voxels} voxels of {edge} mm along its shortest axis, at least {HANDFUL}"
 
 
-def _median_shape(found: Fingerprint, spacing: np.ndarray) -> np.ndarray:
+def _median_shape(found: Fingerprint, spacing: np.ndarray) -> list[int]:
     """Edges of the median image at a spacing, in whole voxels: 48.01 voxels need 48, not 64."""
-    shape: np.ndarray = np.median((found.shapes * found.spacings / spacing).round(), axis=0)
-    return np.maximum(np.ceil(shape), 1).astype(int)
+    shape = np.median((found.shapes * found.spacings / spacing).round(), axis=0)
+    return [max(1, int(np.ceil(edge))) for edge in shape]
 
 
 def _values(found: Fingerprint, names: Mapping[int, str]) -> list[int]:

@@ -28,7 +28,9 @@ def training_memory(patch: Sequence[int], topology: Topology, filters: Sequence[
     """
     voxels, channels = topology.sizes(patch).prod(axis=1), np.array(filters)
     encoder, decoder = 2 * voxels * channels, 4 * (voxels * channels)[:-1]
-    return float(FIXED + OF_PARAMETERS * _parameters(topology, channels) + OF_MAPS * patches * (sum(encoder) + sum(decoder)))
+    return float(
+        FIXED + OF_PARAMETERS * _parameters(topology, channels) + OF_MAPS * patches * (sum(encoder) + sum(decoder))
+    )
 
 
 def _parameters(topology: Topology, channels: np.ndarray) -> int:

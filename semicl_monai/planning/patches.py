@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from semicl_monai.planning.contrast import block_edges, grid_strides
-from semicl_monai.planning.memory import training_memory
+from semicl_monai.planning.memory import GIB, training_memory
 from semicl_monai.planning.patch_size import SMALLEST, largest_patch, smaller_patch
 from semicl_monai.planning.target_spacing import thick_axis
 from semicl_monai.planning.topology import ALIKE, Topology
@@ -35,7 +35,7 @@ def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float) 
     """
 
     def fits(patch: np.ndarray, topology: Topology) -> bool:
-        return training_memory(patch, topology, _filters(topology), PATCHES) <= memory
+        return training_memory(patch.tolist(), topology, _filters(topology), PATCHES) <= memory
 
     patch, topology = largest_patch(_at_least_two_poolings(shape, spacing), spacing, fits)
     small = smaller_patch(patch, spacing, topology, PRETRAINING * float(np.prod(patch)))
@@ -54,6 +54,23 @@ def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float) 
             },
             "train": {**_contrast(patch, spacing, PATCHES), "network_def": _supervised_levels(topology)},
         },
+    }
+
+
+def describe_patches(task: Mapping[str, Any]) -> dict[str, str]:
+    """Return the plan of network, batch and memory, by a word for each line, for a user.
+
+    Args:
+        task: a ``task.json`` with the entries of :func:`plan_patches`.
+    """
+    network = task["network_def"]
+    topology = Topology(tuple(map(tuple, network["strides"])), tuple(map(tuple, network["kernel_size"])))
+    halved = ", ".join(str(tuple(stride)) for stride in network["strides"][1:])
+    memory = training_memory(task["roi_size"], topology, network["filters"], PATCHES)
+    return {
+        "network": f"DynUNet, strides {halved}, filters {network['filters']}",
+        "batch": f"1 labelled and {PATCHES - 1} unlabelled patches, 1 of each volume; windows overlap by a half",
+        "memory": f"about {memory / GIB:.1f} GiB a training step, in float32",
     }
 
 

@@ -6,7 +6,9 @@ import shutil
 
 import nibabel as nib
 import pytest
+import torch
 from monai.engines import SupervisedTrainer
+from monai.inferers import SlidingWindowInferer
 
 from semicl_monai.apps import estimate as module
 from semicl_monai.apps.estimate import StageTime, estimate, stage_times
@@ -35,7 +37,8 @@ def record(data):
 def bundle(data, tmp_path_factory):
     """A new bundle with a small network, and with numbers of its own in both stages."""
     folder = tmp_path_factory.mktemp("bundles")
-    new_bundle("own_mri_segmentation", str(data), folder=str(folder), estimate=False)
+    two_stages = {"spatial_dims": 2, "method": "global_local"}
+    new_bundle("own_mri_segmentation", str(data), folder=str(folder), estimate=False, **two_stages)
     for stage, own in (("pretrain", PRETRAIN), ("train", TRAIN)):
         file = folder / f"own_mri_segmentation/configs/{stage}.json"
         config = json.loads(file.read_text())
@@ -111,6 +114,63 @@ def test_nothing_is_written(bundle, record, clock):
 def test_a_new_bundle_comes_with_the_estimate_unless_it_is_not_wanted(data, tmp_path, capsys, given, shown):
     new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path), **given)
     assert ("on this machine" in capsys.readouterr().out) is shown
+
+
+@pytest.fixture(scope="module")
+def patches(data, tmp_path_factory):
+    """A new bundle in 3-D, which fine-tunes with the unlabelled volumes."""
+    folder = tmp_path_factory.mktemp("bundles")
+    new_bundle("own_mri_segmentation", str(data), folder=str(folder), labelled_fraction=1, estimate=False)
+    own = {"epochs": 10, "iterations_per_epoch": 6, "val_interval": 5, "device": "$torch.device('cpu')"}
+    file = folder / "own_mri_segmentation/configs/train.json"
+    config = json.loads(file.read_text())
+    config["network_def"]["filters"] = [4] * len(config["network_def"]["filters"])
+    file.write_text(json.dumps({**config, **own}))
+    return folder / "own_mri_segmentation"
+
+
+def test_epochs_with_labels_alone_have_a_step_of_their_own(patches, record, monkeypatch):
+    monkeypatch.setattr(module, "_seconds_of_validation", lambda *_: 0.0)
+    monkeypatch.setattr(
+        module, "_time_steps", lambda config, _, batch_size, steps: [7.0, 2.0][config["warm_up_epochs"]]
+    )
+    (time,) = stage_times(patches, record, num_validation=2)
+    assert (time.warm_up, time.warm_up_step) == (5, 2.0 * 2)  # two labelled volumes in place of one
+    assert time.step == 7.0 * 3 / 2  # one labelled volume and two unlabelled ones, in place of one and one
+    assert time.seconds == 6 * (5 * 4.0 + 5 * 10.5)
+    assert "fine-tuning: 7 min, 10 epochs of 6 steps of 10 s (4 s in the first 5 epochs)" in estimate(
+        patches, record, 0
+    )
+
+
+def test_steps_with_a_teacher_run(patches, record, monkeypatch):
+    batches = []
+    step = SupervisedTrainer._iteration
+
+    def seen(self, engine, batch):
+        batches.append({key: len(value) for key, value in batch.items() if key.endswith("image")})
+        return step(self, engine, batch)
+
+    monkeypatch.setattr(SupervisedTrainer, "_iteration", seen)
+    monkeypatch.setattr(module, "LONGEST", 1000.0)
+    stage_times(patches, record, num_validation=1)
+    assert batches[1:3] == [{"image": 2}] * 2  # after a step of a single volume
+    assert batches[-1] == {"image": 1, "unlabelled_image": 2, "unlabelled_weak_image": 2}
+
+
+def test_validation_in_3d_is_timed_for_all_windows(patches, record, monkeypatch):
+    ticks = iter(range(1000))
+    monkeypatch.setattr(module, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(module, "_windows", lambda inferer, size: 7)
+    (time,) = stage_times(patches, record, num_validation=3)
+    assert time.validation == 3 * 2 * 7  # volumes, validations, windows of a second
+
+
+@pytest.mark.parametrize("size", [(10, 10, 10), (16, 24, 17), (40, 33, 16)])
+def test_windows_are_counted_as_monai_places_them(size):
+    inferer, seen = SlidingWindowInferer((16, 16, 16), overlap=0.5, sw_batch_size=1), []
+    inferer(torch.zeros(1, 1, *size), lambda window: seen.append(1) or window)
+    assert module._windows(inferer, size) == len(seen)
 
 
 def test_a_method_of_two_data_sets_is_timed_on_the_volume_too(bundle, record, clock, tmp_path):

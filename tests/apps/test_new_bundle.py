@@ -89,8 +89,10 @@ def test_the_readme_has_the_sections_of_the_zoo_and_tells_the_classes(make):
 
 
 def test_what_was_measured_is_written_as_plain_numbers(make, data):
-    bundle = make()
+    bundle = make(spatial_dims=2)
     task = read(bundle / "task.json")
+    stages = task.pop("stages")
+    assert stages["pretrain"]["method"] == read(bundle / "configs/pretrain.json")["method"]
     assert (task["dataset_dir"], task["datalist_file"]) == (str(data), "dataset.json")
     assert (task["labelled_fraction"], task["split_seed"]) == (1, 0)
     assert (task["in_channels"], task["roi_size"]) == (2, [32, 48])
@@ -235,9 +237,9 @@ def test_a_bundle_needs_nothing_of_what_is_held_out_but_that_it_is_there(make, d
 
 
 def test_the_summary_tells_the_numbers_and_commands_that_run(make, capsys):
-    bundle = make()
+    bundle = make(spatial_dims=2)
     printed = capsys.readouterr().out
-    for line in ("1 labelled, 7 unlabelled, 2 validation, 2 test", "Cyst, Meniscus", "[32, 48] pixels, across axis 2"):
+    for line in ("1 labelled, 7 unlabelled, 2 validation, 2 test", "Cyst, Meniscus", "32 x 48 pixels, across axis 2"):
         assert line in printed
     commands = [line.split() for line in printed.splitlines() if line.startswith("python -m monai.bundle")]
     assert [command[3:5] for command in commands] == [

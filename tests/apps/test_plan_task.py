@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
 from monai.bundle import ConfigParser
 
-from semicl_monai.apps.plan_task import plan_task
+from semicl_monai.apps.plan_task import choose_dims, describe_plan, plan_task
 from semicl_monai.data import Fingerprint
+from semicl_monai.planning import slices_memory
 from semicl_monai.transforms import LoadCased
 from semicl_monai.utils import InputError
 
@@ -22,8 +24,8 @@ def of(shapes=(BRAIN,), spacings=(ISOTROPIC,), values=(1, 2), foreground=None, i
     return Fingerprint(foreground[0].shape[1], *sizes, values, tuple(foreground))
 
 
-def plan(channels=(), names=None, **found):
-    return plan_task(of(**found), channels, names or {})
+def plan(channels=(), names=None, dims=2, memory=8, **found):
+    return plan_task(of(**found), channels, names or {}, dims, memory * 2**30)
 
 
 def test_what_is_as_in_most_bundles_is_not_written():
@@ -71,9 +73,9 @@ def test_a_slice_is_as_large_as_the_image_beside_its_axis(spacing, size):
 
 @pytest.mark.parametrize(
     ("voxels", "size"),
-    [(2, 32), (32, 32), (33, 48), (48, 48), (49, 64), (240, 240), (241, 256), (256, 256), (512, 256)],
+    [(2, 32), (32, 32), (33, 48), (48, 48), (49, 64), (240, 240), (241, 256), (512, 512)],
 )
-def test_a_slice_has_whole_steps_of_16_from_32_to_256(voxels, size):
+def test_a_slice_has_whole_steps_of_16_from_32(voxels, size):
     assert plan(shapes=[(voxels, 64, 40)])["roi_size"] == [size, 64]
 
 
@@ -93,8 +95,38 @@ def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones(size, sample
     task = plan(shapes=[(*size, 40)])
     assert task["roi_size"] == size
     assert task.get("samples_per_volume", 4) == samples
-    of_stages = task.get("stages", {"pretrain": {"method_def": {"stride": 4}}, "train": {"method_def": {"stride": 4}}})
-    assert of_stages == {key: {"method_def": {"stride": stride}} for key in ("pretrain", "train")}
+    of_stage = {"block_size": 4 * stride, "method_def": {"stride": stride}}
+    assert task.get("stages", {}) == ({} if stride == 4 else {"pretrain": of_stage, "train": of_stage})
+
+
+def test_a_slice_that_takes_too_much_memory_is_made_smaller_along_its_longer_edge():
+    shape, sizes = [[640, 448, 40]], []
+    for memory in (1, 2, 4, 8):
+        sizes.append(plan(shapes=shape, memory=memory)["roi_size"])
+        assert slices_memory(sizes[-1]) <= memory * 2**30
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == shape[0][:2]
+    assert sizes[0][0] - sizes[0][1] in (0, 16)
+
+
+def test_patches_are_planned_unless_they_had_fewer_than_five_slices():
+    four, five = (of(shapes=[(256, 256, slices)], spacings=[(1.0, 1.0, 8.0)]) for slices in (4, 5))
+    assert choose_dims(four, 2**33) == (2, "a 3-D patch would have 4 slice(s) of 8 mm, less than 5")
+    assert choose_dims(five, 2**33) == (3, "a 3-D patch has 5 voxels of 8 mm along its shortest axis, at least 5")
+    assert [len(plan_task(found, (), {})["roi_size"]) for found in (four, five)] == [2, 3]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_what_is_planned_is_told(dims):
+    found = of(shapes=[(128, 128, 12)] * 2, spacings=[(1.0, 1.0, 5.0)] * 2)
+    told = describe_plan(plan_task(found, (), {}, dims), found)
+    assert told["spacing"] == "1 x 1 x 5 mm, unchanged; largest to smallest edge 5"
+    assert re.fullmatch(r"about \d\.\d GiB a training step(, in float32)?", told["memory"])
+    if dims == 2:
+        assert told["slices"] == "128 x 128 pixels, across axis 2, of a median image of 128 x 128 x 12"
+    else:
+        assert told["patch"].startswith("128 x 128 x 12 voxels of a median image of 128 x 128 x 12; thick slices")
+        assert told["network"].startswith("DynUNet, strides (2, 2, 1), (2, 2, 1), (2, 2, 2), ")
 
 
 def test_a_slice_is_as_large_as_the_median_image():
