@@ -11,7 +11,7 @@ from typing import Any
 from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import CHANNEL, cases_by_channels, image_of
 from semicl_monai.utils import InputError
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES, without_suffix
+from semicl_monai.utils.formats import SUFFIXES, is_volume, without_suffix
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
 
 from semicl_monai.data.study_folder import as_dict, find_study_folder
 from semicl_monai.utils import InputError
+from semicl_monai.utils.formats import open_volume
 
 Names = dict[int, str]  # by their value in a label
 
@@ -92,7 +92,7 @@ def _plain(name: Any) -> str:
 
 def _values(label: str) -> set[int]:
     try:
-        values = np.unique(np.asanyarray(Nifti1Image.from_filename(label).dataobj))
+        values = np.unique(open_volume(label).read())
     except Exception:  # the loader says what is wrong with a label that cannot be read
         return set()
     return {int(value) for value in values[np.isfinite(values)] if value > 0}

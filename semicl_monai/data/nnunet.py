@@ -11,7 +11,7 @@ from typing import Any
 
 from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES, without_suffix
+from semicl_monai.utils.formats import SUFFIXES, is_volume, without_suffix
 
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")  # of a file name without its ending
 

@@ -1,0 +1,116 @@
+"""An opened volume of any format."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from semicl_monai.utils.errors import InputError
+from semicl_monai.utils.nifti import Space, check_affine
+
+
+class Volume(ABC):
+    """An opened volume: its header is read and checked, its voxels are read by :meth:`read`.
+
+    A format of volumes is a subclass. :data:`semicl_monai.utils.formats.FORMATS` finds it by the ending of a file.
+
+    Args:
+        file: the file, or the folder of a DICOM series.
+        shape: voxels along the three axes, then any other axes. A fourth axis holds the channels.
+        affine: matrix from voxels to mm, in RAS+ convention: x grows to the right, y to the front, z to the head.
+        header: header of the file, to explain an unexpected affine.
+
+    Attributes:
+        segments: names of the segments of a label by their value; ``None`` if the file does not name them.
+
+    Raises:
+        InputError: When there are no voxels, or the affine is not finite or has no inverse.
+    """
+
+    format: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+    mask_suffix: ClassVar[str]
+
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        shape: tuple[int, ...],
+        affine: np.ndarray,
+        header: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not shape or 0 in shape:
+            raise InputError(f"must have voxels, got the shape {shape}.")
+        check_affine(affine)
+        self.file, self.shape, self.affine, self.header = Path(file), shape, affine, header or {}
+        self.segments: dict[int, str] | None = None
+
+    @property
+    def channels(self) -> int:
+        """Size of the fourth axis; 1 for three axes."""
+        return self.shape[3] if len(self.shape) > 3 else 1
+
+    @property
+    def space(self) -> Space:
+        """Grid of the voxels."""
+        return Space(tuple(self.shape[:3]), self.affine, self.header, str(self.file))
+
+    @classmethod
+    @abstractmethod
+    def open(cls, file: Path, allow_gaps: bool = False) -> Volume:
+        """Open a file and check its header.
+
+        Args:
+            file: the file, which exists.
+            allow_gaps: whether slices may lie at uneven distances. Only DICOM series can have them.
+
+        Raises:
+            InputError: When the header cannot be used.
+        """
+
+    @abstractmethod
+    def read(self) -> np.ndarray:
+        """Return the voxels, of the shape :attr:`shape`."""
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what :meth:`write_mask` needs to know of the image."""
+        return {}
+
+    @classmethod
+    def stored_files(cls, file: Path) -> list[Path]:
+        """Return all files that hold a volume; a file that cannot be read counts as one file."""
+        return [file]
+
+    @classmethod
+    @abstractmethod
+    def write_mask(
+        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], class_names: tuple[str, ...]
+    ) -> None:
+        """Write a mask with a text that :meth:`is_own_mask` recognises.
+
+        Args:
+            file: the file to write. It appears only when it is complete.
+            mask: voxels, three axes.
+            affine: matrix from its voxels to mm, in RAS+ convention.
+            image: metadata of the image, see :meth:`metadata`.
+            class_names: names of the values 1, 2, ...; may be empty.
+        """
+
+    @classmethod
+    @abstractmethod
+    def is_own_mask(cls, file: Path) -> bool:
+        """Whether a file is a mask of ours that is unchanged since it was written. May raise for a broken file."""
+
+
+def check_real(kind: np.dtype[Any]) -> None:
+    """Refuse voxels that are not real numbers.
+
+    Raises:
+        InputError: When the voxels are RGB colours, complex numbers or of any other kind.
+    """
+    if kind.kind not in "iuf":
+        raise InputError(f"must hold one real number a voxel, got {'RGB' if kind.names else kind}.")
