@@ -15,11 +15,11 @@ from semicl_monai.utils.formats import SUFFIXES, is_volume, without_suffix
 
 logger = logging.getLogger(__name__)
 
-OTHER_FORMATS = (".nrrd", ".mha", ".mhd", ".dcm", ".img", ".mgz", ".mnc")
+OTHER_FORMATS = (".img", ".mgz", ".mnc")
 
 
 def case_name(image: str | os.PathLike[str] | Sequence[str]) -> str:
-    """File name without ``.nii`` or ``.nii.gz``; if each channel has its own file, also without ``_0000``.
+    """File name without the ending of its format; if each channel has its own file, also without ``_0000``.
 
     Example:
         >>> case_name("imagesTr/hippocampus_003.nii.gz")
@@ -76,7 +76,7 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
     if not path.exists():
         raise InputError(f"no such folder or image file: {path}.")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    images = [file for file in files if file.name.lower().endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
+    images = [file for file in files if file.name.lower().endswith(SUFFIXES) and file.name[0] != "."]
     if not images:
         raise InputError(f"no NIfTI image (.nii or .nii.gz) found in {path}.")
     _tell_others(files)

@@ -11,7 +11,7 @@ from semicl_monai.data.images import case_name, check_repeated_cases, image_file
 from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import find_file, find_image, is_nnunet, nnunet_sections, warn_of_unused
 from semicl_monai.utils import InputError, read_json
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES
+from semicl_monai.utils.formats import SUFFIXES
 
 Record = dict[str, Any]
 SECTIONS = ("training", "unlabelled", "validation", "test")
@@ -23,7 +23,7 @@ SPELLINGS = {"unlabeled": "unlabelled", "testing": "test"}  # the second is that
 def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
     """Read a Decathlon, a plain or an nnU-Net ``dataset.json``.
 
-    If a listed file is missing, the file with the other ending (``.nii`` or ``.nii.gz``) is used. If a listed image is
+    If a listed file is missing, the file with another ending of its format (``.nii`` or ``.nii.gz``) is used. If a listed image is
     missing, its channels may be separate files, as in nnU-Net's first version (``case_0000.nii.gz`` for
     ``case.nii.gz``).
 
@@ -103,7 +103,7 @@ def _check_same_lists(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def _is_image(entry: Any) -> bool:
-    return "image" in entry if isinstance(entry, dict) else isinstance(entry, str) and entry.endswith(NIFTI_SUFFIXES)
+    return "image" in entry if isinstance(entry, dict) else isinstance(entry, str) and entry.endswith(SUFFIXES)
 
 
 def _records(entries: Any, key: str, file: Path) -> list[Record]:
@@ -139,7 +139,7 @@ def _check_label_values(record: Record, paths: Mapping[str, Any], where: str) ->
     """Refuse a label that is the image itself, and a label under another key, such as ``"mask"``."""
     if record.get("label") in image_files(record["image"]):
         raise InputError(f"{where}: 'label' must be another file than 'image', got {record['label']} for both.")
-    others = [k for k, v in paths.items() if k != "image" and isinstance(v, str) and v.endswith(NIFTI_SUFFIXES)]
+    others = [k for k, v in paths.items() if k != "image" and isinstance(v, str) and v.endswith(SUFFIXES)]
     if "label" not in paths and others:
         raise InputError(f"{where}: a label must be called 'label', got '{others[0]}': {paths[others[0]]}.")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -95,13 +97,13 @@ class LoadCased(LoadImaged):
         allow_gaps: bool | str = False,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(
-            keys,
-            reader=VolumeReader(is_true(allow_gaps, "allow_gaps")),
-            image_only=True,
-            ensure_channel_first=True,
-            allow_missing_keys=allow_missing_keys,
-        )
+        reader = VolumeReader(is_true(allow_gaps, "allow_gaps"))
+        with _quiet_monai():
+            super().__init__(
+                keys, reader=reader, image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys
+            )
+        # MONAI's own readers depend on the installed packages; a cache of prepared volumes must not
+        self._loader.readers = [reader]
         unknown = [key for key in self.keys if key not in (image_key, label_key)]
         if unknown:
             raise InputError(f"keys must be '{image_key}' or '{label_key}', got {unknown[0]!r}.")
@@ -236,6 +238,20 @@ class LoadCased(LoadImaged):
                 message = f"{where} holds {stray} in {int(found.sum())} voxel(s), read as {value}."
                 warnings.warn(message, UserWarning, stacklevel=2)
                 values.masked_fill_(found, value)
+
+
+@contextmanager
+def _quiet_monai() -> Iterator[None]:
+    """Silence a reader of MONAI 1.6.1 that LoadImage makes where pydicom is installed, and that misses a GPU library."""
+    logger = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "NvImgCodecPydicomReader")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _class_numbers(values: torch.Tensor, label_values: Sequence[int]) -> torch.Tensor:

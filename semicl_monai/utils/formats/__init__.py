@@ -38,6 +38,7 @@ __all__ = [
     "format_of",
     "into_grid",
     "is_volume",
+    "mask_suffix",
     "may_be_moved",
     "open_volume",
     "stored_files",
@@ -101,6 +102,16 @@ def stored_files(file: str | os.PathLike[str]) -> list[Path]:
     """Return all files that hold a volume; nothing is raised for a missing or broken one."""
     found, path = format_of(file), Path(file)
     return found.stored_files(path) if found else [path]
+
+
+def mask_suffix(image: str | os.PathLike[str]) -> str:
+    """Return the ending of the mask of an image; masks of images of an unknown format are NIfTI.
+
+    Example:
+        >>> mask_suffix("a.nii"), mask_suffix("b.nhdr")
+        ('.nii.gz', '.nrrd')
+    """
+    return (format_of(image) or NiftiVolume).mask_suffix
 
 
 def may_be_moved(label: Space, image: Space, named: bool) -> bool:

@@ -67,7 +67,7 @@ class MetaImage(Volume):
 
     @classmethod
     def write_mask(
-        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], class_names: tuple[str, ...]
+        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]
     ) -> None:
         """Write a mask, compressed.
 

@@ -44,7 +44,7 @@ class NiftiVolume(Volume):
 
     @classmethod
     def write_mask(
-        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], class_names: tuple[str, ...]
+        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]
     ) -> None:
         """Not used: :class:`semicl_monai.transforms.NiftiWriter` writes the header of the image.
 

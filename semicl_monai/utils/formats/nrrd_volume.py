@@ -98,7 +98,7 @@ class NrrdVolume(Volume):
 
     @classmethod
     def write_mask(
-        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], class_names: tuple[str, ...]
+        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]
     ) -> None:
         """Write a mask in the space of the image, such as ``left-posterior-superior``, with gzip."""
         space = image.get(SPACE_OF_MASK) or SHORT["LPS"]

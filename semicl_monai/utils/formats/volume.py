@@ -88,7 +88,7 @@ class Volume(ABC):
     @classmethod
     @abstractmethod
     def write_mask(
-        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], class_names: tuple[str, ...]
+        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]
     ) -> None:
         """Write a mask with a text that :meth:`is_own_mask` recognises.
 
@@ -97,7 +97,7 @@ class Volume(ABC):
             mask: voxels, three axes.
             affine: matrix from its voxels to mm, in RAS+ convention.
             image: metadata of the image, see :meth:`metadata`.
-            class_names: names of the values 1, 2, ...; may be empty.
+            names: names of the values of the classes; may be empty.
         """
 
     @classmethod
