@@ -118,8 +118,14 @@ def _records(entries: Any, key: str, file: Path) -> list[Record]:
         record = {k: _absolute(file.parent, paths[k]) for k in ("image", "label") if paths.get(k)}
         patient = _patient(paths, f"datalist {file}: entry {number} of '{key}'")
         _check_label_values(record, paths, f"datalist {file}: entry {number} of '{key}'")
-        records.append({**record, "case": case_name(record["image"]), **patient})
+        records.append({**record, "case": _case(paths, record["image"]), **patient})
     return records
+
+
+def _case(paths: Mapping[str, Any], image: str | list[str]) -> str:
+    """The given name of a case, or that of its image; folders of DICOM series often have equal names."""
+    given = paths.get("case")
+    return given.strip() if isinstance(given, str) and given.strip() else case_name(image)
 
 
 def _patient(paths: Mapping[str, Any], where: str) -> dict[str, str]:

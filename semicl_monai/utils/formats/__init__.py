@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from semicl_monai.utils.errors import InputError
+from semicl_monai.utils.formats.dicom_files import FoundSeries, find_series, is_dicom_file, left_out_line
+from semicl_monai.utils.formats.dicom_series import DicomSeries
 from semicl_monai.utils.formats.meta_image import MetaImage
 from semicl_monai.utils.formats.nifti_volume import NiftiVolume
 from semicl_monai.utils.formats.nrrd_volume import NrrdVolume
@@ -21,23 +23,27 @@ from semicl_monai.utils.nifti import AFFINE_TOLERANCE, Space
 
 # .seg.nrrd before .nrrd: the first ending that fits is the ending of a file
 FORMATS: dict[str, type[Volume]] = {
-    suffix: format for format in (NiftiVolume, NrrdVolume, MetaImage) for suffix in format.suffixes
+    suffix: format for format in (NiftiVolume, NrrdVolume, MetaImage, DicomSeries) for suffix in format.suffixes
 }
 SUFFIXES = tuple(FORMATS)
 SEGMENTATION_SUFFIXES = (".seg.nrrd",)  # files that are never images
-WANTED = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd), with a small-letter ending"
+WANTED = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), in small letters, or a DICOM series"
 
 __all__ = [
     "FORMATS",
     "SEGMENTATION_SUFFIXES",
     "SUFFIXES",
     "WANTED",
+    "FoundSeries",
     "Volume",
     "class_numbers",
+    "find_series",
     "format_name",
     "format_of",
     "into_grid",
+    "is_dicom_file",
     "is_volume",
+    "left_out_line",
     "mask_suffix",
     "may_be_moved",
     "open_volume",
@@ -47,9 +53,13 @@ __all__ = [
 
 
 def format_of(file: str | os.PathLike[str]) -> type[Volume] | None:
-    """Return the format of a file by its name; ``None`` for an unknown one."""
+    """Return the format of a file by its name; ``None`` for an unknown one.
+
+    A folder, and a file of another name that begins like DICOM, are DICOM series.
+    """
     name = os.fspath(file)
-    return next((FORMATS[suffix] for suffix in SUFFIXES if name.endswith(suffix)), None)
+    found = next((FORMATS[suffix] for suffix in SUFFIXES if name.endswith(suffix)), None)
+    return found or (DicomSeries if name and (os.path.isdir(name) or is_dicom_file(name)) else None)
 
 
 def format_name(file: str | os.PathLike[str]) -> str:
