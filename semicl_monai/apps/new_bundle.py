@@ -12,6 +12,7 @@ from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.plan_task import plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
+from semicl_monai.data.label_names import segment_names
 from semicl_monai.data.sections import read_sections
 from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
 
@@ -30,6 +31,7 @@ def new_bundle(
     validation: str = "best",
     group_pattern: str | None = "auto",
     estimate: bool | str = True,
+    allow_gaps: bool | str = False,
 ) -> None:
     """Write a bundle for the data in a folder, with settings measured on its training images.
 
@@ -54,6 +56,8 @@ def new_bundle(
             the same side of the split. By default, an expression is proposed when case names share a stem that ends in
             a digit, such as ``patient001_frame01`` and ``patient001_frame02``. ``none`` for no expression.
         estimate: whether to time a few training steps on this machine, and to print how long the training will take.
+        allow_gaps: whether to use DICOM series with slices at uneven distances, now and in all stages. Missing slices
+            are interpolated. By default, such a series is refused.
 
     Raises:
         InputError: When the bundle's folder exists already, or the data cannot be used.
@@ -70,7 +74,9 @@ def new_bundle(
     how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
     lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
     channels, names = read_description(source / datalist)
-    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)
+    names = names or segment_names(lists.labelled)
+    uneven = is_true(allow_gaps, "allow_gaps")
+    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven)
     channels = [modality] if modality else channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
         raise InputError(
@@ -82,6 +88,7 @@ def new_bundle(
     split |= {"validation": "none"} if chosen_by == "none" else {}
     split |= {"group_pattern": pattern} if pattern else {}
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
+    filling |= {"allow_gaps": True} if uneven else {}
     task = {**where, **split, **filling, **plan_task(fingerprint, channels, names)}
     _write_whole(target, task, channels)
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []

@@ -47,9 +47,9 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "image.png"])
-def test_a_place_without_nifti_images_is_refused(tmp_path, name):
+def test_a_place_without_images_is_refused(tmp_path, name):
     touch(tmp_path, "image.png")
-    with pytest.raises(InputError, match=r"no NIfTI image .* found in"):
+    with pytest.raises(InputError, match=r"no image found in .*: wanted NIfTI"):
         list_images(tmp_path / name)
 
 
@@ -157,12 +157,18 @@ def test_an_image_in_capitals_is_listed_and_refused_when_it_is_loaded(tmp_path):
     touch(tmp_path, "a.nii.gz", "b.NII.GZ")
     records = list_images(tmp_path)
     assert [record["case"] for record in records] == ["a", "b.NII.GZ"]
-    with pytest.raises(InputError, match=r"b\.NII\.GZ must be NIfTI \(\.nii or \.nii\.gz, in small letters\)"):
+    with pytest.raises(InputError, match=r"b\.NII\.GZ must be NIfTI \(\.nii, \.nii\.gz\), .* in small letters"):
         LoadCased("image", num_classes=2)(records[1])
 
 
 def test_images_of_other_formats_beside_those_that_are_read_are_named(tmp_path, caplog):
-    for name in ("a.nii.gz", "b.nrrd", "c.mha", "notes.txt", ".hidden.mha"):
-        (tmp_path / name).touch()
+    touch(tmp_path, "a.nii.gz", "b.mgz", "c.mnc", "notes.txt", ".hidden.mgz", "d.seg.nrrd")
     assert [record["case"] for record in list_images(tmp_path)] == ["a"]
-    assert caplog.messages == ["left out, as they are not NIfTI (.nii or .nii.gz): b.nrrd, c.mha."]
+    other, segmentation = caplog.messages
+    assert other.startswith("left out, as their format is not read: b.mgz, c.mnc; wanted NIfTI")
+    assert segmentation == "left out, as they are segmentations: d.seg.nrrd."
+
+
+def test_images_of_all_formats_are_listed_together(tmp_path):
+    touch(tmp_path, "a.nii.gz", "b.nrrd", "c.nhdr", "d.mha", "e.mhd", "c.raw", "e.zraw")
+    assert [record["case"] for record in list_images(tmp_path)] == list("abcde")

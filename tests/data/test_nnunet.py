@@ -153,12 +153,12 @@ def test_an_image_with_and_without_its_number_is_refused(root):
 
 def test_fewer_labels_than_the_description_says_are_refused_and_what_is_odd_is_named(root):
     describe(root, 1, numTraining=7)
-    touch(root, "labelsTr/b_000.nrrd")
-    with pytest.warns(UserWarning, match=r"not used: labelsTr/b_000\.nrrd"):
+    touch(root, "labelsTr/b_000.mgz")
+    with pytest.warns(UserWarning, match=r"not used: labelsTr/b_000\.mgz"):
         refuse(root, r"'numTraining' is 7, but 5 cases have a label: none for b_000, b_001, and files of other "
-               r"names are labelsTr/b_000\.nrrd; add the labels, or write 5 if the others have none\.")  # fmt: skip
+               r"names are labelsTr/b_000\.mgz; add the labels, or write 5 if the others have none\.")  # fmt: skip
     touch(root, *masks("Tr", "b_000", "b_001"))
-    (root / "labelsTr/b_000.nrrd").unlink()
+    (root / "labelsTr/b_000.mgz").unlink()
     assert len(SegmentationDatalist(root).training) == 5
     describe(root, 1, numTraining=8)
     refuse(root, "'numTraining' is 8, but 7 cases have a label: every image has one; add the labels, or")
@@ -248,9 +248,9 @@ def test_a_label_without_image_is_refused(root, part):
 
 
 @pytest.mark.parametrize("ending", [".png", "nii.gz", None])
-def test_another_file_ending_than_of_nifti_is_refused(root, ending):
+def test_an_unknown_file_ending_is_refused(root, ending):
     describe(root, 1, file_ending=ending)
-    refuse(root, rf"dataset\.json: 'file_ending' must be \.nii or \.nii\.gz, got {ending!r}")
+    refuse(root, rf"dataset\.json: 'file_ending' must be one of \.nii\.gz, \.nii, .*\.mhd.*, got {ending!r}")
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
