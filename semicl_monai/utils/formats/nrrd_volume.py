@@ -4,8 +4,8 @@ Where readers differ, the definition of the format is followed (https://teem.sou
 
 * ``space`` must be a space of the patient: ``right-anterior-superior``, ``left-anterior-superior``,
   ``left-posterior-superior``, their short names, and their forms with time. Each names the directions in which its axes
-  grow. ITK 5.4 mirrors ``left-anterior-superior`` in x and y; we do not. ``scanner-xyz`` and spaces without a name are
-  refused, because they do not say where left is.
+  grow, as in ITK. MONAI 1.6.1's ``NrrdReader`` does not turn ``left-anterior-superior`` to RAS. ``scanner-xyz`` and
+  spaces without a name are refused, because they do not say where left is. ITK takes them for left-posterior-superior.
 * A file without any space, with ``spacings`` alone, is read as ITK and 3D Slicer read it: its axes grow to the left, to
   the back and to the head, and its first voxel is the origin. Without ``spacings``, it is refused.
 * ``space units`` other than mm are converted. ITK does not convert them.
@@ -30,7 +30,7 @@ import numpy as np
 
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.files import write_whole
-from semicl_monai.utils.formats.volume import Volume, check_real
+from semicl_monai.utils.formats.volume import Volume
 from semicl_monai.utils.nifti import MASK_DESCRIPTION, mask_description
 
 TO_RAS = {
@@ -61,7 +61,8 @@ class NrrdVolume(Volume):
         """Open a NRRD file and check its header."""
         header = nrrd.read_header(str(file))
         _check_data_file(file, header)
-        check_real(_dtype(header))
+        if header["type"] == "block":  # every other type of the format is a real number
+            raise InputError("must hold one real number a voxel, got the type block.")
         sizes = [int(size) for size in header["sizes"]]
         axis = _channel_axis(header, len(sizes))
         spatial = [number for number in range(len(sizes)) if number != axis]
@@ -134,14 +135,6 @@ def _check_data_file(file: Path, header: Mapping[str, Any]) -> None:
         raise InputError(f"must have one data file, got the list '{name}'.")
     if not (file.parent / name).is_file():
         raise InputError(f"names the data file {os.fspath(file.parent / name)}, which is not there.")
-
-
-def _dtype(header: Mapping[str, Any]) -> np.dtype[Any]:
-    kind = str(header.get("type"))
-    try:
-        return np.dtype(nrrd.reader._TYPEMAP_NRRD2NUMPY[kind])
-    except KeyError as error:
-        raise InputError(f"must hold one real number a voxel, got the type {kind}.") from error
 
 
 def _channel_axis(header: Mapping[str, Any], dimension: int) -> int | None:

@@ -94,7 +94,7 @@ def into_grid(voxels: np.ndarray, label: Space, image: Space) -> np.ndarray:
     axes, signs, start = moves
     turned = voxels.transpose(axes)[tuple(slice(None, None, int(sign)) for sign in signs)]
     low = start - np.where(signs < 0, np.array(turned.shape) - 1, 0)
-    inside, own = zip(*map(_overlap, low, turned.shape, image.shape, strict=True), strict=True)
+    inside, own = zip(*map(_overlap, low, turned.shape, image.shape), strict=True)
     filled = np.zeros(image.shape, voxels.dtype)
     filled[inside] = turned[own]
     lost = np.count_nonzero(voxels) - np.count_nonzero(filled)

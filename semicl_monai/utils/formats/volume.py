@@ -104,13 +104,3 @@ class Volume(ABC):
     @abstractmethod
     def is_own_mask(cls, file: Path) -> bool:
         """Whether a file is a mask of ours that is unchanged since it was written. May raise for a broken file."""
-
-
-def check_real(kind: np.dtype[Any]) -> None:
-    """Refuse voxels that are not real numbers.
-
-    Raises:
-        InputError: When the voxels are RGB colours, complex numbers or of any other kind.
-    """
-    if kind.kind not in "iuf":
-        raise InputError(f"must hold one real number a voxel, got {'RGB' if kind.names else kind}.")
