@@ -55,10 +55,13 @@ class MaskLayout(FolderLayoutBase):
             records: ``{"image": path, "case": name}`` of each image, see :func:`~semicl_monai.data.list_images`.
 
         Raises:
-            InputError: When a mask would replace an input image or a file that this project did not write as a mask.
+            InputError: When a mask would replace an input image or a file that this project did not write as a mask, or
+                a package that writes masks is missing.
         """
         records = list(records)
         images = {os.path.realpath(file) for record in records for file in _files(record)}
+        for format in {format_of(image_files(record["image"])[0]) for record in records} - {None}:
+            format.check_writable()
         for record in records:
             mask = self.filename(case_of(record), mask_suffix(image_files(record["image"])[0]))
             what = "an image that is to be segmented" if os.path.realpath(mask) in images else _not_ours(mask)

@@ -117,7 +117,7 @@ def series_of(path: Path) -> SeriesFiles:
 
 
 def series_in(folder: Path) -> tuple[tuple[SeriesFiles, ...], tuple[str, ...]]:
-    """Return the series of images in a folder, sorted by number, and what each other DICOM file is."""
+    """Return the series of images in a folder, sorted by patient and number, and what each other DICOM file is."""
     files = tuple(sorted(file for file in folder.iterdir() if file.name[0] != "." and file.is_file()))
     stats = [file.stat() for file in files]
     return _scan(files, tuple((stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in stats))
@@ -187,7 +187,7 @@ def _scan(files: tuple[Path, ...], stamps: tuple[Any, ...]) -> tuple[tuple[Serie
         elif reason:
             left_out.append(reason)
     series = [_series(uid, pairs) for uid, pairs in images.items()]
-    return tuple(sorted(series, key=lambda each: (each.number.zfill(12), each.uid))), tuple(left_out)
+    return tuple(sorted(series, key=lambda each: (each.patient, each.number.zfill(12), each.uid))), tuple(left_out)
 
 
 def _series(uid: str, pairs: Sequence[tuple[Path, Any]]) -> SeriesFiles:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 NAME = "semicl-monai"
 SERIES_NUMBER = 1000  # after those of a scanner
+EMPTY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"),
+    *("AccessionNumber", "ReferringPhysicianName"),
+)
 LONGEST = 64  # letters of a label in DICOM
 
 
@@ -75,6 +79,8 @@ def _sources(series: DicomSeries, mask: np.ndarray) -> tuple[list[Any], np.ndarr
     slices = series.stack.slices
     files = list(dict.fromkeys(each.file for each in slices))
     headers = [pydicom().dcmread(file, stop_before_pixels=True) for file in files]
+    for header in headers:
+        _complete(header)
     if len(files) == len(slices):
         return headers, mask
     if len(files) > 1:
@@ -84,12 +90,32 @@ def _sources(series: DicomSeries, mask: np.ndarray) -> tuple[list[Any], np.ndarr
     return headers, in_file
 
 
-def _segmentation(sources: list[Any], frames: np.ndarray, names: list[str]) -> Any:
+def _complete(header: Any) -> None:
+    """Fill in what a program that removes names of patients may have deleted, and what a SEG must have."""
+    for name in EMPTY:
+        if name not in header:
+            setattr(header, name, "")
+    if not header.get("FrameOfReferenceUID"):
+        header.FrameOfReferenceUID = pydicom().uid.generate_uid(entropy_srcs=[header.SeriesInstanceUID])
+
+
+def import_highdicom() -> Any:
+    """Return the module highdicom.
+
+    Raises:
+        InputError: When it is not installed.
+    """
     try:
         import highdicom  # noqa: PLC0415 # an extra, which only DICOM needs
-        from pydicom.sr.codedict import codes  # noqa: PLC0415
     except ImportError as error:
         raise InputError(f"a mask of a DICOM series needs highdicom: {INSTALL}.") from error
+    return highdicom
+
+
+def _segmentation(sources: list[Any], frames: np.ndarray, names: list[str]) -> Any:
+    highdicom = import_highdicom()
+    from pydicom.sr.codedict import codes  # noqa: PLC0415
+
     made_by = highdicom.AlgorithmIdentificationSequence(
         name=NAME, version=__version__, family=codes.DCM.ArtificialIntelligence
     )

@@ -5,10 +5,11 @@ of a folder stands in :mod:`semicl_monai.utils.formats.dicom_files`. The rules a
 
 * Slices are sorted by their position along the normal of the slices, not by number or name. Voxels are counted by
   column, row and slice. ``PixelSpacing`` gives the distance of rows first, then that of columns.
-* Each slice has its own slope and intercept. ``MONOCHROME1`` only says how to show values, so it changes none.
+* Each slice has its own slope and intercept. ``MONOCHROME1`` only says how to show values, so it changes none;
+  ITK inverts them.
 * **Gantry tilt**: if each slice is shifted against the one before, the affine is sheared. It is kept; resampling to a
   spacing takes the shear out, and its inverse puts it back.
-* **Gaps**: if distances differ from their median by more than 1 % and 0.01 mm, the series is refused. With
+* **Gaps**: if distances differ from their (lower) median by more than 1 % and 0.01 mm, the series is refused. With
   ``allow_gaps`` the slices are interpolated linearly to an even grid from the first slice to the last, at about the
   median distance. Missing slices are thus filled, and the slices that exist keep their values. A label takes the
   nearest slice. A mask goes back to the slices that exist.
@@ -30,7 +31,7 @@ import numpy as np
 
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.formats.dicom_files import pydicom, series_of
-from semicl_monai.utils.formats.dicom_seg import seg_description, write_segmentation
+from semicl_monai.utils.formats.dicom_seg import import_highdicom, seg_description, write_segmentation
 from semicl_monai.utils.formats.dicom_slices import Slice, Stack, slices_of, stack
 from semicl_monai.utils.formats.volume import Volume
 from semicl_monai.utils.nifti import MASK_DESCRIPTION
@@ -98,6 +99,11 @@ class DicomSeries(Volume):
             return list(series_of(file).files)
         except Exception:  # a broken file is refused when it is opened
             return sorted(part for part in file.iterdir() if part.is_file()) if file.is_dir() else [file]
+
+    @classmethod
+    def check_writable(cls) -> None:
+        """Refuse to begin without highdicom, which writes the masks."""
+        import_highdicom()
 
     @classmethod
     def write_mask(

@@ -182,7 +182,7 @@ def _grid(slices: Sequence[Slice], heights: np.ndarray) -> tuple[np.ndarray, np.
             raise InputError("must have several slices, or one that gives its thickness.")
         return slices[0].normal * slices[0].thickness, np.zeros(1), ""
     distances = np.diff(heights)
-    wanted = float(np.median(distances))
+    wanted = float(np.sort(distances)[(len(distances) - 1) // 2])  # the lower median, which is a distance there is
     uneven = np.flatnonzero(abs(distances - wanted) > max(EVEN * wanted, ROUNDED))
     count = max(round((heights[-1] - heights[0]) / wanted), 1) if len(uneven) else len(distances)
     step = (slices[-1].position - slices[0].position) / count

@@ -86,6 +86,14 @@ class Volume(ABC):
         return [file]
 
     @classmethod
+    def check_writable(cls) -> None:
+        """Refuse to begin work whose masks could not be written.
+
+        Raises:
+            InputError: When a package is missing.
+        """
+
+    @classmethod
     @abstractmethod
     def write_mask(
         cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]

@@ -9,6 +9,7 @@ import pytest
 from dicom_data import write_multi_frame, write_series
 from nibabel.affines import from_matvec
 
+from semicl_monai.data import MaskLayout
 from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import open_volume
 
@@ -115,13 +116,24 @@ def test_a_mask_in_another_grid_is_refused(tmp_path):
         write(folder, MASK[:, :, :3], tmp_path / "seg.dcm")
 
 
+def test_a_series_without_names_and_frame_of_reference_has_a_mask_too(tmp_path):
+    folder = write_series(tmp_path / "ct", VOXELS, AFFINE)
+    for file in folder.iterdir():
+        content = pydicom.dcmread(file)
+        for name in ("PatientName", "PatientID", "PatientBirthDate", "StudyID", "StudyDate", "AccessionNumber"):
+            del content[name]
+        del content.FrameOfReferenceUID, content.ReferringPhysicianName
+        content.save_as(file)
+    check_equal(frames(write(folder, MASK, tmp_path / "seg.dcm")), wanted(MASK))
+
+
 def test_a_series_that_lacks_what_a_seg_needs_is_refused(tmp_path):
     folder = write_series(tmp_path / "ct", VOXELS, AFFINE)
     for file in folder.iterdir():
         content = pydicom.dcmread(file)
-        del content.FrameOfReferenceUID
+        del content.StudyInstanceUID
         content.save_as(file)
-    with pytest.raises(InputError, match=r"a DICOM SEG of .*ct cannot be made: .*FrameOfReferenceUID"):
+    with pytest.raises(InputError, match=r"a DICOM SEG of .*ct cannot be made: .*StudyInstanceUID"):
         write(folder, MASK, tmp_path / "seg.dcm")
 
 
@@ -136,3 +148,5 @@ def test_without_highdicom_the_error_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"a mask of a DICOM series needs highdicom: pip install 'semicl-monai\[dicom"):
         write(folder, MASK, tmp_path / "seg.dcm")
+    with pytest.raises(InputError, match="a mask of a DICOM series needs highdicom"):
+        MaskLayout(tmp_path / "masks").check([{"image": str(folder), "case": "a"}])

@@ -56,9 +56,10 @@ def test_slices_against_the_normal_are_sorted_along_it(tmp_path):
 @pytest.mark.parametrize("low", [-99, 0])
 def test_signed_and_unsigned_values_and_monochrome1_keep_their_values(tmp_path, low):
     voxels = VOXELS.clip(low)
-    folder = write_series(tmp_path, voxels, AFFINE, PhotometricInterpretation="MONOCHROME1")
-    np.testing.assert_array_equal(open_volume(folder).read(), voxels)
-    np.testing.assert_array_equal(open_volume(folder).read(), seen_by_itk(folder)[1])
+    plain = write_series(tmp_path / "plain", voxels, AFFINE)
+    np.testing.assert_array_equal(open_volume(plain).read(), seen_by_itk(plain)[1])
+    shown_inverted = write_series(tmp_path / "inverted", voxels, AFFINE, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(open_volume(shown_inverted).read(), voxels)
 
 
 def test_any_file_stands_for_its_series_in_a_folder_of_several(tmp_path):
