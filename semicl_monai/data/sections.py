@@ -32,7 +32,8 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
 
     Returns:
         Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``. ``image`` is an absolute path
-        or a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the case name. A record has
+        or a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the entry's ``case``, or else the
+        name of its image. A record has
         ``label`` and ``patient`` only if its entry has them. ``"test"`` holds only labelled cases.
 
     Raises:
@@ -162,7 +163,7 @@ def _found(sections: Mapping[str, list[Record]], content: Mapping[str, Any]) -> 
 
 
 def _is_by_channel(listed: Record, now: Record) -> bool:
-    return isinstance(listed["image"], str) and case_name(image_files(now["image"])[0]) != listed["case"]
+    return isinstance(listed["image"], str) and case_name(image_files(now["image"])[0]) != case_name(listed["image"])
 
 
 def _all(sections: Mapping[str, list[Record]]) -> list[Record]:
@@ -176,7 +177,7 @@ def _files(records: Iterable[Record]) -> set[str]:
 def _on_disk(record: Record, channels: int) -> Record:
     image = record["image"]
     found = (
-        find_image(image, record["case"], channels) if isinstance(image, str) else [find_file(file) for file in image]
+        find_image(image, case_name(image), channels) if isinstance(image, str) else [find_file(file) for file in image]
     )
     label = {"label": find_file(record["label"])} if "label" in record else {}
     return {**record, "image": found, **label}
