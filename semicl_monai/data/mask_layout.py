@@ -60,7 +60,7 @@ class MaskLayout(FolderLayoutBase):
         """
         records = list(records)
         images = {os.path.realpath(file) for record in records for file in _files(record)}
-        for format in {format_of(image_files(record["image"])[0]) for record in records} - {None}:
+        for format in filter(None, {format_of(image_files(record["image"])[0]) for record in records}):
             format.check_writable()
         for record in records:
             mask = self.filename(case_of(record), mask_suffix(image_files(record["image"])[0]))

@@ -24,8 +24,9 @@ def is_nnunet(content: Mapping[str, Any]) -> bool:
 def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """List the cases of an nnU-Net raw folder.
 
-    Each file may have the ending of any format of :mod:`semicl_monai.utils.formats`, whatever ``file_ending`` says. If there is only one channel, an image
-    file may lack the channel number (``case.nii.gz``). A warning names files that cannot be images or labels.
+    Each file may have the ending of any format of :mod:`semicl_monai.utils.formats`, whatever ``file_ending`` says. If
+    there is only one channel, an image file may lack the channel number (``case.nii.gz``). A warning names files that
+    cannot be images or labels.
 
     Args:
         folder: a folder with ``imagesTr/case_0000.nii.gz`` (one file per channel) and ``labelsTr/case.nii.gz``.
@@ -38,15 +39,17 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
         paths.
 
     Raises:
-        InputError: When the files are of no known format, no channel is named, there is no image, a channel is missing, a file
-            occurs twice, a label has no image, or fewer cases than ``numTraining`` have a label.
+        InputError: When the files are of no known format, no channel is named, there is no image, a channel is missing,
+            a file occurs twice, a label has no image, or fewer cases than ``numTraining`` have a label.
     """
     channels = content["channel_names"]
     if not channels or not isinstance(channels, Mapping):
         raise InputError(f"{folder / 'dataset.json'}: 'channel_names' must name each channel, got {channels!r}.")
     ending = content.get("file_ending", ".nii.gz")
     if ending not in SUFFIXES:
-        raise InputError(f"{folder / 'dataset.json'}: 'file_ending' must be one of {', '.join(SUFFIXES)}, got {ending!r}.")
+        raise InputError(
+            f"{folder / 'dataset.json'}: 'file_ending' must be one of {', '.join(SUFFIXES)}, got {ending!r}."
+        )
     if "dataset" in content:
         raise InputError(f"{folder / 'dataset.json'}: nnU-Net's list 'dataset' is not read: write a list 'training'.")
     folder = Path(folder).absolute()

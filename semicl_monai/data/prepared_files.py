@@ -32,8 +32,9 @@ class PreparedFiles:
 
     The name of a file is a hash of three things:
 
-    * the record's files, with detached data and all files of a DICOM series: path, size, inode and two times. One is that of the last change of the content (mtime). The
-      other is that of the last change of the inode (ctime). No program can set back the ctime.
+    * the record's files, with detached data and all files of a DICOM series: path, size, inode and two times. One is
+      that of the last change of the content (mtime). The other is that of the last change of the inode (ctime). No
+      program can set back the ctime.
     * ``case``.
     * the deterministic transforms with their arguments.
 

@@ -23,8 +23,8 @@ SPELLINGS = {"unlabeled": "unlabelled", "testing": "test"}  # the second is that
 def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
     """Read a Decathlon, a plain or an nnU-Net ``dataset.json``.
 
-    If a listed file is missing, the file with another ending of its format (``.nii`` or ``.nii.gz``) is used. If a listed image is
-    missing, its channels may be separate files, as in nnU-Net's first version (``case_0000.nii.gz`` for
+    If a listed file is missing, the file with another ending of its format (``.nii`` or ``.nii.gz``) is used. If a
+    listed image is missing, its channels may be separate files, as in nnU-Net's first version (``case_0000.nii.gz`` for
     ``case.nii.gz``).
 
     Args:
@@ -32,9 +32,9 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
 
     Returns:
         Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``. ``image`` is an absolute path
-        or a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the entry's ``case``, or else the
-        name of its image. A record has
-        ``label`` and ``patient`` only if its entry has them. ``"test"`` holds only labelled cases.
+        or a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the entry's ``case``, or else
+        the name of its image. A record has ``label`` and ``patient`` only if its entry has them. ``"test"`` holds only
+        labelled cases.
 
     Raises:
         InputError: When the file or one of its entries cannot be used, a list of images has an unknown name, or a case

@@ -97,7 +97,7 @@ class LoadCased(LoadImaged):
         allow_gaps: bool | str = False,
         allow_missing_keys: bool = False,
     ) -> None:
-        reader = VolumeReader(is_true(allow_gaps, "allow_gaps"))
+        reader: Any = VolumeReader(is_true(allow_gaps, "allow_gaps"))
         with _quiet_monai():
             super().__init__(
                 keys, reader=reader, image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys
@@ -242,7 +242,7 @@ class LoadCased(LoadImaged):
 
 @contextmanager
 def _quiet_monai() -> Iterator[None]:
-    """Silence a reader of MONAI 1.6.1 that LoadImage makes where pydicom is installed, and that misses a GPU library."""
+    """Silence a reader that MONAI 1.6.1 makes where pydicom is installed, and that misses a GPU library."""
     logger = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
     level = logger.level
     logger.setLevel(logging.ERROR)

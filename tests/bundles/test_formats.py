@@ -105,7 +105,10 @@ def run(tmp_path):
         kind = "train" if name in ("pretrain", "train") else "infer"
         given = {"bundle_root": str(bundle), **SMALL, **(SHORT if kind == "train" else {}), **options}
         config = str(bundle / "configs" / f"{name}.json")
-        built, hook = ConfigWorkflow(config, run_id=run_id, logging_file=False, workflow_type=kind, **given), sys.excepthook
+        built, hook = (
+            ConfigWorkflow(config, run_id=run_id, logging_file=False, workflow_type=kind, **given),
+            sys.excepthook,
+        )
         try:
             built.initialize()
             built.run()
@@ -126,7 +129,9 @@ def test_a_bundle_of_another_format_runs_every_stage(make_data, run, source, tmp
     truth = nib.load(min((source / "labelsTr").iterdir())).get_fdata()
     np.testing.assert_array_equal(sample["label"][0], truth)
     if options:
-        with pytest.raises(InputError, match=r"case c1: image file .*c1/t1 must have slices at even distances, got 1 unev"):
+        with pytest.raises(
+            InputError, match=r"case c1: image file .*c1/t1 must have slices at even distances, got 1 unev"
+        ):
             new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path), estimate=False)
     new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path), estimate=True, **options)
     bundle = tmp_path / "own_mri_segmentation"

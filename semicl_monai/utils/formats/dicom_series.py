@@ -90,7 +90,8 @@ class DicomSeries(Volume):
     def on_slices(self, mask: np.ndarray) -> np.ndarray:
         """Return a mask on the slices that exist, ``(slices, rows, columns)``, each from the nearest of the grid."""
         nearest = np.rint(self.stack.places).astype(int)
-        return mask.transpose(2, 1, 0)[nearest]
+        frames: np.ndarray = mask.transpose(2, 1, 0)[nearest]
+        return frames
 
     @classmethod
     def stored_files(cls, file: Path) -> list[Path]:
@@ -152,4 +153,5 @@ def _interpolated(planes: np.ndarray, stack: Stack) -> np.ndarray:
     after = np.clip(np.searchsorted(stack.places, wanted), 1, len(planes) - 1)
     low, high = stack.places[after - 1], stack.places[after]
     share = np.clip((wanted - low) / (high - low), 0, 1).astype(np.float32)[:, None, None]
-    return planes[after - 1] * (1 - share) + planes[after] * share
+    even: np.ndarray = planes[after - 1] * (1 - share) + planes[after] * share
+    return even

@@ -165,9 +165,7 @@ def _check_differ(slices: Sequence[Slice], heights: np.ndarray) -> None:
     same = np.flatnonzero(np.diff(heights) < SAME_PLACE)
     if len(same):
         one, other = slices[same[0]], slices[same[0] + 1]
-        differing = [
-            f"{name} {a} and {b}" for (name, a), (_, b) in zip(one.tells, other.tells, strict=False) if a != b
-        ]
+        differing = [f"{name} {a} and {b}" for (name, a), (_, b) in zip(one.tells, other.tells, strict=False) if a != b]
         raise InputError(
             f"must have one slice at each place, got {len(same)} place(s) with two, the first at {heights[same[0]]:g} "
             f"mm in {one.name} and {other.name}{f' ({differing[0]})' if differing else ''}: split the series, such as "

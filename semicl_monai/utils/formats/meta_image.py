@@ -119,6 +119,6 @@ def _named(value: str, rest: Iterable[bytes]) -> list[str]:
     if value.upper().startswith("LIST"):
         return [line.decode("latin-1").strip() for line in rest if line.strip()]
     if re.search(r"%0?\d*d", value):  # a pattern, then the first number, the last one and the step
-        pattern, first, last, step = (value.split() + ["1", "1", "1"])[:4]
+        pattern, first, last, step = [*value.split(), "1", "1", "1"][:4]
         return [pattern % number for number in range(int(first), int(last) + 1, int(step))]
     return [value]

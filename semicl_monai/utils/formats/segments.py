@@ -122,5 +122,6 @@ def _moves(label: Space, image: Space) -> tuple[tuple[int, ...], np.ndarray, np.
 
 def _overlap(low: int, size: int, total: int) -> tuple[slice, slice]:
     """The part of an axis of the image that a label of ``size`` voxels from ``low`` covers, in image and label."""
-    start, end = max(int(low), 0), max(min(int(low) + size, total), max(int(low), 0))
+    start = max(int(low), 0)
+    end = max(min(int(low) + size, total), start)
     return slice(start, end), slice(start - int(low), end - int(low))

@@ -86,7 +86,7 @@ class Volume(ABC):
         return [file]
 
     @classmethod
-    def check_writable(cls) -> None:
+    def check_writable(cls) -> None:  # noqa: B027 # most formats need nothing
         """Refuse to begin work whose masks could not be written.
 
         Raises:

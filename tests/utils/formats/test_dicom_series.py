@@ -174,7 +174,7 @@ def test_two_slices_at_one_place_are_refused_with_what_differs(tmp_path):
             "must have parallel slices, got another orientation in",
         ),
         (
-            {"ImagePositionPatient": lambda n: [3 if n == 2 else 0, 0, n], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+            {"ImagePositionPatient": lambda n: [3 * (n == 2), 0, n], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
             r"must have slices in one straight stack, got IM\d+\.dcm shifted by 3 mm",
         ),
         ({"ModalityLUTSequence": [pydicom.Dataset()]}, "must give a slope and an intercept, got a modality LUT in IM"),

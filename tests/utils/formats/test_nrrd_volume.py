@@ -73,7 +73,7 @@ def test_a_space_without_a_name_is_refused(tmp_path):
     header = ["NRRD0005", "type: uint8", "dimension: 3", "sizes: 2 2 2", "encoding: raw", "space dimension: 3"]
     header += ["space directions: (1,0,0) (0,1,0) (0,0,1)", "space origin: (0,0,0)", "", ""]
     (tmp_path / "a.nrrd").write_bytes("\n".join(header).encode() + bytes(8))
-    with pytest.raises(InputError, match="must give its 'space' as .*, got no name"):
+    with pytest.raises(InputError, match=r"must give its 'space' as .*, got no name"):
         open_volume(tmp_path / "a.nrrd")
 
 
@@ -159,7 +159,9 @@ def test_unknown_units_are_refused(write):
 
 
 def test_blocks_are_refused(tmp_path):
-    (tmp_path / "a.nrrd").write_text("NRRD0005\ntype: block\nblock size: 4\ndimension: 3\nsizes: 1 1 1\nencoding: raw\n")
+    (tmp_path / "a.nrrd").write_text(
+        "NRRD0005\ntype: block\nblock size: 4\ndimension: 3\nsizes: 1 1 1\nencoding: raw\n"
+    )
     with pytest.raises(InputError, match="must hold one real number a voxel, got the type block"):
         open_volume(tmp_path / "a.nrrd")
 

@@ -100,7 +100,9 @@ def test_overlapping_layers_are_refused(write, tmp_path):
     header["space directions"] = np.insert(MATRIX.T, 0, np.nan, axis=0)
     header["kinds"] = ["list", *["domain"] * 3]
     nrrd.write(record["label"], np.ones((2, *IMAGE.shape), np.uint8), header)
-    with pytest.raises(InputError, match=r"label file .*a\.seg\.nrrd must be a segmentation of one layer, got 2 layers"):
+    with pytest.raises(
+        InputError, match=r"label file .*a\.seg\.nrrd must be a segmentation of one layer, got 2 layers"
+    ):
         load(record)
 
 
@@ -124,8 +126,8 @@ def test_a_box_beyond_the_image_may_hold_background_alone(write):
     wanted = np.zeros(IMAGE.shape)
     wanted[1, 1, 1] = 1
     np.testing.assert_array_equal(load(write(box, [(1, "liver")], corner=(-2, -2, -2))), wanted)
+    box[:2, :2, :2] = 1
     with pytest.raises(InputError, match=r"must lie inside its image, got 8 labelled voxel\(s\) outside"):
-        box[:2, :2, :2] = 1
         load(write(box, [(1, "liver")], corner=(-2, -2, -2)))
 
 
