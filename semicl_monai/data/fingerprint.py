@@ -161,8 +161,9 @@ class _Case:
         files, volumes = image_files(self.record["image"]), []
         for file in files:
             with naming(self._where("image", file), format_name(file)):
-                read = open_volume(file, self.allow_gaps).read()
-                volume = np.asarray(without_nan(read, replace_nan), np.float32)
+                opened = open_volume(file, self.allow_gaps)
+                volume = np.asarray(without_nan(opened.read(), replace_nan), np.float32)
+                opened.tell()
             volumes.append(volume if volume.ndim == 4 else volume[..., None])
         image = volumes[0] if len(volumes) == 1 else np.concatenate(volumes, axis=-1)
         with naming(self._where("image", files[0])):

@@ -49,6 +49,7 @@ class VolumeReader(NiftiReader):
             voxels, meta = super().get_data(img.image)
             return voxels, meta
         voxels = img.read()
+        img.tell()
         meta = {
             **img.metadata(),
             MetaKeys.AFFINE: img.affine.copy(),

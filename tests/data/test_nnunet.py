@@ -281,3 +281,11 @@ def test_images_of_a_part_that_nnunet_does_not_know_are_named(root):
     touch(root, "imagesVal/v_0_0000.nii.gz", "labelsVal/v_0.nii.gz")
     with pytest.warns(UserWarning, match=r"not used: imagesVal/v_0_0000\.nii\.gz, labelsVal/v_0\.nii\.gz\.$"):
         read_sections(root / "dataset.json")
+
+
+def test_files_of_another_format_are_read_by_their_ending(tmp_path):
+    describe(tmp_path, 2, file_ending=".nrrd")
+    touch(tmp_path, *(f"imagesTr/a_{channel:04d}.nrrd" for channel in (0, 1)), "labelsTr/a.seg.nrrd")
+    (record,) = read_sections(tmp_path / "dataset.json")["training"]
+    assert record["image"] == [str(tmp_path / f"imagesTr/a_{channel:04d}.nrrd") for channel in (0, 1)]
+    assert record["label"] == str(tmp_path / "labelsTr/a.seg.nrrd")

@@ -135,8 +135,9 @@ def find_series(root: Path) -> tuple[list[FoundSeries], list[str]]:
     """
     found: list[FoundSeries] = []
     others: list[str] = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
+    seen = {os.path.realpath(root)}
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if name[0] != "." and _is_new(Path(folder, name), seen))
         if not any(_may_be_dicom(Path(folder, name)) for name in names):
             continue
         series, left_out = series_in(Path(folder))
@@ -153,6 +154,14 @@ def left_out_line(left_out: Sequence[str]) -> str:
 
 def _sum(left_out: Sequence[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(Counter(left_out).items()))
+
+
+def _is_new(folder: Path, seen: set[str]) -> bool:
+    """Whether a folder was not seen before, also under another name; a link may lead back up."""
+    place = os.path.realpath(folder)
+    is_new = place not in seen
+    seen.add(place)
+    return is_new
 
 
 def _may_be_dicom(file: Path) -> bool:

@@ -21,7 +21,6 @@ of a folder stands in :mod:`semicl_monai.utils.formats.dicom_files`. The rules a
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -37,9 +36,6 @@ from semicl_monai.utils.formats.volume import Volume
 from semicl_monai.utils.nifti import MASK_DESCRIPTION
 
 DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
-
-logger = logging.getLogger(__name__)
-_told: set[str] = set()  # gaps that were warned of
 
 
 class DicomSeries(Volume):
@@ -66,6 +62,7 @@ class DicomSeries(Volume):
         rows, columns = found.slices[0].shape
         volume = cls(file, (columns, rows, found.depth), found.affine)
         volume.stack = found
+        volume.remark = f"has {found.gaps}: interpolated to {found.depth} slices." if found.gaps else ""
         return volume
 
     def read(self) -> np.ndarray:
@@ -77,15 +74,8 @@ class DicomSeries(Volume):
             for number, each in pairs:
                 planes[number] = _intensities(stored, each)
         if self.stack.gaps:
-            self._tell_gaps()
             planes = _interpolated(planes, self.stack)
         return planes.transpose(2, 1, 0)
-
-    def _tell_gaps(self) -> None:
-        text = f"image {self.file} has {self.stack.gaps}: interpolated to {self.shape[2]} slices."
-        if text not in _told:
-            _told.add(text)
-            logger.warning(text)
 
     def on_slices(self, mask: np.ndarray) -> np.ndarray:
         """Return a mask on the slices that exist, ``(slices, rows, columns)``, each from the nearest of the grid."""

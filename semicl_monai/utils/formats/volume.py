@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,6 +13,9 @@ import numpy as np
 
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.nifti import Space, check_affine
+
+logger = logging.getLogger(__name__)
+_told: set[str] = set()
 
 
 class Volume(ABC):
@@ -27,6 +31,7 @@ class Volume(ABC):
 
     Attributes:
         segments: names of the segments of a label by their value; ``None`` if the file does not name them.
+        remark: what a user should know of the voxels; empty if there is nothing.
 
     Raises:
         InputError: When there are no voxels, or the affine is not finite or has no inverse.
@@ -48,6 +53,7 @@ class Volume(ABC):
         check_affine(affine)
         self.file, self.shape, self.affine, self.header = Path(file), shape, affine, header or {}
         self.segments: dict[int, str] | None = None
+        self.remark = ""
 
     @property
     def channels(self) -> int:
@@ -76,6 +82,13 @@ class Volume(ABC):
     def read(self) -> np.ndarray:
         """Return the voxels, of the shape :attr:`shape`."""
 
+    def tell(self) -> None:
+        """Log the remark, once a process."""
+        text = f"{self.file} {self.remark}"
+        if self.remark and text not in _told:
+            _told.add(text)
+            logger.warning(text)
+
     def metadata(self) -> dict[str, Any]:
         """Return what :meth:`write_mask` needs to know of the image."""
         return {}
@@ -85,8 +98,8 @@ class Volume(ABC):
         """Return all files that hold a volume; a file that cannot be read counts as one file."""
         return [file]
 
-    @classmethod
-    def check_writable(cls) -> None:  # noqa: B027 # most formats need nothing
+    @classmethod  # noqa: B027 # most formats need nothing
+    def check_writable(cls) -> None:
         """Refuse to begin work whose masks could not be written.
 
         Raises:
