@@ -189,6 +189,8 @@ class LoadCased(LoadImaged):
         return volume
 
     def _check_image(self, image: MetaTensor, where: str) -> None:
+        if SEGMENTS in getattr(image, "meta", {}):
+            raise InputError(f"{where} must be an image, got a segmentation with named segments.")
         if image.ndim != 4 or image.shape[0] != self.in_channels or 0 in image.shape:
             wanted = f"3-D with {self.in_channels} channel(s)"
             raise InputError(f"{where} must be {wanted}, got the channel-first shape {tuple(image.shape)}.")

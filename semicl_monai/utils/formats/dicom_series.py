@@ -11,8 +11,9 @@ of a folder stands in :mod:`semicl_monai.utils.formats.dicom_files`. The rules a
   spacing takes the shear out, and its inverse puts it back.
 * **Gaps**: if distances differ from their (lower) median by more than 1 % and 0.01 mm, the series is refused. With
   ``allow_gaps`` the slices are interpolated linearly to an even grid from the first slice to the last, at about the
-  median distance. Missing slices are thus filled, and the slices that exist keep their values. A label takes the
-  nearest slice. A mask goes back to the slices that exist.
+  median distance. Missing slices are thus filled, and the slices that exist keep their values. A mask goes back to
+  the slices that exist, each from the nearest slice of the grid. A label must lie in the even grid, or be a
+  DICOM SEG. Slices for which a SEG has no frame are background.
 * Slices at the same place (echoes, time points), slices of several orientations, sizes or spacings, and slices beside
   the line through the others are refused.
 * Enhanced multi-frame CT and MR are read frame by frame, by the same rules.
@@ -30,6 +31,7 @@ import numpy as np
 
 from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.formats.dicom_files import pydicom, series_of
+from semicl_monai.utils.formats.dicom_labels import DicomSegmentation, is_segmentation
 from semicl_monai.utils.formats.dicom_seg import import_highdicom, seg_description, write_segmentation
 from semicl_monai.utils.formats.dicom_slices import Slice, Stack, slices_of, stack
 from semicl_monai.utils.formats.volume import Volume
@@ -50,7 +52,14 @@ class DicomSeries(Volume):
     stack: Stack
 
     @classmethod
-    def open(cls, file: Path, allow_gaps: bool = False) -> DicomSeries:
+    def open(cls, file: Path, allow_gaps: bool = False) -> Volume:
+        """Read the headers of a series and check them; a DICOM SEG is opened as such."""
+        if is_segmentation(file):
+            return DicomSegmentation.open(file)
+        return cls.of(file, allow_gaps)
+
+    @classmethod
+    def of(cls, file: Path, allow_gaps: bool = False) -> DicomSeries:
         """Read the headers of a series and check them."""
         series = series_of(file)
         pairs = zip(series.files, series.headers, strict=True)
@@ -101,7 +110,7 @@ class DicomSeries(Volume):
         cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]
     ) -> None:
         """Write a DICOM SEG, see :mod:`semicl_monai.utils.formats.dicom_seg`."""
-        series = cls.open(Path(image["filename_or_obj"]), allow_gaps=True)
+        series = cls.of(Path(image["filename_or_obj"]), allow_gaps=True)
         if mask.shape != series.shape or not np.allclose(affine, series.affine, rtol=0, atol=1e-3):
             raise InputError(f"mask of {series.file} must lie in the grid {series.shape}, got {mask.shape}.")
         write_segmentation(file, series, mask, names)

@@ -127,8 +127,12 @@ def _slice(file: Path, index: int, shape: tuple[int, int], sources: Sequence[Any
     )
 
 
-def stack(slices: Sequence[Slice]) -> Stack:
+def stack(slices: Sequence[Slice], distance: float | None = None) -> Stack:
     """Sort slices by their position along the normal, and find their grid.
+
+    Args:
+        slices: the slices.
+        distance: mm between slices, if it is known. By default, it is the lower median of the distances.
 
     Raises:
         InputError: When the slices differ in direction, size or spacing, two lie at the same place, or one lies beside
@@ -139,7 +143,7 @@ def stack(slices: Sequence[Slice]) -> Stack:
     slices = sorted(slices, key=lambda each: float(each.position @ normal))
     heights = np.array([each.position @ normal for each in slices])
     _check_differ(slices, heights)
-    step, places, gaps = _grid(slices, heights)
+    step, places, gaps = _grid(slices, heights, distance)
     affine = np.eye(4)
     affine[:3, 0] = slices[0].row * slices[0].spacing[1]
     affine[:3, 1] = slices[0].column * slices[0].spacing[0]
@@ -173,14 +177,15 @@ def _check_differ(slices: Sequence[Slice], heights: np.ndarray) -> None:
         )
 
 
-def _grid(slices: Sequence[Slice], heights: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+def _grid(slices: Sequence[Slice], heights: np.ndarray, distance: float | None) -> tuple[np.ndarray, np.ndarray, str]:
     """Step from slice to slice of the grid, place of each slice in it, and what is uneven."""
     if len(slices) == 1:
         if slices[0].thickness <= 0:
             raise InputError("must have several slices, or one that gives its thickness.")
         return slices[0].normal * slices[0].thickness, np.zeros(1), ""
     distances = np.diff(heights)
-    wanted = float(np.sort(distances)[(len(distances) - 1) // 2])  # the lower median, which is a distance there is
+    # the lower median is a distance that there is
+    wanted = distance or float(np.sort(distances)[(len(distances) - 1) // 2])
     uneven = np.flatnonzero(abs(distances - wanted) > max(EVEN * wanted, ROUNDED))
     count = max(round((heights[-1] - heights[0]) / wanted), 1) if len(uneven) else len(distances)
     step = (slices[-1].position - slices[0].position) / count
