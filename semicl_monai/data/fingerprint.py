@@ -14,7 +14,15 @@ from tqdm import tqdm
 from semicl_monai.data.images import image_files
 from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
-from semicl_monai.utils.formats import Volume, class_numbers, format_name, into_grid, may_be_moved, open_volume
+from semicl_monai.utils.formats import (
+    Volume,
+    class_numbers,
+    format_name,
+    into_grid,
+    is_of_frames,
+    may_be_moved,
+    open_volume,
+)
 from semicl_monai.utils.nifti import (
     check_intensities,
     check_replace_nan,
@@ -188,6 +196,8 @@ class _Case:
         with naming(self._where("label", file)):
             if may_be_moved(label.space, image.space, label.segments is not None):
                 numbers = into_grid(numbers, label.space, image.space)
+        if image.nearest is not None and is_of_frames(file, label.segments is not None):
+            numbers = numbers[:, :, image.nearest]
         return numbers, values
 
     def _where(self, key: str, file: str) -> str:

@@ -20,7 +20,8 @@ from monai.utils import MetaKeys
 
 from semicl_monai.transforms.volume_reader import SEGMENTS, VolumeReader
 from semicl_monai.utils import InputError, is_true
-from semicl_monai.utils.formats import class_numbers, format_name, into_grid, may_be_moved, without_suffix
+from semicl_monai.utils.formats import class_numbers, format_name, into_grid, is_of_frames, may_be_moved, without_suffix
+from semicl_monai.utils.formats.dicom_series import NEAREST
 from semicl_monai.utils.nifti import (
     Space,
     check_intensities,
@@ -156,11 +157,14 @@ class LoadCased(LoadImaged):
         if self.label_key in loaded:
             named = self._read_segments(sample[self.label_key], _where(data, self.label_key))
             self._check_label(sample[self.label_key], _where(data, self.label_key))
+        nearest = getattr(sample.get(self.image_key), "meta", {}).pop(NEAREST, None)
         if {self.image_key, self.label_key} <= loaded:
             with naming(f"{_where(data, self.label_key)} of {_files(data, self.image_key)[0]}"):
                 sample[self.label_key] = _in_grid(sample[self.label_key], sample[self.image_key], named)
                 check_same_space(_space(sample[self.image_key]), _space(sample[self.label_key]))
             _share_affine(sample[self.image_key], sample[self.label_key])
+            if nearest is not None and is_of_frames(_files(data, self.label_key)[0], named):
+                sample[self.label_key] = sample[self.label_key][..., nearest]
         return sample
 
     def _load(self, data: Mapping[Hashable, Any], key: Hashable, reader: ImageReader | None) -> MetaTensor:

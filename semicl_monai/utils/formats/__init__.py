@@ -42,6 +42,7 @@ __all__ = [
     "format_of",
     "into_grid",
     "is_dicom_file",
+    "is_of_frames",
     "is_volume",
     "left_out_line",
     "mask_suffix",
@@ -122,6 +123,11 @@ def mask_suffix(image: str | os.PathLike[str]) -> str:
         ('.nii.gz', '.nrrd')
     """
     return (format_of(image) or NiftiVolume).mask_suffix
+
+
+def is_of_frames(label: str | os.PathLike[str], named: bool) -> bool:
+    """Whether a label is a DICOM SEG, which has frames only for slices that exist."""
+    return named and format_of(label) is DicomSeries
 
 
 def may_be_moved(label: Space, image: Space, named: bool) -> bool:

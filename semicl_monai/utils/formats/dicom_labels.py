@@ -1,7 +1,8 @@
 """DICOM SEG as labels of named segments, read by pydicom.
 
-Segments are read by their labels, see :mod:`semicl_monai.utils.formats.segments`. Slices without a frame are background,
-as programs leave out empty frames. Segments that overlap, and segmentations in fractions, are refused.
+Segments are read by their labels, see :mod:`semicl_monai.utils.formats.segments`. Slices without a frame are
+background, as programs leave out empty frames. Slices that the image itself lacks take the label of the nearest slice.
+Segments that overlap, and segmentations in fractions, are refused.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ of a folder stands in :mod:`semicl_monai.utils.formats.dicom_files`. The rules a
   ``allow_gaps`` the slices are interpolated linearly to an even grid from the first slice to the last, at about the
   median distance. Missing slices are thus filled, and the slices that exist keep their values. A mask goes back to
   the slices that exist, each from the nearest slice of the grid. A label must lie in the even grid, or be a
-  DICOM SEG. Slices for which a SEG has no frame are background.
+  DICOM SEG, whose nearest slice is taken.
 * Slices at the same place (echoes, time points), slices of several orientations, sizes or spacings, and slices beside
   the line through the others are refused.
 * Enhanced multi-frame CT and MR are read frame by frame, by the same rules.
@@ -37,6 +37,7 @@ from semicl_monai.utils.formats.dicom_slices import Slice, Stack, slices_of, sta
 from semicl_monai.utils.formats.volume import Volume
 from semicl_monai.utils.nifti import MASK_DESCRIPTION
 
+NEAREST = "nearest_slices"  # key in the metadata of an image
 DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 
 
@@ -71,6 +72,7 @@ class DicomSeries(Volume):
         rows, columns = found.slices[0].shape
         volume = cls(file, (columns, rows, found.depth), found.affine)
         volume.stack = found
+        volume.nearest = _nearest(found) if found.gaps else None
         volume.remark = f"has {found.gaps}: interpolated to {found.depth} slices." if found.gaps else ""
         return volume
 
@@ -85,6 +87,10 @@ class DicomSeries(Volume):
         if self.stack.gaps:
             planes = _interpolated(planes, self.stack)
         return planes.transpose(2, 1, 0)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the nearest slices where there are gaps."""
+        return {} if self.nearest is None else {NEAREST: self.nearest}
 
     def on_slices(self, mask: np.ndarray) -> np.ndarray:
         """Return a mask on the slices that exist, ``(slices, rows, columns)``, each from the nearest of the grid."""
@@ -121,6 +127,14 @@ class DicomSeries(Volume):
         content = pydicom().dcmread(file)
         says = str(content.get("ContentDescription", "")).encode()
         return says.startswith(MASK_DESCRIPTION) and says == seg_description(content.PixelData)
+
+
+def _nearest(stack: Stack) -> np.ndarray:
+    """For each slice of the grid, the one in which the nearest slice that exists lies."""
+    wanted = np.arange(stack.depth)
+    found = abs(wanted[:, None] - stack.places[None]).argmin(1)
+    nearest: np.ndarray = np.rint(stack.places).astype(int)[found]
+    return nearest
 
 
 def _pixels(file: Path) -> np.ndarray:

@@ -74,12 +74,14 @@ def test_a_mask_of_ours_is_a_label(series, tmp_path):
     np.testing.assert_array_equal(load({"image": str(series), "label": str(tmp_path / "seg.dcm")}), LABEL)
 
 
-def test_slices_that_are_missing_are_background(tmp_path):
-    series = write_series(tmp_path / "gap", VOXELS, AFFINE, skip=(2,))
+def test_slices_that_the_image_lacks_take_the_nearest_label(tmp_path):
+    series = write_series(tmp_path / "gap", VOXELS, AFFINE, skip=(3, 4))
     record = write_seg(series, tmp_path / "seg.dcm", LABEL)
     wanted = np.array([0, 2, 1])[LABEL]
-    wanted[:, :, 2] = 0
+    wanted[:, :, 3], wanted[:, :, 4] = wanted[:, :, 2], wanted[:, :, 5]
     np.testing.assert_array_equal(load(record, allow_gaps=True), wanted)
+    found = take_fingerprint([record], [record], names={1: "liver", 2: "tumour"}, allow_gaps=True)
+    assert len(found.pooled()) == np.count_nonzero(wanted)
 
 
 def test_overlaps_and_fractions_are_refused(series, tmp_path):
