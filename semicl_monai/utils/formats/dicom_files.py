@@ -22,6 +22,8 @@ INSTALL = "pip install 'semicl-monai[dicom]'"
 MAGIC = slice(128, 132)
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DIRECTORY = "1.2.840.10008.1.3.10"
+# CT, MR and PET, single and multi-frame: never without pixels
+IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "2.1", "4", "4.1", "128", "130"))
 NO_IMAGES = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "SR", "PR", "KO", "REG", "FID", "DOC", "RWV")
 TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "PatientID"),
@@ -30,6 +32,8 @@ TAGS = (
     *("RescaleSlope", "RescaleIntercept", "EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber"),
     *("AcquisitionTime", "TriggerTime", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
+BROKEN = "broken file"
+MOST_NAMED = 3
 MOST_FOLDERS_KEPT = 256
 
 
@@ -100,6 +104,9 @@ def series_of(path: Path) -> SeriesFiles:
     """
     folder = path if path.is_dir() else path.parent
     series, left_out = series_in(folder)
+    broken = next((reason for reason in left_out if reason.startswith(BROKEN)), None)
+    if broken:  # it may be a slice of the series
+        raise InputError(f"must be a DICOM series without broken files, got {broken}.")
     if not path.is_dir():
         found = next((each for each in series if path in each.files), None)
         if found is None:
@@ -153,7 +160,11 @@ def left_out_line(left_out: Sequence[str]) -> str:
 
 
 def _sum(left_out: Sequence[str]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in sorted(Counter(left_out).items()))
+    broken = [reason.removeprefix(BROKEN).strip() for reason in left_out if reason.startswith(BROKEN)]
+    counts = Counter(reason for reason in left_out if not reason.startswith(BROKEN))
+    parts = [f"{count} {what}" for what, count in sorted(counts.items())]
+    named = f"{', '.join(broken[:MOST_NAMED])}{', ...' if len(broken) > MOST_NAMED else ''}"
+    return ", ".join([*parts, *([f"{len(broken)} {BROKEN}(s) ({named})"] if broken else [])])
 
 
 def _is_new(folder: Path, seen: set[str]) -> bool:
@@ -189,14 +200,30 @@ def _scan(files: tuple[Path, ...], stamps: tuple[Any, ...]) -> tuple[tuple[Serie
     images: dict[str, list[tuple[Path, Any]]] = defaultdict(list)
     left_out: list[str] = []
     for file in filter(is_dicom_file, files):
-        header = pydicom().dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
-        reason = _no_image(header)
+        header = _header(file)
+        reason = f"{BROKEN} {file.name}" if header is None else _no_image(header)
         if reason is None:
             images[str(header.SeriesInstanceUID)].append((file, header))
         elif reason:
             left_out.append(reason)
     series = [_series(uid, pairs) for uid, pairs in images.items()]
     return tuple(sorted(series, key=lambda each: (each.patient, each.number.zfill(12), each.uid))), tuple(left_out)
+
+
+def _header(file: Path) -> Any:
+    """The header of a file, or ``None`` for a broken one."""
+    dcmread = pydicom().dcmread
+    try:
+        header = dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
+    except Exception:  # a broken file can make pydicom raise anything
+        return None
+    is_cut = not _kind(header) or (_kind(header) in IMAGES and "Rows" not in header)
+    return None if is_cut else header
+
+
+def _kind(header: Any) -> str:
+    """The SOP class of an object; a DICOMDIR gives it only before its data set."""
+    return str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
 
 
 def _series(uid: str, pairs: Sequence[tuple[Path, Any]]) -> SeriesFiles:
@@ -207,7 +234,7 @@ def _series(uid: str, pairs: Sequence[tuple[Path, Any]]) -> SeriesFiles:
 
 def _no_image(header: Any) -> str | None:
     """Why a DICOM object is no part of a volume; ``None`` if it is one, empty for a DICOMDIR."""
-    kind, modality = str(header.get("SOPClassUID", "")), str(header.get("Modality", "") or "")
+    kind, modality = _kind(header), str(header.get("Modality", "") or "")
     kinds = [str(part).upper() for part in header.get("ImageType", None) or ()]
     if kind == DIRECTORY:
         return ""
@@ -226,5 +253,5 @@ def _no_image(header: Any) -> str | None:
 def _reason_of(file: Path) -> str:
     if not is_dicom_file(file):
         return "a file that is not DICOM"
-    header = pydicom().dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS))
-    return _no_image(header) or "a DICOMDIR"
+    header = _header(file)
+    return BROKEN if header is None else _no_image(header) or "a DICOMDIR"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from dicom_data import new_file, write_series
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
-from semicl_monai.utils.formats import find_series, left_out_line
+from semicl_monai.utils import InputError
+from semicl_monai.utils.formats import find_series, left_out_line, open_volume
 
 VOXELS = np.random.default_rng(0).integers(0, 99, (3, 4, 3))
 AFFINE = np.diag([-1.0, -1, 2, 1])
@@ -66,3 +68,23 @@ def test_what_is_no_volume_is_left_out_and_counted(tmp_path):
         "1 object(s) SR, 1 secondary capture(s)."
     )
     assert left_out_line([]) == ""
+
+
+def test_a_broken_file_is_named_and_its_series_is_refused(tmp_path):
+    write_series(tmp_path / "ct", VOXELS, AFFINE)
+    (tmp_path / "ct/IM001.dcm").write_bytes(bytes(128) + b"DICM" + bytes(range(200)))
+    series, left_out = find_series(tmp_path)
+    assert [each.case for each in series] == ["ct"]
+    assert (
+        left_out_line(left_out) == "left out of the DICOM files, as they are no volumes: 1 broken file(s) (IM001.dcm)."
+    )
+    with pytest.raises(InputError, match=r"must be a DICOM series without broken files, got broken file IM001\.dcm"):
+        open_volume(tmp_path / "ct")
+
+
+def test_a_link_to_a_folder_is_followed_and_a_loop_is_not(tmp_path):
+    write_series(tmp_path / "elsewhere/ct", VOXELS, AFFINE)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/p1").symlink_to(tmp_path / "elsewhere/ct")
+    (tmp_path / "root/loop").symlink_to(tmp_path / "root")
+    assert cases(tmp_path / "root") == {"p1": "p1"}
