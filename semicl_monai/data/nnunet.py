@@ -11,7 +11,7 @@ from typing import Any
 
 from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
-from semicl_monai.utils.formats import SUFFIXES, format_of, without_suffix
+from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES, SUFFIXES, format_of, without_suffix
 
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")  # of a file name without its ending
 
@@ -121,8 +121,11 @@ def warn_of_unused(folders: Iterable[Path], used: Collection[str]) -> None:
 
 
 def _spellings(file: str) -> list[str]:
+    """A file under the endings of its format; an image and its segmentation may differ in their ending alone."""
     found = format_of(file)
-    return [f"{without_suffix(file)}{ending}" for ending in found.suffixes] if found else []
+    if found is None or file.endswith(SEGMENTATION_SUFFIXES):
+        return []
+    return [f"{without_suffix(file)}{ending}" for ending in found.suffixes if ending not in SEGMENTATION_SUFFIXES]
 
 
 def _of_other_parts(folder: Path) -> list[Path]:

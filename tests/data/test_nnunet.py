@@ -5,6 +5,7 @@ import json
 import pytest
 
 from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data.nnunet import find_file
 from semicl_monai.data.sections import read_sections
 from semicl_monai.utils import InputError
 
@@ -289,3 +290,10 @@ def test_files_of_another_format_are_read_by_their_ending(tmp_path):
     (record,) = read_sections(tmp_path / "dataset.json")["training"]
     assert record["image"] == [str(tmp_path / f"imagesTr/a_{channel:04d}.nrrd") for channel in (0, 1)]
     assert record["label"] == str(tmp_path / "labelsTr/a.seg.nrrd")
+
+
+def test_a_missing_segmentation_is_not_taken_from_its_image_nor_an_image_from_its_segmentation(tmp_path):
+    touch(tmp_path, "a.nrrd", "b.seg.nrrd", "c.nhdr")
+    assert find_file(str(tmp_path / "a.seg.nrrd")) == str(tmp_path / "a.seg.nrrd")
+    assert find_file(str(tmp_path / "b.nrrd")) == str(tmp_path / "b.nrrd")
+    assert find_file(str(tmp_path / "c.nrrd")) == str(tmp_path / "c.nhdr")
