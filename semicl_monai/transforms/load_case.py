@@ -66,8 +66,8 @@ class LoadCased(LoadImaged):
             be strings. A warning names every file with such a value.
         replace_nan: a number that replaces NaN in an image, such as 0 outside the body. By default an image with NaN is
             refused. An image with infinity is always refused.
-        class_names: names of the classes without background, for labels of named segments. By default such a label is
-            refused.
+        class_names: names of the classes without background, or names by value, for labels of named segments. By
+            default such a label is refused.
         allow_gaps: whether the slices of a DICOM series may lie at uneven distances, see
             :mod:`semicl_monai.utils.formats.dicom_series`. ``"true"`` and ``"false"`` are allowed too.
         allow_missing_keys: whether a sample may lack one of ``keys``, such as the label of an unlabelled sample.
@@ -94,7 +94,7 @@ class LoadCased(LoadImaged):
         label_values: Sequence[int] | None = None,
         stray_values: Mapping[Any, Any] | None = None,
         replace_nan: float | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: Sequence[str] | Mapping[int, str] | None = None,
         allow_gaps: bool | str = False,
         allow_missing_keys: bool = False,
     ) -> None:

@@ -34,7 +34,7 @@ TAGS = (
 )
 BROKEN = "broken file"
 MOST_NAMED = 3
-MOST_FOLDERS_KEPT = 256
+MOST_FOLDERS_KEPT = 8
 
 
 @dataclass(frozen=True)
