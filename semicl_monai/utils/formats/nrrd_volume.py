@@ -21,9 +21,9 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nrrd
 import numpy as np
@@ -59,7 +59,7 @@ class NrrdVolume(Volume):
     @classmethod
     def open(cls, file: Path, allow_gaps: bool = False) -> NrrdVolume:
         """Open a NRRD file and check its header."""
-        header = nrrd.read_header(str(file))
+        header = _read_header(file)
         _check_data_file(file, header)
         if header["type"] == "block":  # every other type of the format is a real number
             raise InputError("must hold one real number a voxel, got the type block.")
@@ -80,7 +80,7 @@ class NrrdVolume(Volume):
     def read(self) -> np.ndarray:
         """Return the voxels, with the channels last."""
         with open(self.file, "rb") as stream:
-            header = nrrd.read_header(stream)
+            header = nrrd.read_header(_lines(stream))
             voxels = nrrd.read_data(header, stream, str(self.file))
         return voxels if self.channel_axis is None else np.moveaxis(voxels, self.channel_axis, -1)
 
@@ -92,7 +92,7 @@ class NrrdVolume(Volume):
     def stored_files(cls, file: Path) -> list[Path]:
         """Return the file, or a detached header with its data file."""
         try:
-            name = _data_file(nrrd.read_header(str(file)))
+            name = _data_file(_read_header(file))
         except Exception:  # a broken header is refused when it is opened
             return [file]
         return [file] if name is None else [file, file.parent / name]
@@ -119,8 +119,19 @@ class NrrdVolume(Volume):
     @classmethod
     def is_own_mask(cls, file: Path) -> bool:
         """Whether the field ``content`` fits the voxels."""
-        says = str(nrrd.read_header(str(file)).get("content", "")).encode()
+        says = str(_read_header(file).get("content", "")).encode()
         return says.startswith(MASK_DESCRIPTION) and says == mask_description(cls.open(file).read())
+
+
+def _read_header(file: Path) -> Any:
+    with open(file, "rb") as stream:
+        return nrrd.read_header(_lines(stream))
+
+
+def _lines(stream: BinaryIO) -> Iterator[str]:
+    """Lines of a header as UTF-8; pynrrd 1.1.3 drops letters that are not ASCII, such as those of segment names."""
+    for line in stream:
+        yield line.decode("utf-8", "replace")
 
 
 def _data_file(header: Mapping[str, Any]) -> str | None:
@@ -203,11 +214,13 @@ def _mm(header: Mapping[str, Any]) -> float:
 
 def _segments(header: Mapping[str, Any]) -> dict[int, str] | None:
     """Names of segments by value, of a segmentation of 3D Slicer."""
-    numbers = [found[1] for key in header if (found := re.fullmatch(r"Segment(\d+)_LabelValue", key))]
+    found = (re.fullmatch(r"Segment(\d+)_(LabelValue|Name|ID)", key) for key in header)
+    numbers = list(dict.fromkeys(match[1] for match in found if match))
     if not numbers:
         return {} if any(key.startswith("Segmentation_") for key in header) else None
     layers = {str(header.get(f"Segment{number}_Layer", 0)) for number in numbers}
     if len(layers) > 1:
         raise InputError(f"must be a segmentation of one layer, got {len(layers)} layers of segments that overlap.")
     names = {number: str(header.get(f"Segment{number}_Name", f"segment {number}")).strip() for number in numbers}
-    return {int(header[f"Segment{number}_LabelValue"]): names[number] for number in numbers}
+    # earlier versions of 3D Slicer give no value; it is 1
+    return {int(header.get(f"Segment{number}_LabelValue", 1)): names[number] for number in numbers}

@@ -18,7 +18,7 @@ TURN *= np.sign(np.linalg.det(TURN))
 AFFINE = np.diag([-1, -1, 1, 1]) @ from_matvec(TURN * [0.9, 1.1, 2.5], [-12.0, 7, 33])
 VOXELS = np.random.default_rng(0).integers(-99, 999, (5, 6, 7))
 MASK = np.random.default_rng(2).integers(0, 3, VOXELS.shape).astype(np.uint8)
-NAMES = {1: "left ventricle", 2: "myocardium"}
+NAMES = {1: "left ventricle", 2: "Myokard (äußeres)"}
 
 
 def write(image, mask, file, names=None):

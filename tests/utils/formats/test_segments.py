@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import nrrd
 import numpy as np
 import pytest
@@ -152,3 +154,19 @@ def test_a_label_with_turned_axes_is_put_into_the_grid_of_its_image(axes, signs)
             first[axis] += box.shape[own] - 1
     affine = image.affine @ from_matvec(turn, first)
     np.testing.assert_array_equal(into_grid(box, Space(box.shape, affine), image), label_of_image)
+
+
+def test_names_may_have_any_letters(write):
+    voxels = np.ones(IMAGE.shape)
+    record = write(voxels, [(1, "L-sion")])
+    file = Path(record["label"])
+    file.write_bytes(file.read_bytes().replace(b"L-sion", "Läsion".encode(), 1))  # as 3D Slicer does, in UTF-8
+    np.testing.assert_array_equal(load(record, class_names=["liver", "läsion"]), 2 * voxels)
+
+
+def test_a_segment_of_an_earlier_slicer_has_the_value_1(write):
+    record = write(np.ones(IMAGE.shape), [(1, "liver")])
+    header = nrrd.read_header(record["label"])
+    del header["Segment0_LabelValue"], header["Segment0_Layer"]
+    nrrd.write(record["label"], np.ones(IMAGE.shape, np.uint8), header)
+    assert open_volume(record["label"]).segments == {1: "liver"}
