@@ -59,11 +59,13 @@ class MaskLayout(FolderLayoutBase):
                 a package that writes masks is missing.
         """
         records = list(records)
-        images = {os.path.realpath(file) for record in records for file in _files(record)}
         for format in filter(None, {format_of(image_files(record["image"])[0]) for record in records}):
             format.check_writable()
-        for record in records:
-            mask = self.filename(case_of(record), mask_suffix(image_files(record["image"])[0]))
+        masks = [self.filename(case_of(record), mask_suffix(image_files(record["image"])[0])) for record in records]
+        if not any(map(os.path.lexists, masks)):
+            return  # the files of many series need not be found
+        images = {os.path.realpath(file) for record in records for file in _files(record)}
+        for record, mask in zip(records, masks, strict=True):
             what = "an image that is to be segmented" if os.path.realpath(mask) in images else _not_ours(mask)
             if what:
                 raise InputError(
