@@ -122,7 +122,7 @@ def _slice(file: Path, index: int, shape: tuple[int, int], sources: Sequence[Any
         shape,
         float(get("RescaleSlope", 1)),
         float(get("RescaleIntercept", 0)),
-        float(get("SpacingBetweenSlices") or get("SliceThickness") or 0),
+        abs(float(get("SpacingBetweenSlices") or get("SliceThickness") or 0)),
         tuple((name, str(get(name))) for name in TELLS if get(name) is not None),
     )
 
@@ -169,7 +169,8 @@ def _check_differ(slices: Sequence[Slice], heights: np.ndarray) -> None:
     same = np.flatnonzero(np.diff(heights) < SAME_PLACE)
     if len(same):
         one, other = slices[same[0]], slices[same[0] + 1]
-        differing = [f"{name} {a} and {b}" for (name, a), (_, b) in zip(one.tells, other.tells, strict=False) if a != b]
+        known = dict(other.tells)
+        differing = [f"{name} {a} and {known[name]}" for name, a in one.tells if known.get(name, a) != a]
         raise InputError(
             f"must have one slice at each place, got {len(same)} place(s) with two, the first at {heights[same[0]]:g} "
             f"mm in {one.name} and {other.name}{f' ({differing[0]})' if differing else ''}: split the series, such as "
