@@ -68,7 +68,7 @@ class NrrdVolume(Volume):
         spatial = [number for number in range(len(sizes)) if number != axis]
         shape = [sizes[number] for number in spatial] + ([] if axis is None else [sizes[axis]])
         segments = _segments(header)
-        if segments is not None and axis is not None:
+        if segments is not None and axis is not None and sizes[axis] > 1:
             raise InputError(
                 f"must be a segmentation of one layer, got {sizes[axis]} layers of segments that overlap; in 3D "
                 "Slicer, export the segmentation as one label map."

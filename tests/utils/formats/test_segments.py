@@ -170,3 +170,14 @@ def test_a_segment_of_an_earlier_slicer_has_the_value_1(write):
     del header["Segment0_LabelValue"], header["Segment0_Layer"]
     nrrd.write(record["label"], np.ones(IMAGE.shape, np.uint8), header)
     assert open_volume(record["label"]).segments == {1: "liver"}
+
+
+def test_a_single_layer_may_have_an_axis_of_its_own(write):
+    voxels = np.random.default_rng(3).integers(0, 2, IMAGE.shape)
+    record = write(voxels, [(1, "liver")])
+    header = nrrd.read_header(record["label"])
+    header["space directions"] = np.insert(MATRIX.T, 0, np.nan, axis=0)
+    header["kinds"] = ["list", *["domain"] * 3]
+    nrrd.write(record["label"], voxels[None].astype(np.uint8), header)
+    np.testing.assert_array_equal(load(record), voxels)
+    assert take_fingerprint([record], [record], names={1: "liver"}).label_values == (1,)
