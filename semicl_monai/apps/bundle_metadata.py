@@ -14,7 +14,7 @@ SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/downlo
 CORE = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
 PACKAGES = (
     *("semicl-monai", "nibabel", "pytorch-ignite", "fire", "scipy", "scikit-learn", "joblib", "matplotlib"),
-    *("tensorboard", "tqdm"),
+    *("tensorboard", "tqdm", "pynrrd", "SimpleITK"),
 )
 
 

@@ -13,8 +13,9 @@ import torch
 from semicl_monai.apps.bundle_metadata import bundle_metadata
 from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
-from semicl_monai.apps.plan_task import describe_plan, plan_task
+from semicl_monai.apps.plan_task import choose_dims, describe_plan, plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
+from semicl_monai.data.label_names import segment_names
 from semicl_monai.data.sections import read_sections
 from semicl_monai.methods import find_method
 from semicl_monai.methods.registry import name_of
@@ -23,6 +24,7 @@ from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_wh
 
 TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
 
+WITH_UNLABELLED, WITHOUT_UNLABELLED = "self_training", "random"  # the default methods
 MEMORY_OF_GPU, MEMORY_OF_CPU = 8, 2  # GiB; on a CPU, a step with larger patches takes many seconds
 
 
@@ -41,6 +43,7 @@ def new_bundle(
     spatial_dims: int | str = "auto",
     memory: float | None = None,
     method: str | None = None,
+    allow_gaps: bool | str = False,
 ) -> None:
     """Write a bundle for the data in a folder, with settings measured on its training images.
 
@@ -70,6 +73,8 @@ def new_bundle(
             By default 8 with a GPU and 2 without, where larger patches take hours.
         method: method of pre-training and fine-tuning. By default fine-tuning with the unlabelled volumes
             (``self_training``), or ``random`` if there are none.
+        allow_gaps: whether to use DICOM series with slices at uneven distances, now and in all stages. Missing slices
+            are interpolated. By default, such a series is refused.
 
     Raises:
         InputError: When the bundle's folder exists already, or the data cannot be used.
@@ -88,7 +93,9 @@ def new_bundle(
     how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
     lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
     channels, names = read_description(source / datalist)
-    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)
+    names = names or segment_names(lists.labelled)
+    uneven = is_true(allow_gaps, "allow_gaps")
+    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven)
     channels = [modality] if modality else channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
         raise InputError(
@@ -100,12 +107,14 @@ def new_bundle(
     split |= {"validation": "none"} if chosen_by == "none" else {}
     split |= {"group_pattern": pattern} if pattern else {}
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
-    task = {**where, **split, **filling, **plan_task(fingerprint, channels, names, dims, limit)}
-    chosen = method or ("self_training" if lists.has_unlabelled() else "random")
-    task.setdefault("stages", {}).setdefault("pretrain", {})["method"] = name_of(find_method(chosen))
+    filling |= {"allow_gaps": True} if uneven else {}
+    chosen, why = (dims, "as given") if dims else choose_dims(fingerprint, limit)
+    task = {**where, **split, **filling, **plan_task(fingerprint, channels, names, chosen, limit)}
+    pretrain = task.setdefault("stages", {}).setdefault("pretrain", {})
+    pretrain["method"] = _method(method, lists)
     _write_whole(target, task, channels)
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
-    print(_summary(target, task, lists, fingerprint, time))
+    print(_summary(target, task, lists, fingerprint, f"{chosen}-D: {why}", time))
 
 
 def _group_pattern(file: Path, given: str | None) -> str | None:
@@ -122,6 +131,10 @@ def _group_pattern(file: Path, given: str | None) -> str | None:
             f"'{pattern}'. If these are not patients, give --group_pattern none."
         )
     return pattern
+
+
+def _method(given: str | None, lists: SegmentationDatalist) -> str:
+    return name_of(find_method(given or (WITH_UNLABELLED if lists.has_unlabelled() else WITHOUT_UNLABELLED)))
 
 
 def _bytes(memory: Any) -> float:
@@ -169,7 +182,7 @@ def _license() -> str:
 
 
 def _summary(
-    target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint, time: list[str]
+    target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint, dims: str, time: list[str]
 ) -> str:
     counts = {part: len(cases) for part, cases in lists.split.items()}
     scaling = {key: value for key, value in task["scaling"].items() if key not in ("_target_", "keys")}
@@ -183,8 +196,10 @@ def _summary(
   cases      {", ".join(f"{count} {part}" for part, count in counts.items())}
   channels   {found.channels}
   classes    {", ".join(task["class_names"])}
+  dimensions {dims}
 {plan}
-  intensity  {task["scaling"]["_target_"]} {scaling}{timed}
+  intensity  {task["scaling"]["_target_"]} {scaling}
+  method     {task["stages"]["pretrain"]["method"]}{timed}
 Check {target / "task.json"}. After a change of it, run: python -m semicl_monai export_bundle {target}
 
 python -m monai.bundle run pretrain --config_file {configs / "pretrain.json"}

@@ -121,7 +121,7 @@ def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
         parser["dataset_dir"] = str(Path(dataset_dir).expanduser().absolute())
     # both belong to our own weights, which are not used here
     parser["datalist::provenance"] = parser["datalist::save_to"] = None
-    options = ("num_classes", "in_channels", "label_values", "stray_values", "replace_nan")
+    options = ("num_classes", "in_channels", "label_values", "stray_values", "replace_nan", "class_names", "allow_gaps")
     loading = {option: parser.get_parsed_content(option) for option in options if option in parser}
     others = {id: parser.get_parsed_content(id) for id in ("datalist", "class_names", "slice_axis", "num_overlays")}
     return Task(name=bundle.name, channels=_channels(bundle, loading["in_channels"]), loading=loading, **others)

@@ -51,8 +51,9 @@ class SegmentationDatalist:
     the Decathlon, are left out. ``unlabeled`` entries and training entries without a label become unlabelled training
     images. Images of a held-out patient are left out.
 
-    A case has the name of its image file, without ``.nii`` or ``.nii.gz``. Its patient is the entry's ``"patient"``, or
-    else the text that ``group_pattern`` finds in the case name. Without both, each case counts as a patient.
+    A case has the name of its image file, without the ending of its format, or the entry's ``"case"``. Its patient is
+    the entry's ``"patient"``, or else the text that ``group_pattern`` finds in the case name. Without both, each case
+    counts as a patient. The image of a DICOM series is its folder.
 
     No label is opened here. Usually only the header of an image is read. The voxels are read only to compare an image
     with another one. The record of an unlabelled volume does not contain the path of its label.
@@ -339,7 +340,7 @@ def _check_files_exist(records: Iterable[Record]) -> None:
         files = [("image", file) for file in image_files(record["image"])]
         files += [("label", record["label"])] if "label" in record else []
         for key, file in files:
-            if not Path(file).is_file():
+            if not Path(file).exists():  # a DICOM series may be a folder
                 raise InputError(f"case {record['case']}: {key} file not found: {file}.")
 
 

@@ -14,15 +14,20 @@ from tqdm import tqdm
 from semicl_monai.data.images import image_files
 from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
+from semicl_monai.utils.formats import (
+    Volume,
+    class_numbers,
+    format_name,
+    into_grid,
+    is_of_frames,
+    may_be_moved,
+    open_volume,
+)
 from semicl_monai.utils.nifti import (
-    Space,
-    affine_in_mm,
     check_intensities,
     check_replace_nan,
     check_same_space,
     naming,
-    open_nifti,
-    read_voxels,
     whole_numbers,
     without_nan,
 )
@@ -65,7 +70,11 @@ class Fingerprint:
 
 
 def take_fingerprint(
-    training: Sequence[Mapping[str, Any]], labelled: Sequence[Mapping[str, Any]], replace_nan: float | None = None
+    training: Sequence[Mapping[str, Any]],
+    labelled: Sequence[Mapping[str, Any]],
+    replace_nan: float | None = None,
+    names: Mapping[int, str] | None = None,
+    allow_gaps: bool = False,
 ) -> Fingerprint:
     """Measure training images, and refuse images or labels that a later stage would refuse.
 
@@ -75,6 +84,8 @@ def take_fingerprint(
         training: records of all training images, ``{"image", "case"}``.
         labelled: records of the training images whose labels may be used, ``{"image", "label", "case"}``.
         replace_nan: a number that replaces NaN in an image. By default an image with NaN is refused.
+        names: names of the label values without background. Labels of named segments are read by them.
+        allow_gaps: whether the slices of a DICOM series may lie at uneven distances.
 
     Raises:
         InputError: When an image or a label cannot be used:
@@ -84,20 +95,22 @@ def take_fingerprint(
             * The files of one image differ in shape or affine.
             * An image is constant or holds numbers that are not finite.
             * A label differs from its image in shape or affine.
+            * A segment of a label has no class of its name.
             * A label holds numbers that are not whole.
             * No label has any foreground.
     """
     replace_nan = check_replace_nan(replace_nan)
     labels = {record["case"]: record["label"] for record in labelled}
-    with tqdm(training, desc="Reading headers") as records:
-        headers = [_header(record, labels.get(record["case"])) for record in records]
+    cases = [_Case(record, labels.get(record["case"]), names or {}, allow_gaps) for record in training]
+    with tqdm(cases, desc="Reading headers") as bar:
+        headers = [case.header() for case in bar]
     channels = headers[0][0]
     for record, header in zip(training, headers, strict=True):
         if header[0] != channels:
             first = training[0]["case"]
             raise InputError(f"case {record['case']}: wanted {channels} channel(s) as in {first}, got {header[0]}.")
-    with tqdm(training, desc="Reading voxels") as records:
-        found = [_voxels(record, labels.get(record["case"]), replace_nan) for record in records]
+    with tqdm(cases, desc="Reading voxels") as bar:
+        found = [case.voxels(replace_nan) for case in bar]
     foreground = tuple(values for values, _ in found if len(values))
     if not foreground:
         raise InputError("no label of a training image has any foreground (> 0).")
@@ -105,69 +118,87 @@ def take_fingerprint(
     return Fingerprint(channels, shapes, spacings, tuple(sorted({v for _, vs in found for v in vs})), foreground)
 
 
-def _header(record: Mapping[str, Any], label: str | None) -> tuple[int, np.ndarray, np.ndarray]:
-    """Channels, shape and spacing of an image in RAS order; its files and label must lie in one space."""
-    files = image_files(record["image"])
-    space, channels = _space(record, "image", files[0], several=len(files) == 1)
-    for file in files[1:]:
-        other, _ = _space(record, "image", file)
-        with naming(f"{_where(record, 'image', file)} beside {files[0]}"):
-            check_same_space(space, other)
-    if label is not None:
-        other, _ = _space(record, "label", label)
-        with naming(f"{_where(record, 'label', label)} of {files[0]}"):
-            check_same_space(space, other)
-    order = np.argsort(io_orientation(space.affine)[:, 0])
-    spacing = nib.affines.voxel_sizes(space.affine)[order]
-    return max(channels, len(files)), np.array(space.shape)[order], spacing
+@dataclass(frozen=True)
+class _Case:
+    """The image of a training case and its label, which is ``None`` where it may not be used."""
 
+    record: Mapping[str, Any]
+    label: str | None
+    names: Mapping[int, str]
+    allow_gaps: bool
 
-def _space(record: Mapping[str, Any], key: str, file: str, several: bool = False) -> tuple[Space, int]:
-    """Space and number of channels of a file; ``several`` allows more than one channel."""
-    with naming(_where(record, key, file)):
-        image = open_nifti(file)
-        channels = image.shape[3] if image.ndim == 4 else 1
-        if image.ndim not in (3, 4) or (channels > 1 and not several):
-            wanted = "3-D" if several else "3-D with one channel"
-            raise InputError(f"must be {wanted}, got the shape {image.shape}.")
-    return Space(image.shape[:3], affine_in_mm(image), image.header, file), channels
+    def header(self) -> tuple[int, np.ndarray, np.ndarray]:
+        """Channels, shape and spacing of the image in RAS order; its files and label must lie in one space."""
+        files = image_files(self.record["image"])
+        first = self._open("image", files[0], several=len(files) == 1)
+        space = first.space
+        for file in files[1:]:
+            other = self._open("image", file)
+            with naming(f"{self._where('image', file)} beside {files[0]}"):
+                check_same_space(space, other.space)
+        if self.label is not None:
+            label = self._open("label", self.label)
+            with naming(f"{self._where('label', self.label)} of {files[0]}"):
+                if not may_be_moved(label.space, space, label.segments is not None):
+                    check_same_space(space, label.space)
+        order = np.argsort(io_orientation(space.affine)[:, 0])
+        spacing = nib.affines.voxel_sizes(space.affine)[order]
+        return max(first.channels, len(files)), np.array(space.shape)[order], spacing
 
+    def voxels(self, replace_nan: float | None) -> tuple[np.ndarray, set[int]]:
+        """Intensities of some foreground voxels and the label values; both are empty without a label."""
+        image = self._intensities(replace_nan)
+        if self.label is None:
+            return np.empty((0, image.shape[3])), set()
+        numbers, values = self._numbers(self.label)
+        inside = image[numbers > 0]
+        drawn = np.random.default_rng(0).permutation(len(inside))[:SAMPLES]
+        return inside[drawn].astype(np.float64), {int(value) for value in values if value > 0}
 
-def _voxels(record: Mapping[str, Any], label: str | None, replace_nan: float | None) -> tuple[np.ndarray, set[int]]:
-    """Intensities of some foreground voxels and the label values; both are empty without a label."""
-    image = _intensities(record, replace_nan)
-    if label is None:
-        return np.empty((0, image.shape[3])), set()
-    numbers, values = _label(record, label)
-    inside = image[numbers > 0]
-    drawn = np.random.default_rng(0).permutation(len(inside))[:SAMPLES]
-    return inside[drawn].astype(np.float64), {int(value) for value in values if value > 0}
+    def _open(self, key: str, file: str, several: bool = False) -> Volume:
+        """A file with its header checked; ``several`` allows more than one channel."""
+        with naming(self._where(key, file), format_name(file)):
+            volume = open_volume(file, self.allow_gaps)
+            if len(volume.shape) not in (3, 4) or (volume.channels > 1 and not several):
+                wanted = "3-D" if several else "3-D with one channel"
+                raise InputError(f"must be {wanted}, got the shape {volume.shape}.")
+        return volume
 
+    def _intensities(self, replace_nan: float | None) -> np.ndarray:
+        """Voxels of the image as networks see them, ``(x, y, z, channels)``."""
+        files, volumes = image_files(self.record["image"]), []
+        for file in files:
+            with naming(self._where("image", file), format_name(file)):
+                opened = open_volume(file, self.allow_gaps)
+                volume = np.asarray(without_nan(opened.read(), replace_nan), np.float32)
+                opened.tell()
+            volumes.append(volume if volume.ndim == 4 else volume[..., None])
+        image = volumes[0] if len(volumes) == 1 else np.concatenate(volumes, axis=-1)
+        with naming(self._where("image", files[0])):
+            check_intensities(image)
+        return image
 
-def _intensities(record: Mapping[str, Any], replace_nan: float | None) -> np.ndarray:
-    """Voxels of an image as networks see them, ``(x, y, z, channels)``."""
-    files, volumes = image_files(record["image"]), []
-    for file in files:
-        with naming(_where(record, "image", file)):
-            volume = np.asarray(without_nan(read_voxels(open_nifti(file)), replace_nan), np.float32)
-        volumes.append(volume if volume.ndim == 4 else volume[..., None])
-    image = volumes[0] if len(volumes) == 1 else np.concatenate(volumes, axis=-1)
-    with naming(_where(record, "image", files[0])):
-        check_intensities(image)
-    return image
+    def _numbers(self, file: str) -> tuple[np.ndarray, np.ndarray]:
+        """Voxels of the label in the grid of the image, ``(x, y, z)``, and the values among them."""
+        with naming(self._where("label", file), format_name(file)):
+            label = open_volume(file, self.allow_gaps)
+            numbers = whole_numbers(label.read())
+            values = np.unique(numbers)
+            wrong = values[~(np.isfinite(values) & (values >= 0) & (values == values.round()))]
+            if len(wrong):
+                shown = listing([f"{value:g}" for value in wrong.tolist()])
+                raise InputError(f"must hold whole numbers from 0, got {shown}.")
+            numbers = numbers.reshape(numbers.shape[:3])
+            if label.segments is not None:
+                numbers = class_numbers(numbers, label.segments, self.names)
+                values = np.unique(numbers)
+        image = self._open("image", image_files(self.record["image"])[0], several=True)
+        with naming(self._where("label", file)):
+            if may_be_moved(label.space, image.space, label.segments is not None):
+                numbers = into_grid(numbers, label.space, image.space)
+        if image.nearest is not None and is_of_frames(file, label.segments is not None):
+            numbers = numbers[:, :, image.nearest]
+        return numbers, values
 
-
-def _label(record: Mapping[str, Any], file: str) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels of a label, ``(x, y, z)``, and the values among them."""
-    with naming(_where(record, "label", file)):
-        numbers = whole_numbers(read_voxels(open_nifti(file)))
-        values = np.unique(numbers)
-        wrong = values[~(np.isfinite(values) & (values >= 0) & (values == values.round()))]
-        if len(wrong):
-            shown = listing([f"{value:g}" for value in wrong.tolist()])
-            raise InputError(f"must hold whole numbers from 0, got {shown}.")
-    return numbers.reshape(numbers.shape[:3]), values
-
-
-def _where(record: Mapping[str, Any], key: str, file: str) -> str:
-    return f"case {record['case']}: {key} file {file}"
+    def _where(self, key: str, file: str) -> str:
+        return f"case {self.record['case']}: {key} file {file}"

@@ -11,15 +11,24 @@ from typing import Any
 from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import CHANNEL, cases_by_channels, image_of
 from semicl_monai.utils import InputError
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES, without_suffix
+from semicl_monai.utils.formats import (
+    SEGMENTATION_SUFFIXES,
+    WANTED,
+    find_series,
+    format_of,
+    is_volume,
+    left_out_line,
+    without_suffix,
+)
+from semicl_monai.utils.formats.dicom_series import DicomSeries
 
 logger = logging.getLogger(__name__)
 
-OTHER_FORMATS = (".nrrd", ".mha", ".mhd", ".dcm", ".img", ".mgz", ".mnc")
+OTHER_FORMATS = (".img", ".mgz", ".mnc")
 
 
 def case_name(image: str | os.PathLike[str] | Sequence[str]) -> str:
-    """File name without ``.nii`` or ``.nii.gz``; if each channel has its own file, also without ``_0000``.
+    """File name without the ending of its format; if each channel has its own file, also without ``_0000``.
 
     Example:
         >>> case_name("imagesTr/hippocampus_003.nii.gz")
@@ -53,12 +62,13 @@ def check_repeated_cases(records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[dict[str, Any]]:
-    """List the NIfTI images of a folder, for inference.
+    """List the images of a folder, for inference.
 
     Args:
-        folder: a folder or one image file. Every ``*.nii`` and ``*.nii.gz`` file of the folder is listed. Subfolders
-            and hidden files are left out. A file name in capitals is listed too, so that it is refused later and not
-            lost.
+        folder: a folder, one image file, or the folder of a DICOM series. Every file of the folder in a format of
+            :mod:`semicl_monai.utils.formats` is listed, and every DICOM series in it and in its subfolders. Other files
+            of subfolders, hidden files and segmentations (``.seg.nrrd``) are left out. A file name in capitals is
+            listed too, so that it is refused later and not lost.
         in_channels: number of channels of an image. A file named like nnU-Net's ``case_0000.nii.gz`` is one channel.
             ``in_channels`` such files make one image. If the folder also has files of other names, a number like
             ``_0000`` may count scans and not channels. Then files are channels only if a case has exactly the channels
@@ -76,9 +86,10 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
     if not path.exists():
         raise InputError(f"no such folder or image file: {path}.")
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    images = [file for file in files if file.name.lower().endswith(NIFTI_SUFFIXES) and file.name[0] != "."]
-    if not images:
-        raise InputError(f"no NIfTI image (.nii or .nii.gz) found in {path}.")
+    images = [file for file in files if _is_image(file)]
+    series = _series(path, bool(images))
+    if not images and not series:
+        raise InputError(f"no image found in {path}: wanted {WANTED}.")
     _tell_others(files)
     found = cases_by_channels(images)
     if not all(_is_channel(image, in_channels) for image in images):
@@ -86,16 +97,44 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
     records = [{"image": image_of(case, files, in_channels), "case": case} for case, files in found.items()]
     taken = {file for files in found.values() for file in files.values()}
     records += [{"image": str(image), "case": case_name(image)} for image in images if str(image) not in taken]
+    records += series
     records.sort(key=lambda record: image_files(record["image"])[0])
     check_repeated_cases(records)
     return records
 
 
+def _is_image(file: Path) -> bool:
+    """Whether a file is named like an image; DICOM files are found by their series."""
+    name = file.name.lower()
+    others = (*SEGMENTATION_SUFFIXES, *DicomSeries.suffixes)
+    return is_volume(name) and not name.endswith(others) and name[0] != "." and not file.is_dir()
+
+
+def _series(path: Path, has_others: bool) -> list[dict[str, Any]]:
+    """The DICOM series of a folder and of those below it, or the series of a file."""
+    if not path.is_dir():
+        return [{"image": str(path), "case": case_name(path)}] if format_of(path) is DicomSeries else []
+    try:
+        found, left_out = find_series(path)
+    except InputError as error:  # pydicom is missing
+        if not has_others:
+            raise InputError(f"{path} {error}") from error
+        logger.warning("left out, as %s %s", path, error)
+        return []
+    if left_out:
+        logger.warning(left_out_line(left_out))
+    return [{"image": str(series.image), "case": series.case} for series in found]
+
+
 def _tell_others(files: Iterable[Path]) -> None:
-    """Warn of images in formats that are not read."""
-    others = [file.name for file in files if file.name.lower().endswith(OTHER_FORMATS) and file.name[0] != "."]
+    """Warn of images in formats that are not read, and of segmentations."""
+    names = [file.name for file in files if file.name[0] != "." and file.is_file()]
+    others = [name for name in names if name.lower().endswith(OTHER_FORMATS)]
     if others:
-        logger.warning("left out, as they are not NIfTI (.nii or .nii.gz): %s.", listing(others))
+        logger.warning("left out, as their format is not read: %s; wanted %s.", listing(others), WANTED)
+    labels = [name for name in names if name.lower().endswith(SEGMENTATION_SUFFIXES)]
+    if labels:
+        logger.warning("left out, as they are segmentations: %s.", listing(labels))
 
 
 def _is_channel(image: Path, in_channels: int) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
 
 from semicl_monai.data.study_folder import as_dict, find_study_folder
 from semicl_monai.utils import InputError
+from semicl_monai.utils.formats import open_volume
 
 Names = dict[int, str]  # by their value in a label
 
@@ -39,6 +40,21 @@ def check_label_names(records: Sequence[Mapping[str, Any]], class_names: Sequenc
             found = f"value {value} of its label is '{name}' in {folder.datastore}, wanted {wanted}"
             order = f"segments must stand in the order of class_names: {', '.join(class_names)}"
             raise InputError(f"study {record['case']}: {found}; {order}.")
+
+
+def segment_names(records: Iterable[Mapping[str, Any]]) -> Names:
+    """Return the names of the segments in labels that name them (``.seg.nrrd``), numbered as they first appear.
+
+    Args:
+        records: ``{"label": path}`` of each labelled volume. Labels without named segments are passed over.
+    """
+    names: dict[str, str] = {}
+    for record in records:
+        with suppress(Exception):  # the loader says what is wrong with a label that cannot be read
+            for name in (open_volume(record["label"]).segments or {}).values():
+                names.setdefault(_plain(name), name)
+    names.pop("background", None)
+    return dict(enumerate(names.values(), 1))
 
 
 def _first_wrong(readings: list[Names], label: str, class_names: Sequence[str]) -> tuple[int, str, str] | None:
@@ -92,7 +108,7 @@ def _plain(name: Any) -> str:
 
 def _values(label: str) -> set[int]:
     try:
-        values = np.unique(np.asanyarray(Nifti1Image.from_filename(label).dataobj))
+        values = np.unique(open_volume(label).read())
     except Exception:  # the loader says what is wrong with a label that cannot be read
         return set()
     return {int(value) for value in values[np.isfinite(values)] if value > 0}

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 from monai.data import FolderLayoutBase
 
 from semicl_monai.data.images import case_name, case_of, image_files
 from semicl_monai.utils import InputError
-from semicl_monai.utils.nifti import MASK_DESCRIPTION, mask_description
+from semicl_monai.utils.formats import format_of, mask_suffix, stored_files
 
 
 class MaskLayout(FolderLayoutBase):
     """Name the mask of a case ``<case>_<postfix>.nii.gz``, for :class:`monai.transforms.SaveImaged`.
+
+    The ending is that of the format of the image: ``.nii.gz``, ``.nrrd``, ``.mha``, or ``.dcm`` for a DICOM SEG.
 
     Args:
         output_dir: folder of the masks.
@@ -37,15 +37,16 @@ class MaskLayout(FolderLayoutBase):
         if {"/", os.sep} & set(self.postfix):
             raise InputError(f"output_postfix must be a part of a file name, got '{postfix}'.")
 
-    def filename(self, subject: str = "", **kwargs: Any) -> Path:
+    def filename(self, subject: str = "", suffix: str = ".nii.gz", **kwargs: Any) -> Path:
         """Return the file of a mask.
 
         Args:
             subject: the case.
+            suffix: the ending of the file, see :func:`semicl_monai.utils.formats.mask_suffix`.
             kwargs: other arguments of SaveImaged; not used.
         """
         postfix = f"_{self.postfix}" if self.postfix else ""
-        return self.output_dir / f"{subject}{postfix}.nii.gz"
+        return self.output_dir / f"{subject}{postfix}{suffix}"
 
     def check(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Refuse masks that would replace another file, before the first mask is written.
@@ -54,12 +55,17 @@ class MaskLayout(FolderLayoutBase):
             records: ``{"image": path, "case": name}`` of each image, see :func:`~semicl_monai.data.list_images`.
 
         Raises:
-            InputError: When a mask would replace an input image or a file that this project did not write as a mask.
+            InputError: When a mask would replace an input image or a file that this project did not write as a mask, or
+                a package that writes masks is missing.
         """
         records = list(records)
-        images = {os.path.realpath(file) for record in records for file in image_files(record["image"])}
-        for record in records:
-            mask = self.filename(case_of(record))
+        for format in filter(None, {format_of(image_files(record["image"])[0]) for record in records}):
+            format.check_writable()
+        masks = [self.filename(case_of(record), mask_suffix(image_files(record["image"])[0])) for record in records]
+        if not any(map(os.path.lexists, masks)):
+            return  # the files of many series need not be found
+        images = {os.path.realpath(file) for record in records for file in _files(record)}
+        for record, mask in zip(records, masks, strict=True):
             what = "an image that is to be segmented" if os.path.realpath(mask) in images else _not_ours(mask)
             if what:
                 raise InputError(
@@ -69,30 +75,29 @@ class MaskLayout(FolderLayoutBase):
 
 
 def mask_subject(meta: Mapping[str, Any], saver: Any) -> dict[str, str]:
-    """Return the case of a mask; :class:`monai.transforms.SaveImage` gives it to :class:`MaskLayout`.
+    """Return case and ending of a mask; :class:`monai.transforms.SaveImage` gives them to :class:`MaskLayout`.
 
     Args:
         meta: metadata of the mask. They hold ``case`` or the file of the image.
         saver: not used.
     """
-    return {"subject": meta["case"] if "case" in meta else case_name(meta["filename_or_obj"])}
+    image = meta.get("filename_or_obj", "")
+    return {"subject": meta["case"] if "case" in meta else case_name(image), "suffix": mask_suffix(image)}
+
+
+def _files(record: Mapping[str, Any]) -> list[str | Path]:
+    """All files of an image: its parts, and what they are stored in."""
+    files = image_files(record["image"])
+    return [*files, *(part for file in files for part in stored_files(file))]
 
 
 def _not_ours(mask: Path) -> str:
-    """Why a file is not a mask of ours; empty if it is one or does not exist."""
+    """Why a file is not a mask of ours; empty if it is one, unchanged since we wrote it, or does not exist."""
     if not os.path.lexists(mask):
         return ""
     try:
-        ours = not mask.is_symlink() and _is_as_written(nib.load(mask))
-    except Exception:  # a broken file can make nibabel raise anything
+        format = format_of(mask)
+        ours = not mask.is_symlink() and format is not None and format.is_own_mask(mask)
+    except Exception:  # a broken file can make its reader raise anything
         ours = False
     return "" if ours else "a file that inference has not written"
-
-
-def _is_as_written(image: Any) -> bool:
-    """Whether a mask is unchanged since we wrote it; a program that corrects masks may keep our description."""
-    says: bytes = image.header["descrip"].item()
-    if says == MASK_DESCRIPTION:  # of earlier versions, which had no checksum
-        return True
-    # the voxels of a file that is not ours are not read
-    return says.startswith(MASK_DESCRIPTION) and says == mask_description(np.asarray(image.dataobj))

@@ -11,7 +11,7 @@ from typing import Any
 
 from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES, without_suffix
+from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES, SUFFIXES, format_of, without_suffix
 
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")  # of a file name without its ending
 
@@ -24,8 +24,9 @@ def is_nnunet(content: Mapping[str, Any]) -> bool:
 def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """List the cases of an nnU-Net raw folder.
 
-    Each file may end in ``.nii`` or ``.nii.gz``, whatever ``file_ending`` says. If there is only one channel, an image
-    file may lack the channel number (``case.nii.gz``). A warning names files that cannot be images or labels.
+    Each file may have the ending of any format of :mod:`semicl_monai.utils.formats`, whatever ``file_ending`` says. If
+    there is only one channel, an image file may lack the channel number (``case.nii.gz``). A warning names files that
+    cannot be images or labels.
 
     Args:
         folder: a folder with ``imagesTr/case_0000.nii.gz`` (one file per channel) and ``labelsTr/case.nii.gz``.
@@ -38,15 +39,17 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
         paths.
 
     Raises:
-        InputError: When the files are not NIfTI, no channel is named, there is no image, a channel is missing, a file
-            occurs twice, a label has no image, or fewer cases than ``numTraining`` have a label.
+        InputError: When the files are of no known format, no channel is named, there is no image, a channel is missing,
+            a file occurs twice, a label has no image, or fewer cases than ``numTraining`` have a label.
     """
     channels = content["channel_names"]
     if not channels or not isinstance(channels, Mapping):
         raise InputError(f"{folder / 'dataset.json'}: 'channel_names' must name each channel, got {channels!r}.")
     ending = content.get("file_ending", ".nii.gz")
-    if ending not in NIFTI_SUFFIXES:
-        raise InputError(f"{folder / 'dataset.json'}: 'file_ending' must be .nii or .nii.gz, got {ending!r}.")
+    if ending not in SUFFIXES:
+        raise InputError(
+            f"{folder / 'dataset.json'}: 'file_ending' must be one of {', '.join(SUFFIXES)}, got {ending!r}."
+        )
     if "dataset" in content:
         raise InputError(f"{folder / 'dataset.json'}: nnU-Net's list 'dataset' is not read: write a list 'training'.")
     folder = Path(folder).absolute()
@@ -60,10 +63,10 @@ def nnunet_sections(folder: Path, content: Mapping[str, Any]) -> dict[str, list[
 
 
 def cases_by_channels(files: Iterable[Path]) -> dict[str, dict[int, str]]:
-    """Group NIfTI files like ``case_0000.nii.gz`` by case name, then by channel number; other files are left out.
+    """Group files like ``case_0000.nii.gz`` by case name, then by channel number; other files are left out.
 
     Raises:
-        InputError: When a channel of a case occurs twice, as ``.nii`` and as ``.nii.gz``.
+        InputError: When a channel of a case occurs twice, such as ``.nii`` and ``.nii.gz``.
     """
     cases: dict[str, dict[int, str]] = defaultdict(dict)
     for file in sorted(files):
@@ -89,9 +92,9 @@ def image_of(case: str, channels: Mapping[int, str], num_channels: int) -> str |
 
 
 def find_file(listed: str) -> str:
-    """Return a listed file, or if it is missing, the file with the other ending (``.nii``, ``.nii.gz``)."""
+    """Return a listed file, or if it is missing, the file with another ending of its format (``.nii``, ``.nii.gz``)."""
     there = [listed, *(other for other in _spellings(listed) if other != listed)]
-    return next((file for file in there if Path(file).is_file()), listed)
+    return next((file for file in there if Path(file).exists()), listed)
 
 
 def find_image(listed: str, case: str, num_channels: int) -> str | list[str]:
@@ -103,9 +106,10 @@ def find_image(listed: str, case: str, num_channels: int) -> str | list[str]:
         InputError: When there are other channels than 0 to ``num_channels - 1``.
     """
     file = find_file(listed)
-    if Path(file).is_file():
+    if Path(file).exists():
         return file
-    names = {number: f"{case}_{number:04d}.nii.gz" for number in range(num_channels + 1)}  # and one too many
+    ending = listed.removeprefix(without_suffix(listed)) or ".nii.gz"
+    names = {number: f"{case}_{number:04d}{ending}" for number in range(num_channels + 1)}  # and one too many
     files = {number: find_file(str(Path(listed).with_name(name))) for number, name in names.items()}
     channels = {number: channel for number, channel in files.items() if Path(channel).is_file()}
     return image_of(case, channels, num_channels) if channels else listed
@@ -117,7 +121,11 @@ def warn_of_unused(folders: Iterable[Path], used: Collection[str]) -> None:
 
 
 def _spellings(file: str) -> list[str]:
-    return [f"{without_suffix(file)}{ending}" for ending in NIFTI_SUFFIXES]
+    """A file under the endings of its format; an image and its segmentation may differ in their ending alone."""
+    found = format_of(file)
+    if found is None or file.endswith(SEGMENTATION_SUFFIXES):
+        return []
+    return [f"{without_suffix(file)}{ending}" for ending in found.suffixes if ending not in SEGMENTATION_SUFFIXES]
 
 
 def _of_other_parts(folder: Path) -> list[Path]:
@@ -201,4 +209,4 @@ def _others(folder: Path) -> list[Path]:
 
 def _is_listed(file: Path) -> bool:
     """Whether a file is named like an image or a label; a broken link counts too, so that it is refused later."""
-    return file.name.endswith(NIFTI_SUFFIXES) and (file.is_file() or not file.exists())
+    return file.name.endswith(SUFFIXES) and (file.is_file() or not file.exists())

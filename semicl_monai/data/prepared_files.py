@@ -19,6 +19,7 @@ from monai.utils import convert_to_tensor
 from semicl_monai import __version__
 from semicl_monai.data.compact_volumes import axis_of_planes, count_deterministic
 from semicl_monai.utils import InputError, planes_in_one_piece, save_tensors
+from semicl_monai.utils.formats import stored_files
 
 ORIGIN = "made_from"  # key of the hash in a file
 
@@ -31,8 +32,9 @@ class PreparedFiles:
 
     The name of a file is a hash of three things:
 
-    * the record's files: path, size, inode and two times. One is that of the last change of the content (mtime). The
-      other is that of the last change of the inode (ctime). No program can set back the ctime.
+    * the record's files, with detached data and all files of a DICOM series: path, size, inode and two times. One is
+      that of the last change of the content (mtime). The other is that of the last change of the inode (ctime). No
+      program can set back the ctime.
     * ``case``.
     * the deterministic transforms with their arguments.
 
@@ -116,17 +118,23 @@ def _hash_of(transform: Transform) -> str:
 
 
 def _stamped(entry: Any) -> Any:
-    """A path with the size, times and inode of its file; other entries are returned unchanged."""
+    """A path with the size, times and inode of its files; other entries are returned unchanged."""
     if isinstance(entry, (list, tuple)):
         return [_stamped(part) for part in entry]
     if not isinstance(entry, (str, os.PathLike)):
         return entry
     path = Path(entry).expanduser().absolute()
-    if not path.is_file():
+    if not path.exists():
         return str(entry)
-    stat = path.stat()
+    files = stored_files(path)
+    stamps = [_stamp(file) for file in files if file.is_file()]
+    return stamps[0] if files == [path] and stamps else [str(path), *stamps]
+
+
+def _stamp(file: Path) -> list[Any]:
+    stat = file.stat()
     # cp -p, rsync -t and touch -d can give a file the size and the mtime of another file, but not its ctime and inode
-    return [str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    return [str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def _read(file: Path, origin: str) -> dict[str, Any]:

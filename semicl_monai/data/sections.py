@@ -11,7 +11,7 @@ from semicl_monai.data.images import case_name, check_repeated_cases, image_file
 from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import find_file, find_image, is_nnunet, nnunet_sections, warn_of_unused
 from semicl_monai.utils import InputError, read_json
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES
+from semicl_monai.utils.formats import SUFFIXES
 
 Record = dict[str, Any]
 SECTIONS = ("training", "unlabelled", "validation", "test")
@@ -23,8 +23,8 @@ SPELLINGS = {"unlabeled": "unlabelled", "testing": "test"}  # the second is that
 def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
     """Read a Decathlon, a plain or an nnU-Net ``dataset.json``.
 
-    If a listed file is missing, the file with the other ending (``.nii`` or ``.nii.gz``) is used. If a listed image is
-    missing, its channels may be separate files, as in nnU-Net's first version (``case_0000.nii.gz`` for
+    If a listed file is missing, the file with another ending of its format (``.nii`` or ``.nii.gz``) is used. If a
+    listed image is missing, its channels may be separate files, as in nnU-Net's first version (``case_0000.nii.gz`` for
     ``case.nii.gz``).
 
     Args:
@@ -32,8 +32,9 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
 
     Returns:
         Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``. ``image`` is an absolute path
-        or a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the case name. A record has
-        ``label`` and ``patient`` only if its entry has them. ``"test"`` holds only labelled cases.
+        or a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the entry's ``case``, or else
+        the name of its image. A record has ``label`` and ``patient`` only if its entry has them. ``"test"`` holds only
+        labelled cases.
 
     Raises:
         InputError: When the file or one of its entries cannot be used, a list of images has an unknown name, or a case
@@ -103,7 +104,7 @@ def _check_same_lists(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def _is_image(entry: Any) -> bool:
-    return "image" in entry if isinstance(entry, dict) else isinstance(entry, str) and entry.endswith(NIFTI_SUFFIXES)
+    return "image" in entry if isinstance(entry, dict) else isinstance(entry, str) and entry.endswith(SUFFIXES)
 
 
 def _records(entries: Any, key: str, file: Path) -> list[Record]:
@@ -118,8 +119,14 @@ def _records(entries: Any, key: str, file: Path) -> list[Record]:
         record = {k: _absolute(file.parent, paths[k]) for k in ("image", "label") if paths.get(k)}
         patient = _patient(paths, f"datalist {file}: entry {number} of '{key}'")
         _check_label_values(record, paths, f"datalist {file}: entry {number} of '{key}'")
-        records.append({**record, "case": case_name(record["image"]), **patient})
+        records.append({**record, "case": _case(paths, record["image"]), **patient})
     return records
+
+
+def _case(paths: Mapping[str, Any], image: str | list[str]) -> str:
+    """The given name of a case, or that of its image; folders of DICOM series often have equal names."""
+    given = paths.get("case")
+    return given.strip() if isinstance(given, str) and given.strip() else case_name(image)
 
 
 def _patient(paths: Mapping[str, Any], where: str) -> dict[str, str]:
@@ -139,7 +146,7 @@ def _check_label_values(record: Record, paths: Mapping[str, Any], where: str) ->
     """Refuse a label that is the image itself, and a label under another key, such as ``"mask"``."""
     if record.get("label") in image_files(record["image"]):
         raise InputError(f"{where}: 'label' must be another file than 'image', got {record['label']} for both.")
-    others = [k for k, v in paths.items() if k != "image" and isinstance(v, str) and v.endswith(NIFTI_SUFFIXES)]
+    others = [k for k, v in paths.items() if k != "image" and isinstance(v, str) and v.endswith(SUFFIXES)]
     if "label" not in paths and others:
         raise InputError(f"{where}: a label must be called 'label', got '{others[0]}': {paths[others[0]]}.")
 
@@ -156,7 +163,7 @@ def _found(sections: Mapping[str, list[Record]], content: Mapping[str, Any]) -> 
 
 
 def _is_by_channel(listed: Record, now: Record) -> bool:
-    return isinstance(listed["image"], str) and case_name(image_files(now["image"])[0]) != listed["case"]
+    return isinstance(listed["image"], str) and case_name(image_files(now["image"])[0]) != case_name(listed["image"])
 
 
 def _all(sections: Mapping[str, list[Record]]) -> list[Record]:
@@ -170,7 +177,7 @@ def _files(records: Iterable[Record]) -> set[str]:
 def _on_disk(record: Record, channels: int) -> Record:
     image = record["image"]
     found = (
-        find_image(image, record["case"], channels) if isinstance(image, str) else [find_file(file) for file in image]
+        find_image(image, case_name(image), channels) if isinstance(image, str) else [find_file(file) for file in image]
     )
     label = {"label": find_file(record["label"])} if "label" in record else {}
     return {**record, "image": found, **label}

@@ -12,7 +12,15 @@ from monai.bundle import ConfigParser
 
 from semicl_monai.data import case_name
 from semicl_monai.handlers.run_provenance import records_of
-from semicl_monai.utils import InputError, file_digest, image_digest, read_json, running_config, save_json
+from semicl_monai.utils import (
+    InputError,
+    file_digest,
+    image_digest,
+    read_json,
+    running_config,
+    save_json,
+    volume_file_digest,
+)
 from semicl_monai.utils.config_values import PlainValues, as_text, flatten
 from semicl_monai.utils.distributed import rank_and_size
 from semicl_monai.utils.option_table import OPTIONS
@@ -179,7 +187,7 @@ def _digest(name: str, file: Any) -> str | None:
 
     The provenance needs the same digest of an image. A label file is not unpacked.
     """
-    return file_digest(file) if name.startswith("label of") else image_digest(file)
+    return volume_file_digest(file) if name.startswith("label of") else image_digest(file)
 
 
 def _named(name: str, value: Any) -> Any:

@@ -2,6 +2,7 @@ from semicl_monai.utils import Registry
 
 from .invert_argmax import InvertArgmaxd
 from .load_case import LoadCased
+from .mask_writer import MaskWriter
 from .nifti_reader import NiftiReader
 from .nifti_writer import NiftiWriter
 from .rand_cut_mix import RandCutMix
@@ -15,6 +16,7 @@ from .rand_warp import RandWarp
 from .rand_warpd import RandWarpd
 from .safe_spacing import SafeSpacingd
 from .two_view import TwoViewd
+from .volume_reader import VolumeReader
 
 TRANSFORMS = Registry("transform", "Dictionary transforms.")
 TRANSFORMS.add("load_case", "Load image and label of a case and refuse unusable ones.", LoadCased)
@@ -32,6 +34,7 @@ __all__ = [
     "TRANSFORMS",
     "InvertArgmaxd",
     "LoadCased",
+    "MaskWriter",
     "NiftiReader",
     "NiftiWriter",
     "RandCutMix",
@@ -45,4 +48,5 @@ __all__ = [
     "RandWarpd",
     "SafeSpacingd",
     "TwoViewd",
+    "VolumeReader",
 ]

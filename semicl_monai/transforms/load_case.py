@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from monai.data import ImageReader, MetaTensor
 from monai.transforms import LoadImaged
 from monai.utils import MetaKeys
 
-from semicl_monai.transforms.nifti_reader import NiftiReader
-from semicl_monai.utils import InputError
+from semicl_monai.transforms.volume_reader import SEGMENTS, VolumeReader
+from semicl_monai.utils import InputError, is_true
+from semicl_monai.utils.formats import class_numbers, format_name, into_grid, is_of_frames, may_be_moved, without_suffix
+from semicl_monai.utils.formats.dicom_series import NEAREST
 from semicl_monai.utils.nifti import (
     Space,
     check_intensities,
@@ -26,21 +30,24 @@ from semicl_monai.utils.nifti import (
     naming,
     whole_numbers,
     without_nan,
-    without_suffix,
 )
 
 
 class LoadCased(LoadImaged):
     """Load image and label of a case as channel-first float32 tensors, and check that they can be used.
 
-    This is a :class:`monai.transforms.LoadImaged` for NIfTI files. Every error is one line that names the file. The
-    sample keys do not change. The tensors keep their metadata (``filename_or_obj``, affine), so that results can be
-    saved in the space of the image. The image's metadata also get the sample's ``case``. Affines are in mm, see
-    :mod:`semicl_monai.utils.nifti`.
+    This is a :class:`monai.transforms.LoadImaged` for all formats of :mod:`semicl_monai.utils.formats`. Every error is
+    one line that names the file. The sample keys do not change. The tensors keep their metadata (``filename_or_obj``,
+    affine), so that results can be saved in the space of the image. The image's metadata also get the sample's
+    ``case``. Affines are in mm, in RAS+ convention.
 
     If the affines of image and label differ by at most 1e-3 mm, the label gets the affine of the image. Otherwise later
     transforms could resample the two to grids that lie half a voxel apart. Label values that differ from a whole number
     by at most 1e-3 are rounded.
+
+    A label of named segments (``.seg.nrrd``) is read by the names of its segments. Such a label, and a label in another
+    format than its image, may have its axes in another order and may cover a part of the image, see
+    :mod:`semicl_monai.utils.formats.segments`.
 
     The label files of a data set may use other values than class numbers, see ``label_values``. The loaded label holds
     class numbers from 0 to ``num_classes - 1``. A file that already holds only class numbers is not changed, because
@@ -59,6 +66,10 @@ class LoadCased(LoadImaged):
             be strings. A warning names every file with such a value.
         replace_nan: a number that replaces NaN in an image, such as 0 outside the body. By default an image with NaN is
             refused. An image with infinity is always refused.
+        class_names: names of the classes without background, or names by value, for labels of named segments. By
+            default such a label is refused.
+        allow_gaps: whether the slices of a DICOM series may lie at uneven distances, see
+            :mod:`semicl_monai.utils.formats.dicom_series`. ``"true"`` and ``"false"`` are allowed too.
         allow_missing_keys: whether a sample may lack one of ``keys``, such as the label of an unlabelled sample.
 
     Raises:
@@ -83,15 +94,17 @@ class LoadCased(LoadImaged):
         label_values: Sequence[int] | None = None,
         stray_values: Mapping[Any, Any] | None = None,
         replace_nan: float | None = None,
+        class_names: Sequence[str] | Mapping[int, str] | None = None,
+        allow_gaps: bool | str = False,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(
-            keys,
-            reader=NiftiReader,
-            image_only=True,
-            ensure_channel_first=True,
-            allow_missing_keys=allow_missing_keys,
-        )
+        reader: Any = VolumeReader(is_true(allow_gaps, "allow_gaps"))
+        with _quiet_monai():
+            super().__init__(
+                keys, reader=reader, image_only=True, ensure_channel_first=True, allow_missing_keys=allow_missing_keys
+            )
+        # MONAI's own readers depend on the installed packages; a cache of prepared volumes must not
+        self._loader.readers = [reader]
         unknown = [key for key in self.keys if key not in (image_key, label_key)]
         if unknown:
             raise InputError(f"keys must be '{image_key}' or '{label_key}', got {unknown[0]!r}.")
@@ -106,6 +119,7 @@ class LoadCased(LoadImaged):
         self.label_values = None if label_values is None else _parse_label_values(label_values, num_classes)
         self.stray_values = _parse_stray_values(stray_values or {}, self.label_values or (), num_classes)
         self.replace_nan = check_replace_nan(replace_nan)
+        self.class_names = class_names
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """Load and check one case.
@@ -121,11 +135,12 @@ class LoadCased(LoadImaged):
         Raises:
             InputError: When the case cannot be used:
 
-                * A file is missing, damaged or not NIfTI.
+                * A file is missing, damaged or of no known format.
                 * A file holds numbers that are not real, or its affine has no inverse.
                 * The image is not 3-D, is constant or has voxels that are not finite.
                 * The number of channels differs from ``in_channels``.
                 * The label differs from the image in shape or affine.
+                * A segment of the label has no class of its name.
                 * The label has values that ``num_classes`` or ``label_values`` do not allow.
                 * The image is a list of files, and their number differs from ``in_channels``.
                 * The image is a list of files, and a file is not 3-D.
@@ -140,11 +155,16 @@ class LoadCased(LoadImaged):
             if "case" in data and isinstance(sample[self.image_key], MetaTensor):
                 sample[self.image_key].meta["case"] = data["case"]
         if self.label_key in loaded:
+            named = self._read_segments(sample[self.label_key], _where(data, self.label_key))
             self._check_label(sample[self.label_key], _where(data, self.label_key))
+        nearest = getattr(sample.get(self.image_key), "meta", {}).pop(NEAREST, None)
         if {self.image_key, self.label_key} <= loaded:
             with naming(f"{_where(data, self.label_key)} of {_files(data, self.image_key)[0]}"):
+                sample[self.label_key] = _in_grid(sample[self.label_key], sample[self.image_key], named)
                 check_same_space(_space(sample[self.image_key]), _space(sample[self.label_key]))
             _share_affine(sample[self.image_key], sample[self.label_key])
+            if nearest is not None and is_of_frames(_files(data, self.label_key)[0], named):
+                sample[self.label_key] = sample[self.label_key][..., nearest]
         return sample
 
     def _load(self, data: Mapping[Hashable, Any], key: Hashable, reader: ImageReader | None) -> MetaTensor:
@@ -163,7 +183,7 @@ class LoadCased(LoadImaged):
         return MetaTensor(torch.cat([channel.as_tensor() for channel in channels]), meta=channels[0].meta)
 
     def _load_file(self, file: str | os.PathLike[str], where: str, reader: ImageReader | None) -> MetaTensor:
-        with naming(where):
+        with naming(where, format_name(file)):
             # the reader is given here: otherwise MONAI tries all its readers after one that refuses a file
             loaded = self._loader(Path(file), reader or self._loader.readers[-1])
         volume: MetaTensor = loaded if self._loader.image_only else loaded[0]  # MONAI Label asks for the metadata apart
@@ -173,6 +193,8 @@ class LoadCased(LoadImaged):
         return volume
 
     def _check_image(self, image: MetaTensor, where: str) -> None:
+        if SEGMENTS in getattr(image, "meta", {}):
+            raise InputError(f"{where} must be an image, got a segmentation with named segments.")
         if image.ndim != 4 or image.shape[0] != self.in_channels or 0 in image.shape:
             wanted = f"3-D with {self.in_channels} channel(s)"
             raise InputError(f"{where} must be {wanted}, got the channel-first shape {tuple(image.shape)}.")
@@ -181,6 +203,19 @@ class LoadCased(LoadImaged):
             voxels[...] = without_nan(voxels, self.replace_nan)
         with naming(where):
             check_intensities(voxels)
+
+    def _read_segments(self, label: MetaTensor, where: str) -> bool:
+        """Replace the values of named segments by class numbers in place; whether the label has such."""
+        # not kept: MONAI cannot put dictionaries with other keys into one batch
+        segments = label.meta.pop(SEGMENTS, None) if isinstance(label, MetaTensor) else None
+        if segments is None:
+            return False
+        _check_one_channel(label, where)
+        with naming(where):
+            if self.class_names is None:
+                raise InputError("has named segments, and no class_names are given to read them by.")
+            _voxels(label)[...] = class_numbers(_voxels(label), segments, self.class_names)
+        return True
 
     def _check_label(self, label: MetaTensor, where: str) -> None:
         """Check a label and replace its values by class numbers in place."""
@@ -209,6 +244,20 @@ class LoadCased(LoadImaged):
                 message = f"{where} holds {stray} in {int(found.sum())} voxel(s), read as {value}."
                 warnings.warn(message, UserWarning, stacklevel=2)
                 values.masked_fill_(found, value)
+
+
+@contextmanager
+def _quiet_monai() -> Iterator[None]:
+    """Silence a reader that MONAI 1.6.1 makes where pydicom is installed, and that misses a GPU library."""
+    logger = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "NvImgCodecPydicomReader")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _class_numbers(values: torch.Tensor, label_values: Sequence[int]) -> torch.Tensor:
@@ -288,6 +337,15 @@ def _voxels(volume: torch.Tensor) -> np.ndarray:
 def _space(volume: MetaTensor) -> Space:
     file = volume.meta.get("filename_or_obj", "")
     return Space(tuple(volume.shape[1:]), volume.affine.numpy(), volume.meta, file)
+
+
+def _in_grid(label: MetaTensor, image: MetaTensor, named: bool) -> MetaTensor:
+    """The label in the grid of the image, if it may lie in a part of it."""
+    space, wanted = _space(label), _space(image)
+    if not may_be_moved(space, wanted, named):
+        return label
+    moved = torch.as_tensor(into_grid(_voxels(label)[0], space, wanted))[None]
+    return MetaTensor(moved, affine=image.affine.clone(), meta={**label.meta, MetaKeys.SPATIAL_SHAPE: wanted.shape})
 
 
 def _share_affine(image: MetaTensor, label: MetaTensor) -> None:

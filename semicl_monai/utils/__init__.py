@@ -1,7 +1,7 @@
 from .arguments import check_arguments, paths_of
 from .command_line import check_overrides, find_bundle_root, runner_arguments, started_by_user
 from .did_you_mean import did_you_mean
-from .digest import file_digest, file_stamp, image_digest, state_digest, voxel_count
+from .digest import file_digest, file_stamp, image_digest, state_digest, volume_file_digest, voxel_count
 from .distributed import data_parallel, is_not_rank0, local_device, share_of_rank, start_processes
 from .duration import duration
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
@@ -84,6 +84,7 @@ __all__ = [
     "unlock_folders",
     "unpack_volume",
     "untracked",
+    "volume_file_digest",
     "voxel_count",
     "with_provenance",
     "write_whole",

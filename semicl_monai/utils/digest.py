@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from semicl_monai.utils.errors import InputError
-from semicl_monai.utils.nifti import open_nifti, read_voxels
+from semicl_monai.utils.formats import open_volume, stored_files
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Stamp = tuple[str, int, int, int, int]
@@ -44,12 +44,20 @@ def file_digest(file: str | os.PathLike[str] | None) -> str | None:
         return _sha256(iter(lambda: stream.read(CHUNK), b""))
 
 
+def volume_file_digest(file: str | os.PathLike[str] | None) -> str | None:
+    """Return the SHA-256 of all files that hold a volume, or ``None`` when one is missing."""
+    files = [] if file is None else stored_files(file)
+    if not files or not all(path.is_file() for path in files):
+        return None
+    return _sha256(chunk for path in files for chunk in _bytes(path))
+
+
 def image_digest(files: Files) -> str:
     """Return the SHA-256 of the voxels of an image as float32, which identifies the image.
 
     These do not matter: file names, links, copies, compression, the rest of the header, the stored data type, and axes
-    of size 1 after the third. A file that is not NIfTI is hashed whole. The digest of an unchanged file is computed
-    once.
+    of size 1 after the third. A file that is no volume is hashed whole. The digest of an unchanged file is computed
+    once. The same voxels in another format have the same digest if their axes are the same.
 
     Args:
         files: the file, or several, one per channel.
@@ -58,7 +66,7 @@ def image_digest(files: Files) -> str:
         InputError: When a file cannot be read.
     """
     paths = _paths(files)
-    key = tuple(_stamp(path) for path in paths)
+    key = tuple(stamp for path in paths for stamp in _stamps(path))
     if key not in _images:
         _images[key] = _sha256(chunk for path in paths for chunk in _values(path))
     return _images[key]
@@ -70,7 +78,7 @@ def voxel_count(files: Files) -> int | None:
     Only the header is read. Images with different numbers of voxels are different images.
     """
     try:
-        return sum(_count(path, file_stamp(path)) for path in _paths(files))
+        return sum(_count(path, tuple(file_stamp(part) for part in stored_files(path))) for path in _paths(files))
     except Exception:  # a broken file can make nibabel raise anything
         return None
 
@@ -109,30 +117,35 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 @cache
-def _count(path: Path, stamp: Stamp) -> int:
-    """Number of voxels of a file; the header of an unchanged file is read once."""
-    return math.prod(open_nifti(path).shape)
+def _count(path: Path, stamps: tuple[Stamp, ...]) -> int:
+    """Number of voxels of a volume; the header of an unchanged file is read once."""
+    return math.prod(open_volume(path, allow_gaps=True).shape)
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamps(path: Path) -> list[Stamp]:
     with _readable(path):
-        return file_stamp(path)
+        return [file_stamp(part) for part in stored_files(path)]
 
 
 def _values(path: Path) -> Iterator[bytes | memoryview]:
-    """Yield the shape and voxels of a NIfTI file, or all bytes of any other file."""
+    """Yield the shape and voxels of a volume, or all bytes of any other file."""
     with _readable(path):
         try:
-            image = open_nifti(path)
-        except Exception:  # a file that is not NIfTI can make nibabel raise anything
-            with gzip.open(path) if _is_packed(path) else open(path, "rb") as stream:
-                yield from iter(lambda: stream.read(CHUNK), b"")
+            volume = open_volume(path, allow_gaps=True)
+        except Exception:  # a broken file can make its reader raise anything
+            for part in stored_files(path):
+                yield from _bytes(part, unpack=True)
             return
-        voxels = np.asarray(read_voxels(image), "<f4")
+        voxels = np.asarray(volume.read(), "<f4")
         # the shape (x, y, z, 1) counts as (x, y, z)
         extent = voxels.shape[:3] if math.prod(voxels.shape[3:]) == 1 else voxels.shape
         yield str(extent).encode()
         yield voxels.ravel(order="F").view(np.uint8).data
+
+
+def _bytes(path: Path, unpack: bool = False) -> Iterator[bytes]:
+    with gzip.open(path) if unpack and _is_packed(path) else open(path, "rb") as stream:
+        yield from iter(lambda: stream.read(CHUNK), b"")
 
 
 def _is_packed(path: Path) -> bool:

@@ -53,13 +53,29 @@ def write_whole(path: str | Path, content: str | bytes | memoryview, advice: str
     """
     # a file name that is not UTF-8 is written as its bytes
     data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
+    with writing(path, advice) as draft, open(draft, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def writing(path: str | Path, advice: str = "", suffix: str = "") -> Iterator[Path]:
+    """Yield the path of a draft, for a library that writes files by name, and rename the draft to ``path`` at the end.
+
+    Args:
+        path: the file.
+        advice: what the user can do about an error. It is appended to the error.
+        suffix: ending of the name of the draft.
+
+    Raises:
+        InputError: When the file cannot be written. No draft is left behind.
+    """
     try:
         target = Path(os.path.realpath(path))  # a link stays a link
         # a killed process leaves its draft: a search for the name of the file must not find it
-        with draft_of(target, "draft") as draft, open(draft, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with draft_of(target, f"draft{suffix}") as draft:
+            yield draft
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}{f'; {advice}' if advice else ''}.") from error
 

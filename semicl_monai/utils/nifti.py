@@ -55,11 +55,12 @@ class Space:
 
 
 @contextmanager
-def naming(where: str) -> Iterator[None]:
+def naming(where: str, format: str = "NIfTI") -> Iterator[None]:
     """Put the case and the file before the message of any error inside.
 
     Args:
         where: the case and the file, such as ``"case a: image file a.nii.gz"``.
+        format: format of the file.
 
     Raises:
         InputError: When any error was raised inside. The message is one line.
@@ -68,9 +69,9 @@ def naming(where: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{where} {error}") from error
-    except Exception as error:  # a broken file can make nibabel and zlib raise anything
+    except Exception as error:  # a broken file can make its reader raise anything
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{where} cannot be read as NIfTI: {type(error).__name__}: {reason}") from error
+        raise InputError(f"{where} cannot be read as {format}: {type(error).__name__}: {reason}") from error
 
 
 def open_nifti(file: str | os.PathLike[str]) -> Any:
@@ -98,18 +99,8 @@ def open_nifti(file: str | os.PathLike[str]) -> Any:
         raise InputError(f"must hold one real number a voxel, got {'RGB' if kind.names else kind}.")
     if not image.shape or 0 in image.shape:
         raise InputError(f"must have voxels, got the shape {image.shape}.")
-    _check_affine(affine_in_mm(image))
+    check_affine(affine_in_mm(image))
     return image
-
-
-def without_suffix(name: str) -> str:
-    """Return the name or path of a file without ``.nii`` or ``.nii.gz``.
-
-    Example:
-        >>> without_suffix("imagesTr/hippocampus_003.nii.gz")
-        'imagesTr/hippocampus_003'
-    """
-    return name.removesuffix(".gz").removesuffix(".nii")
 
 
 def affine_in_mm(image: Any) -> np.ndarray:
@@ -125,7 +116,12 @@ def mask_description(voxels: np.ndarray) -> bytes:
     return MASK_DESCRIPTION + f" {total:08x}".encode()
 
 
-def _check_affine(affine: np.ndarray) -> None:
+def check_affine(affine: np.ndarray) -> None:
+    """Refuse an affine that is not finite or has no inverse.
+
+    Raises:
+        InputError: When the affine cannot be used.
+    """
     if not np.isfinite(affine).all():
         raise InputError("must have an affine of finite numbers, got NaN or infinity.")
     spacing = nib.affines.voxel_sizes(affine)

@@ -216,6 +216,12 @@ OPTIONS = (
     Option("class_names", NAMES, STAGES, "Names of the classes 1, 2, ..."),
     Option("replace_nan", number().or_none(), STAGES, "Number in place of NaN, for NaN outside of the body."),
     Option(
+        "allow_gaps",
+        SWITCH,
+        STAGES,
+        "Use DICOM series with slices at uneven distances; missing slices are interpolated.",
+    ),
+    Option(
         "network_layout",
         COMPONENT.or_none(),
         _TRAINING,

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import sys
+
+import numpy as np
 import pytest
+from dicom_data import write_series
 
 from semicl_monai.data import case_name, list_images
 from semicl_monai.data.images import case_of, check_repeated_cases
@@ -47,9 +51,9 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "image.png"])
-def test_a_place_without_nifti_images_is_refused(tmp_path, name):
+def test_a_place_without_images_is_refused(tmp_path, name):
     touch(tmp_path, "image.png")
-    with pytest.raises(InputError, match=r"no NIfTI image .* found in"):
+    with pytest.raises(InputError, match=r"no image found in .*: wanted NIfTI"):
         list_images(tmp_path / name)
 
 
@@ -157,12 +161,45 @@ def test_an_image_in_capitals_is_listed_and_refused_when_it_is_loaded(tmp_path):
     touch(tmp_path, "a.nii.gz", "b.NII.GZ")
     records = list_images(tmp_path)
     assert [record["case"] for record in records] == ["a", "b.NII.GZ"]
-    with pytest.raises(InputError, match=r"b\.NII\.GZ must be NIfTI \(\.nii or \.nii\.gz, in small letters\)"):
+    with pytest.raises(InputError, match=r"b\.NII\.GZ must be NIfTI \(\.nii, \.nii\.gz\), .* in small letters"):
         LoadCased("image", num_classes=2)(records[1])
 
 
 def test_images_of_other_formats_beside_those_that_are_read_are_named(tmp_path, caplog):
-    for name in ("a.nii.gz", "b.nrrd", "c.mha", "notes.txt", ".hidden.mha"):
-        (tmp_path / name).touch()
+    touch(tmp_path, "a.nii.gz", "b.mgz", "c.mnc", "notes.txt", ".hidden.mgz", "d.seg.nrrd")
     assert [record["case"] for record in list_images(tmp_path)] == ["a"]
-    assert caplog.messages == ["left out, as they are not NIfTI (.nii or .nii.gz): b.nrrd, c.mha."]
+    other, segmentation = caplog.messages
+    assert other.startswith("left out, as their format is not read: b.mgz, c.mnc; wanted NIfTI")
+    assert segmentation == "left out, as they are segmentations: d.seg.nrrd."
+
+
+def test_images_of_all_formats_are_listed_together(tmp_path):
+    touch(tmp_path, "a.nii.gz", "b.nrrd", "c.nhdr", "d.mha", "e.mhd", "c.raw", "e.zraw")
+    assert [record["case"] for record in list_images(tmp_path)] == list("abcde")
+
+
+def test_series_are_listed_with_the_files_of_a_folder(tmp_path, caplog):
+    touch(tmp_path, "a.nii.gz")
+    write_series(tmp_path / "p1/ct", np.ones((3, 4, 3), int), np.eye(4))
+    write_series(tmp_path / "p1/scout", np.ones((3, 4, 3), int), np.eye(4), ImageType=["ORIGINAL", "PRIMARY", "SCOUT"])
+    assert list_images(tmp_path) == [
+        {"image": str(tmp_path / "a.nii.gz"), "case": "a"},
+        {"image": str(tmp_path / "p1/ct"), "case": "p1_ct"},
+    ]
+    assert caplog.messages == ["left out of the DICOM files, as they are no volumes: 3 localizer(s)."]
+    assert list_images(tmp_path / "p1/ct") == [{"image": str(tmp_path / "p1/ct"), "case": "ct"}]
+    file = str(tmp_path / "p1/ct/IM001.dcm")
+    assert list_images(file) == [{"image": file, "case": "IM001"}]
+
+
+def test_without_pydicom_series_are_left_out_beside_other_images_and_refused_alone(tmp_path, caplog, monkeypatch):
+    series = write_series(tmp_path / "ct", np.ones((3, 4, 3), int), np.eye(4))
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(
+        InputError, match=rf"{series} is DICOM, which needs pydicom: pip install 'semicl-monai\[dicom\]'"
+    ):
+        list_images(series)
+    touch(tmp_path, "a.nii.gz")
+    assert [record["case"] for record in list_images(tmp_path)] == ["a"]
+    (line,) = caplog.messages
+    assert "needs pydicom" in line

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 
 from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data.leaks import check_repeated_images
 from semicl_monai.utils import InputError, Provenance, image_digest
 
 NAMES = [f"a{number}" for number in range(10)]
@@ -167,3 +169,13 @@ def test_images_of_different_sizes_are_not_read(root, monkeypatch):
         nibabel.save(image, root / f"{name}.nii.gz")
     monkeypatch.setattr("semicl_monai.data.leaks.image_digest", None)
     assert len(SegmentationDatalist(root).test) == 2
+
+
+def test_the_same_image_in_another_format_is_refused(tmp_path):
+    write_image(tmp_path / "a.nii.gz", 0)
+    voxels = np.asarray(nibabel.load(tmp_path / "a.nii.gz").dataobj)
+    nrrd.write(str(tmp_path / "b.nrrd"), voxels, {"spacings": [1.0, 1, 1]})
+    parts = {"labelled": ["a.nii.gz"], "unlabelled": [], "validation": [], "test": ["b.nrrd"]}
+    records = {part: [{"image": str(tmp_path / name), "case": name} for name in names] for part, names in parts.items()}
+    with pytest.raises(InputError, match=r"the same image is in the training part as a\.nii\.gz .* and in the test"):
+        check_repeated_images(records)

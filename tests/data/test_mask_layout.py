@@ -3,12 +3,14 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
+from dicom_data import write_series
 from monai.data import MetaTensor
 from monai.transforms import SaveImage
 
 from semicl_monai.data import MaskLayout, list_images, mask_subject
-from semicl_monai.transforms import NiftiWriter
+from semicl_monai.transforms import MaskWriter, NiftiWriter
 from semicl_monai.utils import InputError
 
 
@@ -94,3 +96,41 @@ def test_a_mask_that_was_corrected_by_hand_is_not_replaced(tmp_path):
     nib.save(nib.Nifti1Image(voxels, None, mask.header), file)
     with pytest.raises(InputError, match=r"a_seg\.nii\.gz, a file that inference has not written"):
         MaskLayout(tmp_path).check([record])
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("/x/a.nrrd", "a_seg.nrrd"), ("/x/a.nhdr", "a_seg.nrrd"), ("/x/a.mhd", "a_seg.mha"), ("/x/a.dcm", "a_seg.dcm")],
+)
+def test_a_mask_has_the_ending_of_the_format_of_its_image(file, name):
+    layout = MaskLayout("out")
+    assert layout.filename(**mask_subject({"filename_or_obj": file}, None)) == layout.output_dir / name
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_in_every_format_only_unchanged_masks_of_ours_are_replaced(tmp_path, suffix):
+    (tmp_path / "images").mkdir()
+    image, layout = sitk.GetImageFromArray(np.ones((5, 4, 3), np.float32)), MaskLayout(tmp_path / "masks", "")
+    sitk.WriteImage(image, str(tmp_path / f"images/a{suffix}"))
+    record = {"image": str(tmp_path / f"images/a{suffix}"), "case": "a"}
+    mask = MetaTensor(torch.ones(1, 3, 4, 5), meta={"case": "a", "filename_or_obj": record["image"]})
+    options = {"writer": MaskWriter, "output_name_formatter": mask_subject, "print_log": False}
+    for _ in range(2):
+        layout.check([record])
+        SaveImage(folder_layout=layout, **options)(mask)
+    file = tmp_path / f"masks/a{suffix}"
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+    sitk.WriteImage(sitk.ReadImage(str(file)) + 1, str(file))
+    with pytest.raises(InputError, match=rf"replace .*a\{suffix}, a file that inference has not written"):
+        layout.check([record])
+    with pytest.raises(InputError, match="an image that is to be segmented"):
+        MaskLayout(tmp_path / "images", "").check([record])
+
+
+def test_a_file_of_a_series_is_not_replaced_by_a_mask(tmp_path):
+    series = write_series(tmp_path / "a", np.ones((3, 4, 5), int), np.eye(4))
+    (series / "IM000.dcm").rename(series / "ct.dcm")
+    with pytest.raises(
+        InputError, match=r"case ct: the mask would replace .*ct\.dcm, an image that is to be segmented"
+    ):
+        MaskLayout(series, "").check([{"image": str(series), "case": "ct"}])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data.nnunet import find_file
 from semicl_monai.data.sections import read_sections
 from semicl_monai.utils import InputError
 
@@ -153,12 +154,12 @@ def test_an_image_with_and_without_its_number_is_refused(root):
 
 def test_fewer_labels_than_the_description_says_are_refused_and_what_is_odd_is_named(root):
     describe(root, 1, numTraining=7)
-    touch(root, "labelsTr/b_000.nrrd")
-    with pytest.warns(UserWarning, match=r"not used: labelsTr/b_000\.nrrd"):
+    touch(root, "labelsTr/b_000.mgz")
+    with pytest.warns(UserWarning, match=r"not used: labelsTr/b_000\.mgz"):
         refuse(root, r"'numTraining' is 7, but 5 cases have a label: none for b_000, b_001, and files of other "
-               r"names are labelsTr/b_000\.nrrd; add the labels, or write 5 if the others have none\.")  # fmt: skip
+               r"names are labelsTr/b_000\.mgz; add the labels, or write 5 if the others have none\.")  # fmt: skip
     touch(root, *masks("Tr", "b_000", "b_001"))
-    (root / "labelsTr/b_000.nrrd").unlink()
+    (root / "labelsTr/b_000.mgz").unlink()
     assert len(SegmentationDatalist(root).training) == 5
     describe(root, 1, numTraining=8)
     refuse(root, "'numTraining' is 8, but 7 cases have a label: every image has one; add the labels, or")
@@ -248,9 +249,9 @@ def test_a_label_without_image_is_refused(root, part):
 
 
 @pytest.mark.parametrize("ending", [".png", "nii.gz", None])
-def test_another_file_ending_than_of_nifti_is_refused(root, ending):
+def test_an_unknown_file_ending_is_refused(root, ending):
     describe(root, 1, file_ending=ending)
-    refuse(root, rf"dataset\.json: 'file_ending' must be \.nii or \.nii\.gz, got {ending!r}")
+    refuse(root, rf"dataset\.json: 'file_ending' must be one of \.nii\.gz, \.nii, .*\.mhd.*, got {ending!r}")
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
@@ -281,3 +282,18 @@ def test_images_of_a_part_that_nnunet_does_not_know_are_named(root):
     touch(root, "imagesVal/v_0_0000.nii.gz", "labelsVal/v_0.nii.gz")
     with pytest.warns(UserWarning, match=r"not used: imagesVal/v_0_0000\.nii\.gz, labelsVal/v_0\.nii\.gz\.$"):
         read_sections(root / "dataset.json")
+
+
+def test_files_of_another_format_are_read_by_their_ending(tmp_path):
+    describe(tmp_path, 2, file_ending=".nrrd")
+    touch(tmp_path, *(f"imagesTr/a_{channel:04d}.nrrd" for channel in (0, 1)), "labelsTr/a.seg.nrrd")
+    (record,) = read_sections(tmp_path / "dataset.json")["training"]
+    assert record["image"] == [str(tmp_path / f"imagesTr/a_{channel:04d}.nrrd") for channel in (0, 1)]
+    assert record["label"] == str(tmp_path / "labelsTr/a.seg.nrrd")
+
+
+def test_a_missing_segmentation_is_not_taken_from_its_image_nor_an_image_from_its_segmentation(tmp_path):
+    touch(tmp_path, "a.nrrd", "b.seg.nrrd", "c.nhdr")
+    assert find_file(str(tmp_path / "a.seg.nrrd")) == str(tmp_path / "a.seg.nrrd")
+    assert find_file(str(tmp_path / "b.nrrd")) == str(tmp_path / "b.nrrd")
+    assert find_file(str(tmp_path / "c.nrrd")) == str(tmp_path / "c.nhdr")

@@ -13,16 +13,18 @@ from pathlib import Path
 from threading import Lock
 
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 import torch
+from dicom_data import write_series
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor, set_track_meta
 from monai.transforms import Compose, Lambdad, MapTransform, RandFlipd, RandGaussianNoised, ToTensord
 from monai.utils import ensure_tuple
 
 from semicl_monai.data import AugmentingDataLoader, SeededRandomSampler, VolumeDataset, prepared_files, volume_dataset
-from semicl_monai.transforms import RandSlicesd
+from semicl_monai.transforms import LoadCased, RandSlicesd
 from semicl_monai.utils import InputError
 
 KEYS = ("image", "label")
@@ -546,3 +548,23 @@ def test_a_config_may_bring_its_own_data_as_monai_label_does(studies, folder):
     assert [sample["case"] for sample in parser.get_parsed_content("dataset")] == ["image_a", "image_b", "image_c"]
     assert len(files(folder)) == 3
     assert pickle.loads(pickle.dumps(parser.get_parsed_content("dataset")))[0]["image"].ndim == 4
+
+
+@pytest.mark.parametrize("kind", ["detached", "series"])
+def test_a_change_in_any_file_of_a_volume_gives_another_file(tmp_path, kind):
+    voxels = np.random.default_rng(0).integers(0, 9, (4, 5, 3)).astype(np.int16)
+    if kind == "series":
+        image = write_series(tmp_path / "a", voxels, np.eye(4))
+        part = image / "IM001.dcm"
+    else:
+        image, part = tmp_path / "a.nhdr", tmp_path / "a.raw"
+        nrrd.write(str(image), voxels, {"spacings": [1.0, 1, 1], "encoding": "raw"})
+    data = VolumeDataset([{"image": str(image), "case": "a"}], LoadCased("image", 2), tmp_path / "cache")
+    data.prepare()
+    data.prepare()
+    (first,) = (tmp_path / "cache").iterdir()
+    content = bytearray(part.read_bytes())
+    content[-2] ^= 1
+    part.write_bytes(content)
+    VolumeDataset([{"image": str(image), "case": "a"}], LoadCased("image", 2), tmp_path / "cache").prepare()
+    assert len({*(tmp_path / "cache").iterdir()} - {first}) == 1

@@ -149,3 +149,14 @@ EMPTY = {"training": [], "unlabelled": [], "validation": [], "test": []}
 def test_a_format_of_ones_own_that_lists_something_else_is_refused(tmp_path, sections, message):
     with pytest.raises(InputError, match=re.escape(f"dataset_format of {tmp_path}: {message}")):
         checked_sections(sections, tmp_path)
+
+
+def test_an_entry_may_name_its_case_as_folders_of_series_have_equal_names(sections):
+    found = sections(training=[{"image": "p1/ct", "case": "p1"}, {"image": "p2/ct", "case": " p2 "}])["training"]
+    assert [record["case"] for record in found] == ["p1", "p2"]
+
+
+def test_labels_of_every_format_must_be_called_label(sections):
+    for name in ("mask.nrrd", "mask.seg.nrrd", "mask.mha"):
+        with pytest.raises(InputError, match=f"a label must be called 'label', got 'mask': {re.escape(name)}"):
+            sections(training=[{"image": "a.nrrd", "mask": name}])

@@ -4,8 +4,10 @@ import warnings
 from pathlib import Path
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
@@ -557,3 +559,39 @@ def test_files_that_are_mapped_into_memory_stay_as_they_are(tmp_path):
     before = [Path(file).read_bytes() for file in sample.values()]
     assert load(sample, replace_nan=0)["label"].eq(1).all()
     assert [Path(file).read_bytes() for file in sample.values()] == before
+
+
+def test_a_label_in_another_format_may_have_its_axes_turned(sample, tmp_path):
+    voxels, label = (nib.load(sample[key]).get_fdata() for key in ("image", "label"))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(label[::-1].transpose(1, 0, 2).T))  # y, -x, z
+    image.SetSpacing((2, 1, 3))
+    image.SetDirection((0, 1, 0, -1, 0, 0, 0, 0, 1))  # in LPS: y of the file is -y there, and -x is x
+    image.SetOrigin((-5, 0, 0))
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    loaded = load({**sample, "label": str(tmp_path / "a.mha")})
+    np.testing.assert_array_equal(loaded["label"][0], label)
+    np.testing.assert_array_equal(loaded["image"][0], voxels.astype(np.float32))
+    np.testing.assert_array_equal(loaded["label"].affine, loaded["image"].affine)
+
+
+def test_a_label_in_the_format_of_its_image_must_have_its_axes(sample, tmp_path):
+    label = nib.load(sample["label"])
+    flipped = AFFINE @ nib.affines.from_matvec(np.diag([-1, 1, 1]), [5, 0, 0])
+    sample["label"] = save(tmp_path / "b.nii.gz", label.get_fdata()[::-1], flipped)
+    refuse(sample, "must have the same affine to within 0.001")
+
+
+def test_a_segmentation_is_no_image(sample, tmp_path):
+    header = {"spacings": [1.0, 1, 1], "Segment0_Name": "a", "Segment0_LabelValue": "1"}
+    nrrd.write(str(tmp_path / "a.nrrd"), np.ones((2, 3, 4), np.uint8), header)
+    refuse({**sample, "image": str(tmp_path / "a.nrrd")}, "must be an image, got a segmentation with named segments")
+
+
+def test_the_packages_that_are_installed_do_not_change_what_is_prepared():
+    assert [type(reader).__name__ for reader in LoadCased("image", 2)._loader.readers] == ["VolumeReader"]
+
+
+def test_a_switch_for_gaps_may_be_text():
+    assert LoadCased("image", 2, allow_gaps="true")._loader.readers[0].allow_gaps is True
+    with pytest.raises(InputError, match="allow_gaps must be"):
+        LoadCased("image", 2, allow_gaps="maybe")

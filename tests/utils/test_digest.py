@@ -7,11 +7,22 @@ import shutil
 from collections import OrderedDict
 
 import nibabel
+import nrrd
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
+from dicom_data import write_series
 
-from semicl_monai.utils import InputError, digest, file_digest, image_digest, state_digest, voxel_count
+from semicl_monai.utils import (
+    InputError,
+    digest,
+    file_digest,
+    image_digest,
+    state_digest,
+    volume_file_digest,
+    voxel_count,
+)
 
 VOXELS = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 
@@ -159,3 +170,34 @@ def test_a_change_of_a_state_changes_its_digest(change):
     assert state_digest(one) == state_digest(other)
     change(other)
     assert state_digest(one) != state_digest(other)
+
+
+def test_an_image_has_the_same_digest_in_every_format(tmp_path):
+    nrrd.write(str(tmp_path / "a.nrrd"), VOXELS, {"spacings": [1.0, 1, 1]})
+    sitk.WriteImage(sitk.GetImageFromArray(np.ascontiguousarray(VOXELS.T)), str(tmp_path / "a.mhd"))
+    write_series(tmp_path / "a", VOXELS, np.diag([-1.0, -1, 1, 1]))
+    for name in ("a.nrrd", "a.mhd", "a", "a/IM000.dcm"):
+        assert image_digest(tmp_path / name) == oracle(VOXELS)
+        assert voxel_count(tmp_path / name) == VOXELS.size
+
+
+def test_the_digest_sees_a_change_of_any_file_of_an_image(tmp_path):
+    file = tmp_path / "a.nhdr"
+    nrrd.write(str(file), VOXELS, {"spacings": [1.0, 1, 1], "encoding": "raw"})
+    before, label = image_digest(file), volume_file_digest(file)
+    assert label == hashlib.sha256(file.read_bytes() + (tmp_path / "a.raw").read_bytes()).hexdigest()
+    (tmp_path / "a.raw").write_bytes((VOXELS + 1).tobytes(order="F"))
+    assert image_digest(file) == oracle(VOXELS + 1) != before
+    assert volume_file_digest(file) != label
+    (tmp_path / "a.raw").unlink()
+    assert volume_file_digest(file) is None
+    series = write_series(tmp_path / "a", VOXELS**2, np.diag([-1.0, -1, 1, 1]))
+    assert image_digest(series) == oracle(VOXELS**2)
+    (series / "IM000.dcm").unlink()
+    assert image_digest(series) != oracle(VOXELS**2)
+
+
+def test_the_digest_of_one_file_is_that_of_its_bytes(tmp_path):
+    file = write(tmp_path / "a.nii.gz")
+    assert volume_file_digest(file) == file_digest(file)
+    assert volume_file_digest(None) is None
