@@ -35,12 +35,18 @@ def bundle_metadata(name: str, task: dict[str, Any], channels: Sequence[str]) ->
         "supported_apps": {"monai-label": ""},
         "name": name.replace("_", " "),
         "task": _sentence(task["class_names"]),
-        "description": "A 2-D U-Net pre-trained by contrast of slices and of labelled pixels, then fine-tuned.",
+        "description": _description(task),
         "authors": "the owner of the data",
         "copyright": "the owner of the data",
         "intended_use": "Research only, not for clinical use",
         "network_data_format": _data_format(task, channels),
     }
+
+
+def _description(task: dict[str, Any]) -> str:
+    kind = "3-D U-Net on patches" if len(task["roi_size"]) == 3 else "2-D U-Net on slices"
+    method = task.get("stages", {}).get("pretrain", {}).get("method", "global_local")
+    return f"A {kind}, trained by the method {method}."
 
 
 def _data_format(task: dict[str, Any], channels: Sequence[str]) -> dict[str, Any]:

@@ -171,9 +171,17 @@ def _write_whole(target: Path, task: dict[str, Any], channels: list[str]) -> Non
         write_whole(folder / "configs" / "metadata.json", as_text(metadata))
         write_whole(folder / "LICENSE", _license())
         readme = TEMPLATE.read_text(encoding="utf-8")
-        readme = readme.format(name=folder.name, classes=", ".join(task["class_names"]))
+        readme = readme.format(name=folder.name, classes=", ".join(task["class_names"]), **_words(task))
         write_whole(folder / "docs" / "README.md", readme)
         write_whole(folder / "docs" / "data_license.txt", "The license of the data is not known: write it here.\n")
+
+
+def _words(task: dict[str, Any]) -> dict[str, str]:
+    """What the README of the bundle says of network and method."""
+    kinds = {2: "A 2-D U-Net (MONAI's `BasicUNet`) on slices", 3: "A 3-D U-Net (MONAI's `DynUNet`) on patches"}
+    method = task["stages"]["pretrain"]["method"]
+    does = (find_method(method).__doc__ or "").strip().partition("\n")[0]
+    return {"network": kinds[len(task["roi_size"])], "method": method, "does": does}
 
 
 def _license() -> str:

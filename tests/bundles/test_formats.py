@@ -16,6 +16,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_data import write_series
 from monai.bundle import ConfigWorkflow
+from own_bundles import small
 
 from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.synthetic import make_synthetic_hippocampus
@@ -23,7 +24,6 @@ from semicl_monai.transforms import LoadCased
 from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import open_volume
 
-SMALL = {"network_def::features": [4, 4, 8, 8, 8, 4], "device": "cpu"}
 SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2}
 NAMES = ["Anterior", "Posterior"]
 LPS = {"space": "left-posterior-superior", "kinds": ["domain"] * 3}
@@ -103,7 +103,7 @@ def run(tmp_path):
     def run(bundle, name, **options):
         run_id = name if name in ("pretrain", "evaluate") else "run"
         kind = "train" if name in ("pretrain", "train") else "infer"
-        given = {"bundle_root": str(bundle), **SMALL, **(SHORT if kind == "train" else {}), **options}
+        given = {"bundle_root": str(bundle), **small(bundle), **(SHORT if kind == "train" else {}), **options}
         config = str(bundle / "configs" / f"{name}.json")
         built, hook = (
             ConfigWorkflow(config, run_id=run_id, logging_file=False, workflow_type=kind, **given),

@@ -11,11 +11,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from monai.bundle import ConfigWorkflow
+from own_bundles import small
 
 from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.synthetic import make_synthetic_hippocampus
 
-SMALL = {"network_def::features": [4, 4, 8, 8, 8, 4], "device": "cpu"}
 SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2}
 
 
@@ -24,7 +24,8 @@ def make(tmp_path):
     """Make a bundle for a data set, and return its folder."""
 
     def make(data, **options):
-        new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path / "bundles"), estimate=False, **options)
+        given = {"spatial_dims": 2, "method": "global_local", "estimate": False, **options}
+        new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path / "bundles"), **given)
         return tmp_path / "bundles/own_mri_segmentation"
 
     return make
@@ -39,7 +40,7 @@ def run(tmp_path, monkeypatch):
     def run(bundle, name, **options):
         run_id = name if name in ("pretrain", "evaluate") else "run"
         kind = "train" if name in ("pretrain", "train") else "infer"
-        given = {"bundle_root": str(bundle), **SMALL, **(SHORT if kind == "train" else {}), **options}
+        given = {"bundle_root": str(bundle), **small(bundle), **(SHORT if kind == "train" else {}), **options}
         config = str(bundle / "configs" / f"{name}.json")
         built = ConfigWorkflow(config, run_id=run_id, logging_file=False, workflow_type=kind, **given)
         hook = sys.excepthook
@@ -112,6 +113,24 @@ def test_every_stage_runs_on_the_raw_layout_of_nnunet(make, run, hippocampus):
     assert name == "synthetic_008_seg.nii.gz"
     assert mask.shape == image.shape
     np.testing.assert_allclose(mask.affine, image.affine, atol=1e-4)
+
+
+def test_the_default_plan_of_thick_slices_runs_every_stage(make, run, four_channels):
+    bundle = make(four_channels, datalist="lists.json", spatial_dims="auto", method=None)
+    task = read(bundle / "task.json")
+    assert (task["roi_size"], task["thick_axis"], task["sample_size"]) == ([6, 28, 24], 0, [6, 34, 29])
+    assert task["network_def"]["strides"] == [[1, 1, 1], [1, 2, 2], [1, 2, 2]]
+    run(bundle, "pretrain")
+    epochs = {"epochs": 2, "warm_up_epochs": 1}
+    trained = run(bundle, "train", **epochs).parser
+    assert read(bundle / "eval/train/options.json")["method"] == "self_training"
+    (warp,), method = (trained.get_parsed_content(name) for name in ("spatial_transforms", "method_def"))
+    assert warp.warp.thick_axis == method.strong_transforms()[0].thick_axis == 0  # labelled and unlabelled patches
+    run(bundle, "evaluate")
+    assert {"Core", "Oedema", "Cyst"} <= classes_measured(bundle)
+    run(bundle, "inference", dataset_dir=str(four_channels / "test/images"))
+    run(bundle, "pretrain", method="global_local", output_dir=str(bundle / "paper"))
+    assert (bundle / "paper/models/model_pretrained.pt").is_file()
 
 
 VALUES = (3, 7, 100)

@@ -127,3 +127,27 @@ def test_what_is_out_of_range_is_refused(options, message):
 def test_it_builds_from_a_config():
     config = {"warp": {"_target_": "semicl_monai.transforms.RandWarp", "rotate": 0.5}}
     assert ConfigParser(config).get_parsed_content("warp").rotate == 0.5
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("option", ["rotate", "scale", "shear", "translate", "deform"])
+def test_nothing_moves_along_a_thick_axis_and_something_across_it(axis, option):
+    images = ramps(16, 18, 20)
+    moved = inner(warp(images, thick_axis=axis, **{option: 0.2})(images)) - inner(images)
+    others = [other for other in range(3) if other != axis]
+    assert moved[:, axis].abs().max() < 1e-3
+    assert moved[:, others].abs().amax(dim=(0, 2, 3, 4)).min() > 0.01
+
+
+def test_planes_across_a_thick_axis_are_warped_alike_and_keep_their_slices():
+    images = ramps(16, 18, 6)
+    moved = warp(images, thick_axis=2, rotate=0.3, scale=0.2, shear=0.1, translate=0.1)(images) - images
+    inside = inner(moved)
+    torch.testing.assert_close(inside[..., :2], inside[..., -2:], atol=1e-3, rtol=0)
+
+
+def test_the_same_numbers_are_drawn_with_and_without_a_thick_axis():
+    drawn = [RandWarp(thick_axis=axis, generator=torch.Generator().manual_seed(0)) for axis in (None, 1)]
+    for one in drawn:
+        one.randomize(torch.zeros(4, 1, 8, 8, 8))
+    assert torch.equal(*(one.generator.get_state() for one in drawn))
