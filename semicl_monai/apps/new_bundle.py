@@ -10,8 +10,9 @@ from typing import Any
 from semicl_monai.apps.bundle_metadata import bundle_metadata
 from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
+from semicl_monai.apps.label_rules import with_label_rules
 from semicl_monai.apps.plan_task import plan_task
-from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
+from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, read_label_rules, take_fingerprint
 from semicl_monai.data.sections import read_sections
 from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
 
@@ -69,8 +70,9 @@ def new_bundle(
     pattern = _group_pattern(source / datalist, group_pattern)
     how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
     lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
-    channels, names = read_description(source / datalist)
-    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan)
+    (channels, names), rules = read_description(source / datalist), read_label_rules(source / datalist)
+    names = names or {value: str(value) for value in rules.values()}
+    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, rules.ignore_value)
     channels = [modality] if modality else channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
         raise InputError(
@@ -82,7 +84,7 @@ def new_bundle(
     split |= {"validation": "none"} if chosen_by == "none" else {}
     split |= {"group_pattern": pattern} if pattern else {}
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
-    task = {**where, **split, **filling, **plan_task(fingerprint, channels, names)}
+    task = {**where, **split, **filling, **with_label_rules(plan_task(fingerprint, channels, names), rules)}
     _write_whole(target, task, channels)
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
     print(_summary(target, task, lists, fingerprint, time))

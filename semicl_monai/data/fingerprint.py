@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 from tqdm import tqdm
 
+from semicl_monai.data.foreground import check_annotated
 from semicl_monai.data.images import image_files
 from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
@@ -65,7 +66,10 @@ class Fingerprint:
 
 
 def take_fingerprint(
-    training: Sequence[Mapping[str, Any]], labelled: Sequence[Mapping[str, Any]], replace_nan: float | None = None
+    training: Sequence[Mapping[str, Any]],
+    labelled: Sequence[Mapping[str, Any]],
+    replace_nan: float | None = None,
+    ignore_value: int | None = None,
 ) -> Fingerprint:
     """Measure training images, and refuse images or labels that a later stage would refuse.
 
@@ -75,6 +79,7 @@ def take_fingerprint(
         training: records of all training images, ``{"image", "case"}``.
         labelled: records of the training images whose labels may be used, ``{"image", "label", "case"}``.
         replace_nan: a number that replaces NaN in an image. By default an image with NaN is refused.
+        ignore_value: label value of voxels that are not annotated. They are neither foreground nor of a class.
 
     Raises:
         InputError: When an image or a label cannot be used:
@@ -85,7 +90,7 @@ def take_fingerprint(
             * An image is constant or holds numbers that are not finite.
             * A label differs from its image in shape or affine.
             * A label holds numbers that are not whole.
-            * No label has any foreground.
+            * A label holds only voxels to ignore, or no label has any foreground.
     """
     replace_nan = check_replace_nan(replace_nan)
     labels = {record["case"]: record["label"] for record in labelled}
@@ -97,12 +102,14 @@ def take_fingerprint(
             first = training[0]["case"]
             raise InputError(f"case {record['case']}: wanted {channels} channel(s) as in {first}, got {header[0]}.")
     with tqdm(training, desc="Reading voxels") as records:
-        found = [_voxels(record, labels.get(record["case"]), replace_nan) for record in records]
+        found = [_voxels(record, labels.get(record["case"]), replace_nan, ignore_value) for record in records]
+    check_annotated([r["case"] for r, (_, values) in zip(training, found, strict=True) if values == {ignore_value}])
+    found = [(intensities, values - {ignore_value}) for intensities, values in found]
     foreground = tuple(values for values, _ in found if len(values))
     if not foreground:
         raise InputError("no label of a training image has any foreground (> 0).")
     shapes, spacings = (np.array([header[part] for header in headers]) for part in (1, 2))
-    return Fingerprint(channels, shapes, spacings, tuple(sorted({v for _, vs in found for v in vs})), foreground)
+    return Fingerprint(channels, shapes, spacings, tuple(sorted({v for _, vs in found for v in vs if v > 0})), foreground)
 
 
 def _header(record: Mapping[str, Any], label: str | None) -> tuple[int, np.ndarray, np.ndarray]:
@@ -133,15 +140,17 @@ def _space(record: Mapping[str, Any], key: str, file: str, several: bool = False
     return Space(image.shape[:3], affine_in_mm(image), image.header, file), channels
 
 
-def _voxels(record: Mapping[str, Any], label: str | None, replace_nan: float | None) -> tuple[np.ndarray, set[int]]:
-    """Intensities of some foreground voxels and the label values; both are empty without a label."""
+def _voxels(
+    record: Mapping[str, Any], label: str | None, replace_nan: float | None, ignore_value: int | None
+) -> tuple[np.ndarray, set[int | None]]:
+    """Intensities of some foreground voxels and all label values; both are empty without a label."""
     image = _intensities(record, replace_nan)
     if label is None:
         return np.empty((0, image.shape[3])), set()
     numbers, values = _label(record, label)
-    inside = image[numbers > 0]
+    inside = image[numbers > 0 if ignore_value is None else (numbers > 0) & (numbers != ignore_value)]
     drawn = np.random.default_rng(0).permutation(len(inside))[:SAMPLES]
-    return inside[drawn].astype(np.float64), {int(value) for value in values if value > 0}
+    return inside[drawn].astype(np.float64), {int(value) for value in values}
 
 
 def _intensities(record: Mapping[str, Any], replace_nan: float | None) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from semicl_monai.engines.sampled_loss import labels_at, sample_pixels
 from semicl_monai.losses import PairContrastLoss, Places
 from semicl_monai.networks import ProjectedMap
+from semicl_monai.utils import IGNORED
 
 Scores = tuple[Tensor, Tensor]
 
@@ -132,7 +133,7 @@ class RegionRetrieval:
 class PixelNeighbours:
     """Whether a foreground pixel's nearest neighbour, by embedding, has the same class.
 
-    The neighbour is searched among the pixels of other images.
+    The neighbour is searched among the annotated pixels of other images.
 
     Args:
         sampler: function that takes pixels from maps ``(2B, C, H, W[, D])``. The choice of pixels must not depend on
@@ -152,5 +153,6 @@ class PixelNeighbours:
         images = self.sampler(maps, numbers.expand_as(target))[1].flatten()
         anchors = (classes > 0).nonzero().squeeze(1)
         anchors = anchors[:: max(1, -(-len(anchors) // self.num_anchors))]
-        hit, allowed = classes[anchors, None] == classes[None], images[anchors, None] != images[None]
+        hit = classes[anchors, None] == classes[None]
+        allowed = (images[anchors, None] != images[None]) & (classes[None] != IGNORED)
         return nearest_is_hit(embeddings[anchors], embeddings, hit, allowed)

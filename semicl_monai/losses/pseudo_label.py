@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.loss import _Loss
 
-from semicl_monai.utils import InputError
-
-IGNORED = -1
+from semicl_monai.utils import IGNORED, InputError
 
 
 class PseudoLabelLoss(_Loss):

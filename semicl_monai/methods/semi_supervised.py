@@ -72,8 +72,8 @@ class SemiSupervisedMethod(FineTuningMethod, ABC):
         return model.teacher  # type: ignore[return-value]
 
     def unlabelled(self, datalist: SegmentationDatalist) -> list[Record]:
-        """Return all unlabelled volumes."""
-        return datalist.unlabelled
+        """Return all unlabelled volumes, and the images of labelled ones if these may be annotated in part."""
+        return datalist.to_teach()
 
     @abstractmethod
     def agreement(self) -> Callable[..., Any]:

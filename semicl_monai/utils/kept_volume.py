@@ -14,7 +14,7 @@ from semicl_monai.utils.foreground_index import ForegroundIndex, index_foregroun
 KEPT = "kept_volume"  # entry of a packed sample; no "label_" or "image_", which Spacingd takes for metadata
 LABEL = "label"
 VOLUME_DIMS = 4  # channels and three axes
-WHOLE = (torch.uint8, torch.int16)
+WHOLE = (torch.uint8, torch.int8, torch.int16)
 PRECISION = 2**-11  # relative precision of float16
 
 
@@ -34,7 +34,7 @@ class KeptVolumeTrait:
 def pack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a sample with its float32 volumes ``(C, H, W, D)`` in smaller types, and with an index of its foreground.
 
-    The foreground is that of ``label``. Whole numbers become ``uint8`` or ``int16`` and stay exact. Other values become
+    The foreground is that of ``label``. Whole numbers become ``uint8``, ``int8`` or ``int16`` and stay exact. Other values become
     ``float16`` if no value of a channel changes by more than :math:`2^{-11}` times the range of the channel. Volumes
     that fit none of these types stay as they are. Examples are whole numbers beyond 32767 and values beyond 65504.
 
