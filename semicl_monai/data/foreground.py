@@ -10,7 +10,7 @@ import torch
 
 from semicl_monai.data.listing import listing
 from semicl_monai.data.volume_dataset import VolumeDataset
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, foreground_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def check_foreground(datasets: Iterable[VolumeDataset]) -> None:
     """
     for dataset in datasets:
         samples = [sample for sample in dataset.prepared() if torch.is_tensor(sample.get("label"))]
-        check_annotated([_case(sample) for sample in samples if not (sample["label"] >= 0).any()])
+        check_annotated([_case(sample) for sample in samples if not _is_annotated(sample)])
         empty = [_case(sample) for sample in samples if not (sample["label"] > 0).any()]
         if empty and len(empty) == len(samples):
             raise InputError(
@@ -56,6 +56,14 @@ def check_annotated(cases: Sequence[str]) -> None:
             f"the labels of training volumes must have annotated voxels, got {len(cases)} with only voxels to ignore: "
             f"{listing(cases, MOST_CASES)}; leave these labels out, so that their images are used without a label."
         )
+
+
+def _is_annotated(sample: Mapping[Any, Any]) -> bool:
+    """Whether a sample has an annotated voxel that is not padded."""
+    if sample["label"].numel() == 0 or sample["label"].amin() >= 0:
+        return True
+    index = foreground_of(sample, "label")
+    return index is None or bool(index["annotated"][0].any())
 
 
 def _case(sample: Mapping[Any, Any]) -> str:

@@ -11,7 +11,8 @@ from torch import Tensor
 class ForegroundIndex(TypedDict):
     """What is needed to draw slices and voxels with foreground, or with any annotation, without the whole label map.
 
-    Voxels below 0 are not annotated.
+    Voxels below 0 are not annotated. Nor are padded voxels of a volume that has such voxels, where label and image are
+    zero in whole planes at the border.
 
     Entries:
         values: the values above 0 in ascending order, ``(K,)``.
@@ -20,6 +21,7 @@ class ForegroundIndex(TypedDict):
         annotated: for each of the three axes, whether a plane holds an annotated voxel.
         num_annotated: number of annotated voxels in each plane of the first axis, ``(H,)``. It is empty if all voxels
             of the label map are annotated.
+        box: first plane inside and first plane behind of the part that is not padded, for each axis, ``(3, 2)``.
     """
 
     values: Tensor
@@ -27,13 +29,15 @@ class ForegroundIndex(TypedDict):
     occupied: list[Tensor]
     annotated: list[Tensor]
     num_annotated: Tensor
+    box: Tensor
 
 
-def index_foreground(label: Tensor) -> ForegroundIndex:
-    """Index the values above 0 of a label map.
+def index_foreground(label: Tensor, image: Tensor | None = None) -> ForegroundIndex:
+    """Index the values above 0 of a label map, and its annotated voxels.
 
     Args:
         label: shape ``(H, W, D)``.
+        image: shape ``(C, H, W, D)``. It tells what is padded. By default nothing is.
 
     Example:
         >>> index_foreground(torch.tensor([[[0, 5]], [[5, 2]]]))["counts"]
@@ -51,9 +55,12 @@ def index_foreground(label: Tensor) -> ForegroundIndex:
         "occupied": _planes_with(label > 0),
         "annotated": [torch.ones(size, dtype=torch.bool) for size in label.shape],
         "num_annotated": counts.new_zeros(0),
+        "box": torch.tensor([[0, size] for size in label.shape]),
     }
     if label.numel() and label.amin() < 0:
-        known = label >= 0
+        if image is not None:
+            found["box"] = _box((label != 0) | (image != 0).any(dim=0))
+        known = _inside(found["box"], label >= 0)
         found |= {"annotated": _planes_with(known), "num_annotated": known.flatten(1).sum(dim=1)}
     return found
 
@@ -91,7 +98,7 @@ def annotated_voxel(label: Tensor, index: ForegroundIndex, number: int) -> tuple
         (1, 0, 1)
     """
     plane, rest = _plane_of(index["num_annotated"], number)
-    row, column = (label[plane] >= 0).nonzero()[rest].tolist()
+    row, column = _inside(index["box"][1:], label[plane] >= 0).nonzero()[rest].tolist()
     return plane, row, column
 
 
@@ -99,6 +106,19 @@ def _planes_with(mask: Tensor) -> list[Tensor]:
     """Whether each plane of each of three axes holds a voxel of a mask."""
     first, second = mask.any(dim=2), mask.any(dim=0)
     return [first.any(dim=1), first.any(dim=0), second.any(dim=0)]
+
+
+def _box(mask: Tensor) -> Tensor:
+    places = [planes.nonzero() for planes in _planes_with(mask)]
+    return torch.tensor([[int(found[0]), int(found[-1]) + 1] for found in places])
+
+
+def _inside(box: Tensor, mask: Tensor) -> Tensor:
+    """A mask without what is outside of a box."""
+    window = tuple(slice(*edges) for edges in box.tolist())
+    inside = torch.zeros_like(mask)
+    inside[window] = mask[window]
+    return inside
 
 
 def _plane_of(counts: Tensor, number: int) -> tuple[int, int]:
