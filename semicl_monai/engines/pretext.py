@@ -72,11 +72,20 @@ def agreement(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -
     :class:`semicl_monai.networks.SelfTraining`. Without a teacher, there is no score.
     """
 
-    def share_alike(student: Tensor, teacher: Tensor) -> Tensor:
-        return (student == teacher).flatten(1).float().mean(dim=1)
-
     # not argmax, which takes several times as long on a CPU
-    return _next_to_chance(pred, share_alike, lambda scores: scores.max(dim=1).indices)
+    return _next_to_chance(pred, _share_alike, lambda scores: scores.max(dim=1).indices)
+
+
+def region_agreement(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -> Scores:
+    """As :func:`agreement`, for regions: the share of pixels and regions with the same answer."""
+    if isinstance(pred, Tensor):
+        return agreement(pred)
+    inside = pred[1] > 0, pred[2] > 1 / 2  # logits of the student, probabilities of the teacher
+    return _next_to_chance((pred[0], *inside), _share_alike)
+
+
+def _share_alike(student: Tensor, teacher: Tensor) -> Tensor:
+    return (student == teacher).flatten(1).float().mean(dim=1)
 
 
 def _next_to_chance(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 
 import monai
@@ -14,6 +15,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from semicl_monai.apps.new_bundle import new_bundle
+from semicl_monai.utils import InputError, find_input_error
 
 SMALL = {"network_def::features": [4, 4, 8, 8, 8, 4], "device": "cpu"}
 SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2, "num_overlays": 1}
@@ -148,13 +150,76 @@ def test_the_image_under_ignored_voxels_far_from_others_changes_no_training(data
 
 
 def test_a_label_with_only_voxels_to_ignore_is_refused_by_name(data, make, run):
-    from semicl_monai.utils import InputError
-
     bundle = make(write(data, IGNORING, ignore=9))
     for number in range(5):
         nib.save(nib.Nifti1Image(np.full(SHAPE, 9, np.uint8), np.eye(4)), data / f"l{number}.nii.gz")
     message = r"must have annotated voxels, got \d with only voxels to ignore: i\d.*; leave these labels out"
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(RuntimeError) as raised:
         run(bundle, "train", pretrained="none")
+    assert re.search(message, str(find_input_error(raised.value)))
     with pytest.raises(InputError, match=message):
         new_bundle("other_mri_segmentation", str(data), folder=str(data), estimate=False)
+
+
+REGIONS = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "inner": 3}
+# masks get 1 outside of the core; the values in files are those of the data
+ORDER = [1, 2, 3]
+
+
+@pytest.mark.parametrize("ignore", [None, 4], ids=["complete", "with ignore"])
+def test_every_stage_runs_with_regions(data, make, run, ignore):
+    labels = REGIONS if ignore is None else {**REGIONS, "ignore": ignore}
+    bundle = make(write(data, labels, ignore, regions_class_order=ORDER))
+    task = read(bundle / "task.json")
+    assert task["class_names"] == ["whole", "core", "inner"]
+    assert (task["regions"], task["regions_class_order"]) == ([[1, 2, 3], [2, 3], [3]], ORDER)
+    pred = read(bundle / "configs/metadata.json")["network_data_format"]["outputs"]["pred"]
+    assert (pred["num_channels"], pred["value_range"]) == (3, [0, 3])
+    assert pred["channel_def"] == {"0": "whole", "1": "core", "2": "inner"}
+    run(bundle, "pretrain", method="global_local", block_size=8, pixel_sampler="block")
+    trained = run(bundle, "train", method="self_training", warm_up_epochs=0)
+    assert trained.parser.get_parsed_content("network").final_conv.out_channels == 3
+    run(bundle, "evaluate", mirror_axes=[0, 1])
+    assert {"whole", "core", "inner"} == set(classes_measured(bundle))
+    run(bundle, "inference", dataset_dir=str(data / "i5.nii.gz"))
+    (mask,) = (bundle / "eval/predictions").iterdir()
+    assert set(np.unique(nib.load(mask).dataobj)) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("random", {}),
+        ("mixup", {}),
+        ("mean_teacher", {"warm_up_epochs": 0}),
+        ("tcsm", {"warm_up_epochs": 0}),
+        ("self_training", {"warm_up_epochs": 0, "soft_pseudo_labels": False, "pseudo_threshold": 0.5}),
+        ("local_pseudo", {"warm_up_epochs": 0, "pseudo_threshold": 0.5}),
+    ],
+)
+def test_the_other_ways_to_fine_tune_run_with_regions(data, make, run, method, options):
+    bundle = make(write(data, {**REGIONS, "ignore": 4}, 4, regions_class_order=ORDER))
+    run(bundle, "train", method=method, pretrained="none", **options)
+    assert (bundle / "models/model.pt").is_file()
+
+
+def test_a_region_is_learned_and_masks_have_the_values_of_the_data(data, make, run):
+    """Values 20, 50, 60 in files; every voxel of the whole is at least one standard deviation brighter than none."""
+    labels = {"background": 0, "whole": [20, 50, 60], "core": [50, 60], "inner": [60], "ignore": 99}
+    write(data, labels, ignore=99, regions_class_order=[20, 50, 60])
+    for file in data.glob("l*.nii.gz"):
+        label = np.asarray(nib.load(file).dataobj)
+        valued = np.select([label == 1, label == 2, label == 3], [20, 50, 60], label).astype(np.uint8)
+        nib.save(nib.Nifti1Image(valued, np.eye(4)), file)
+    bundle = make(data, validation="none")
+    assert (task := read(bundle / "task.json"))["label_values"] == [20, 50, 60]
+    assert (task["regions"], task["regions_class_order"]) == ([[1, 2, 3], [2, 3], [3]], [1, 2, 3])
+    run(bundle, "train", pretrained="none", iterations_per_epoch=60, learning_rate=0.01, samples_per_volume=4)
+    run(bundle, "evaluate")
+    dice = classes_measured(bundle)
+    assert dice["whole"] > 0.8, dice
+    run(bundle, "inference", dataset_dir=str(data / "i5.nii.gz"), original_values=True)
+    (mask,) = (bundle / "eval/predictions").iterdir()
+    values = set(np.unique(nib.load(mask).dataobj).tolist())
+    assert values <= {0, 20, 50, 60}
+    assert len(values) > 2
