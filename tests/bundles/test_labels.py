@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import sys
+from pathlib import Path
 
 import monai
 import nibabel as nib
@@ -14,10 +15,11 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
+from semicl_monai.apps.export_bundle import write_configs
 from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.utils import InputError, find_input_error
 
-SMALL = {"network_def::features": [4, 4, 8, 8, 8, 4], "device": "cpu"}
+BUNDLES = Path(__file__).parents[2] / "bundles"
 SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2, "num_overlays": 1}
 SHAPE = (26, 22, 8)
 
@@ -41,7 +43,13 @@ def write(data, labels, ignore, **content):
             label[~known] = ignore
         nib.save(nib.Nifti1Image(label, np.eye(4)), data / files["label"])
         entries.append(files if number < 5 else files["image"])
-    content = {"labels": labels, "modality": {"0": "MRI"}, "training": entries[:5], "unlabelled": entries[5:], **content}
+    content = {
+        "labels": labels,
+        "modality": {"0": "MRI"},
+        "training": entries[:5],
+        "unlabelled": entries[5:],
+        **content,
+    }
     (data / "dataset.json").write_text(json.dumps(content))
     return data
 
@@ -70,7 +78,14 @@ def run():
     def run(bundle, name, **options):
         kind = "train" if name in ("pretrain", "train") else "infer"
         short = {key: value for key, value in SHORT.items() if (key == "num_overlays") == (name == "evaluate")}
-        given = {"bundle_root": str(bundle), **SMALL, **({} if name == "inference" else short), **options}
+        small = {} if "volumes" in bundle.name else {"network_def::features": [4, 4, 8, 8, 8, 4]}
+        given = {
+            "bundle_root": str(bundle),
+            "device": "cpu",
+            **small,
+            **({} if name == "inference" else short),
+            **options,
+        }
         config, run_id = str(bundle / "configs" / f"{name}.json"), name if name in ("pretrain", "evaluate") else "run"
         built = ConfigWorkflow(config, run_id=run_id, logging_file=False, workflow_type=kind, **given)
         hook = sys.excepthook
@@ -144,7 +159,14 @@ def test_the_image_under_ignored_voxels_far_from_others_changes_no_training(data
             json.dumps({"training": [{"image": f"i{n}.nii.gz", "label": f"l{n}.nii.gz"} for n in (1, 3)]})
         )
         with pytest.warns(UserWarning, match="no volume is held out"):
-            built = run(bundle, "train", pretrained="none", datalist_file="few.json", output_dir=str(tmp_path / f"{turn}"), **chosen)
+            built = run(
+                bundle,
+                "train",
+                pretrained="none",
+                datalist_file="few.json",
+                output_dir=str(tmp_path / f"{turn}"),
+                **chosen,
+            )
         weights.append(built.parser.get_parsed_content("network").state_dict())
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
@@ -209,8 +231,9 @@ def test_a_region_is_learned_and_masks_have_the_values_of_the_data(data, make, r
     write(data, labels, ignore=99, regions_class_order=[20, 50, 60])
     for file in data.glob("l*.nii.gz"):
         label = np.asarray(nib.load(file).dataobj)
-        valued = np.select([label == 1, label == 2, label == 3], [20, 50, 60], label).astype(np.uint8)
-        nib.save(nib.Nifti1Image(valued, np.eye(4)), file)
+        table = np.arange(100, dtype=np.uint8)
+        table[1:4] = 20, 50, 60
+        nib.save(nib.Nifti1Image(table[label], np.eye(4)), file)
     bundle = make(data, validation="none")
     assert (task := read(bundle / "task.json"))["label_values"] == [20, 50, 60]
     assert (task["regions"], task["regions_class_order"]) == ([[1, 2, 3], [2, 3], [3]], [1, 2, 3])
@@ -223,3 +246,44 @@ def test_a_region_is_learned_and_masks_have_the_values_of_the_data(data, make, r
     values = set(np.unique(nib.load(mask).dataobj).tolist())
     assert values <= {0, 20, 50, 60}
     assert len(values) > 2
+
+
+@pytest.fixture
+def volumes_bundle(tmp_path):
+    """Write the 3-D bundle of the project for other labels, and return its folder."""
+
+    def write(data, **task):
+        shipped = read(BUNDLES / "hippocampus_mri_3d_segmentation/task.json")
+        shipped["network_def"] |= {
+            "filters": [4, 4, 8, 8],
+            "out_channels": "@num_regions" if "regions" in task else "@num_classes",
+        }
+        task = {**shipped, "dataset_dir": str(data), "roi_size": [16, 16, 8], "bfloat16": False, **task}
+        task["stages"]["pretrain"] |= {"roi_size": [16, 16, 8]}
+        folder = tmp_path / "volumes_mri_segmentation"
+        folder.mkdir()
+        (folder / "task.json").write_text(json.dumps(task))
+        write_configs(folder)
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"class_names": ["outer", "middle", "inner"]},
+        {
+            "class_names": ["whole", "core", "inner"],
+            "regions": [[1, 2, 3], [2, 3], [3]],
+            "regions_class_order": ORDER,
+        },
+    ],
+    ids=["classes", "regions"],
+)
+def test_deep_supervision_and_fast_inference_of_patches(data, volumes_bundle, run, task):
+    write(data, REGIONS | {"ignore": 9} if "regions" in task else IGNORING, ignore=9, regions_class_order=ORDER)
+    bundle = volumes_bundle(data, ignore_value=9, **task)
+    run(bundle, "train", pretrained="none", method="self_training", warm_up_epochs=0)
+    run(bundle, "evaluate", fast_inference=True, mirror_axes=[2])
+    assert set(task["class_names"]) == set(classes_measured(bundle))
