@@ -90,9 +90,10 @@ def _mask(options: dict[str, Any]) -> torch.Tensor:
 
 def print_dice(ours: torch.Tensor, full: torch.Tensor, parser: ConfigParser) -> None:
     """Print the Dice score of two masks ``(1, 1, H, W, D)`` by class."""
-    count, regions = (parser.get_parsed_content(key) if key in parser else None for key in ("num_classes", "regions"))
-    numbers = regions or [[number] for number in range(1, count)]
-    dice = compute_dice(*(region_maps(mask.float(), numbers) for mask in (ours, full)), ignore_empty=False)[0]
+    regions = parser.get_parsed_content("regions") if "regions" in parser else None
+    numbers = regions or [[number] for number in range(1, parser.get_parsed_content("num_classes"))]
+    maps, wanted = (region_maps(mask.float(), numbers) for mask in (ours, full))
+    dice = compute_dice(maps, wanted, ignore_empty=False)[0]
     for name, value in zip(parser.get_parsed_content("class_names"), dice.tolist(), strict=True):
         print(f"Dice of bundle and fast, {name}: {value:.5f}")
 

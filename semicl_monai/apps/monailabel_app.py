@@ -58,8 +58,8 @@ def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
         )
     if (regions := read_json(source / "configs" / "inference.json", "config").get("regions")) is not None:
         raise InputError(
-            f"{source} has {len(regions)} regions that share voxels, but a label of MONAI Label has one segment for each "
-            "voxel: train it from a data list."
+            f"{source} has {len(regions)} regions that share voxels, but a label of MONAI Label has one segment for "
+            "each voxel: train it from a data list."
         )
     for target in targets:
         if target.exists():

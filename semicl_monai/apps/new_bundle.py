@@ -12,7 +12,14 @@ from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.label_rules import with_label_rules
 from semicl_monai.apps.plan_task import plan_task
-from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, read_label_rules, take_fingerprint
+from semicl_monai.data import (
+    Fingerprint,
+    SegmentationDatalist,
+    propose_pattern,
+    read_description,
+    read_label_rules,
+    take_fingerprint,
+)
 from semicl_monai.data.sections import read_sections
 from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
 

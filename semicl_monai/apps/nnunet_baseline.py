@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
-import torch
 from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
@@ -173,9 +172,9 @@ def _description(task: Task, trainer: str) -> dict[str, Any]:
 
 def _labels(task: Task) -> dict[str, int | list[int]]:
     """The classes or regions in class numbers; voxels to ignore have the next number."""
-    numbers = task.regions or range(1, 1 + len(task.class_names))
-    ignored = {} if task.loading.get("ignore_value") is None else {"ignore": task.loading["num_classes"]}
-    return dict(zip(task.class_names, numbers, strict=True)) | ignored
+    numbers: Sequence[int | list[int]] = task.regions or range(1, 1 + len(task.class_names))
+    labels = dict(zip(task.class_names, numbers, strict=True))
+    return labels if task.loading.get("ignore_value") is None else labels | {"ignore": task.loading["num_classes"]}
 
 
 def _write_raw(folder: Path, task: Task, description: dict[str, Any]) -> None:
@@ -183,8 +182,12 @@ def _write_raw(folder: Path, task: Task, description: dict[str, Any]) -> None:
         (folder / part).mkdir(parents=True)
     for sample in _load(task.datalist.labelled, ("image", "label"), task.loading):
         _save_channels(sample["image"], folder / "imagesTr", sample["case"])
-        label = torch.where(sample["label"][0] < 0, task.loading["num_classes"], sample["label"][0])
-        _save(label, np.uint8, folder / "labelsTr" / f"{sample['case']}.nii.gz")
+        label: MetaTensor = sample["label"][0]
+        _save(
+            label.masked_fill(label < 0, task.loading["num_classes"]),
+            np.uint8,
+            folder / "labelsTr" / f"{sample['case']}.nii.gz",
+        )
     images = [{"image": record["image"], "case": record["case"]} for record in task.datalist.test]
     for sample in _load(images, ("image",), task.loading):
         _save_channels(sample["image"], folder / "imagesTs", sample["case"])
@@ -200,7 +203,7 @@ def _save_channels(image: MetaTensor, folder: Path, case: str) -> None:
         _save(channel, np.float32, folder / f"{case}_{number:04d}.nii.gz")
 
 
-def _save(volume: MetaTensor, dtype: type, file: Path) -> None:
+def _save(volume: Any, dtype: type, file: Path) -> None:
     nib.save(nib.Nifti1Image(volume.numpy().astype(dtype), volume.affine.numpy()), file)
 
 
@@ -240,7 +243,9 @@ def _evaluate(task: Task, output: Path, about: dict[str, Any]) -> None:
             raise InputError(f"case {case}: nnU-Net has not written the mask {mask}.")
     about |= {"dataset_dir": str(data.dataset_dir), "split": str(folder / "split.json")}
     data.save(folder / "split.json")
-    metrics = CaseMetrics(folder, task.class_names, about, provenance="recorded", regions=task.regions)  # nnU-Net was trained above
+    metrics = CaseMetrics(
+        folder, task.class_names, about, provenance="recorded", regions=task.regions
+    )  # nnU-Net was trained above
     engine = Engine(lambda _, batch: [_sample(task, record, masks[record["case"]]) for record in batch])
     metrics.attach(engine)
     OverlayWriter(folder / "overlays", task.num_overlays, task.slice_axis).attach(engine)

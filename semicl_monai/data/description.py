@@ -96,7 +96,10 @@ def _labels(content: Mapping[str, Any], file: str | Path) -> list[tuple[str, Any
     given = content.get("labels") or {}
     if not isinstance(given, Mapping):
         raise InputError(f"{file}: 'labels' must be an object of names and values, got a {type(given).__name__}.")
-    pairs = [(key, entry) if str(key).isdecimal() and isinstance(entry, str) else (entry, key) for key, entry in given.items()]
+    pairs = [
+        (key, entry) if str(key).isdecimal() and isinstance(entry, str) else (entry, key)
+        for key, entry in given.items()
+    ]
     return [(str(name), _only(value)) for value, name in pairs]
 
 
@@ -143,8 +146,8 @@ def _order(content: Mapping[str, Any], regions: Mapping[str, Sequence[int]], fil
     order, known = content.get("regions_class_order"), {value for region in regions.values() for value in region}
     if not isinstance(order, list) or len(order) != len(regions) or not all(_is_value(each, known) for each in order):
         raise InputError(
-            f"{file}: 'regions_class_order' must be a list of {len(regions)} values of labels, the value that masks get "
-            f"from each of {', '.join(regions)}, got {order!r}."
+            f"{file}: 'regions_class_order' must be a list of {len(regions)} values of labels, the value that masks "
+            f"get from each of {', '.join(regions)}, got {order!r}."
         )
     return tuple(order)
 

@@ -104,12 +104,12 @@ def take_fingerprint(
     with tqdm(training, desc="Reading voxels") as records:
         found = [_voxels(record, labels.get(record["case"]), replace_nan, ignore_value) for record in records]
     check_annotated([r["case"] for r, (_, values) in zip(training, found, strict=True) if values == {ignore_value}])
-    found = [(intensities, values - {ignore_value}) for intensities, values in found]
     foreground = tuple(values for values, _ in found if len(values))
     if not foreground:
         raise InputError("no label of a training image has any foreground (> 0).")
     shapes, spacings = (np.array([header[part] for header in headers]) for part in (1, 2))
-    return Fingerprint(channels, shapes, spacings, tuple(sorted({v for _, vs in found for v in vs if v > 0})), foreground)
+    label_values = {value for _, values in found for value in values} - {0, ignore_value}
+    return Fingerprint(channels, shapes, spacings, tuple(sorted(label_values)), foreground)
 
 
 def _header(record: Mapping[str, Any], label: str | None) -> tuple[int, np.ndarray, np.ndarray]:
@@ -142,7 +142,7 @@ def _space(record: Mapping[str, Any], key: str, file: str, several: bool = False
 
 def _voxels(
     record: Mapping[str, Any], label: str | None, replace_nan: float | None, ignore_value: int | None
-) -> tuple[np.ndarray, set[int | None]]:
+) -> tuple[np.ndarray, set[int]]:
     """Intensities of some foreground voxels and all label values; both are empty without a label."""
     image = _intensities(record, replace_nan)
     if label is None:

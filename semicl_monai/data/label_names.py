@@ -42,8 +42,8 @@ def check_label_names(
         return
     if regions is not None:
         raise InputError(
-            f"{folder.datastore}: MONAI Label has one segment for each voxel, but the classes of this bundle are regions "
-            f"that share voxels ({', '.join(class_names)}): train it from a data list."
+            f"{folder.datastore}: MONAI Label has one segment for each voxel, but the classes of this bundle are "
+            f"regions that share voxels ({', '.join(class_names)}): train it from a data list."
         )
     wanted_names = dict(enumerate(class_names, 1)) | ({} if ignore_value is None else {ignore_value: "ignore"})
     for record in map(folder.record, records):

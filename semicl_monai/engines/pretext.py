@@ -71,7 +71,6 @@ def agreement(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -
     The chance level compares the student with the teacher's labels of another image. ``pred`` is the output of
     :class:`semicl_monai.networks.SelfTraining`. Without a teacher, there is no score.
     """
-
     # not argmax, which takes several times as long on a CPU
     return _next_to_chance(pred, _share_alike, lambda scores: scores.max(dim=1).indices)
 

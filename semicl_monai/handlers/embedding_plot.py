@@ -26,8 +26,9 @@ MOST_IN_LEGEND = 20  # labels; more do not fit beside the picture
 class EmbeddingPlot:
     """Draw the pixel features of labelled images in two dimensions, coloured by label, before and after training.
 
-    Nothing is drawn for images without labels, nor for pixels whose label is below 0. The features before training are kept in a file named like ``path`` with
-    the suffix ``.npz``. A resumed run therefore still shows the features from before the first epoch.
+    Nothing is drawn for images without labels, nor for pixels whose label is below 0. The features before training are
+    kept in a file named like ``path`` with the suffix ``.npz``. A resumed run therefore still shows the features from
+    before the first epoch.
 
     Args:
         path: the PNG file to write.

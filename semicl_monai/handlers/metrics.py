@@ -165,9 +165,7 @@ def case_metrics(
     return dict(zip(METRICS, torch.tensor(rows).unbind(1), strict=True))
 
 
-def _masks(
-    labels: torch.Tensor, num_classes: int, regions: Sequence[Sequence[int]] | None
-) -> Iterator[torch.Tensor]:
+def _masks(labels: torch.Tensor, num_classes: int, regions: Sequence[Sequence[int]] | None) -> Iterator[torch.Tensor]:
     """The mask of each foreground class or region of a label map ``(H, W, D)``, one after the other to save memory."""
     for region in regions or [[index] for index in range(1, num_classes)]:
         yield labels == region[0] if len(region) == 1 else region_maps(labels[None], [region], dim=0)[0].bool()
@@ -185,7 +183,8 @@ def _class_metrics(
         return np.nan, np.nan, np.nan
     if not pred.any():
         return 0.0, diagonal, diagonal
-    box = _box(pred | truth)  # most of a large volume is empty
+    # most of a large volume is empty; ignored neighbours of the masks are needed
+    box = _box(pred | truth, margin=0 if ignored is None else 1)
     pred, truth = pred[box], truth[box]
     dice = compute_dice(pred[None, None], truth[None, None])
     edges = get_mask_edges(pred, truth) if ignored is None else _known_edges(pred, truth, ignored[box])
@@ -205,11 +204,11 @@ def _known_edges(pred: torch.Tensor, truth: torch.Tensor, ignored: torch.Tensor)
 
 
 # not monai.transforms.utils.generate_spatial_bounding_box, which takes two to six times as long
-def _box(mask: torch.Tensor) -> tuple[slice, ...]:
-    """The smallest box that holds a mask."""
+def _box(mask: torch.Tensor, margin: int = 0) -> tuple[slice, ...]:
+    """The smallest box that holds a mask, and a margin where there is room."""
     axes = range(mask.ndim)
     planes = [mask.any([other for other in axes if other != axis]).nonzero() for axis in axes]
-    return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in planes)
+    return tuple(slice(max(int(found[0]) - margin, 0), int(found[-1]) + 1 + margin) for found in planes)
 
 
 def mean_with_interval(values: np.ndarray, patients: Sequence[str] | None = None) -> dict[str, float | list[float]]:

@@ -37,8 +37,8 @@ class ForegroundInferer(Inferer):
         threshold: foreground probability from which all windows of a voxel are run.
         few: largest number of windows that are all run.
         enabled: whether windows are left out. Otherwise, the inferer is called unchanged.
-        sigmoid: whether logits are those of regions, without a background. The foreground probability of a voxel is then
-            the largest of its regions.
+        sigmoid: whether logits are those of regions, without a background. The foreground probability of a voxel is
+            then the largest of its regions.
 
     Raises:
         ValueError: When ``inferer`` is of another kind or has an option of devices or buffers, or ``threshold`` is out

@@ -113,7 +113,7 @@ def _cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smoot
 
 
 def _binary_cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smooth: float = 1e-5) -> Tensor:
-    """Return the loss of logits of regions for target probabilities ``wanted``, in masks ``known``, all of one shape."""
+    """Return the loss of logits of regions for target probabilities ``wanted``, in masks ``known`` of regions."""
     of_voxels = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     cross_entropy = (known * of_voxels).sum() / known.sum().clamp(min=1)
     voxels = [0, *range(2, logits.ndim)]

@@ -111,9 +111,7 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
             raise InputError(f"volumes must be at least as large as patches of {self.roi_size.tolist()}, got {size}.")
         return size - self.roi_size + 1
 
-    def _draw_voxels(
-        self, data: Mapping[Hashable, torch.Tensor], index: ForegroundIndex | None
-    ) -> list[np.ndarray]:
+    def _draw_voxels(self, data: Mapping[Hashable, torch.Tensor], index: ForegroundIndex | None) -> list[np.ndarray]:
         if index is None or not len(index["values"]):
             return []
         label = torch.as_tensor(data[self.label_key])[0]

@@ -18,8 +18,8 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
 
     The other slices are drawn from the whole volume, so that empty slices are drawn too, as negatives. Slices in which
     no voxel is annotated (>= 0) are not drawn, unless the volume has no others. Without a label map, all slices are
-    drawn from the whole volume. Slices with foreground and other slices are two separate draws. One
-    draw takes a slice twice only if there are too few slices. Both draws may take the same slice.
+    drawn from the whole volume. Slices with foreground and other slices are two separate draws. One draw takes a slice
+    twice only if there are too few slices. Both draws may take the same slice.
 
     Args:
         keys: maps of shape ``(C, H, W, D)``. All are sliced at the same place.

@@ -34,9 +34,10 @@ class KeptVolumeTrait:
 def pack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a sample with its float32 volumes ``(C, H, W, D)`` in smaller types, and with an index of its foreground.
 
-    The foreground is that of ``label``. Whole numbers become ``uint8``, ``int8`` or ``int16`` and stay exact. Other values become
-    ``float16`` if no value of a channel changes by more than :math:`2^{-11}` times the range of the channel. Volumes
-    that fit none of these types stay as they are. Examples are whole numbers beyond 32767 and values beyond 65504.
+    The foreground is that of ``label``. Whole numbers become ``uint8``, ``int8`` or ``int16`` and stay exact. Other
+    values become ``float16`` if no value of a channel changes by more than :math:`2^{-11}` times the range of the
+    channel. Volumes that fit none of these types stay as they are. Examples are whole numbers beyond 32767 and values
+    beyond 65504.
 
     Args:
         sample: volumes and other entries, which stay as they are.

@@ -145,7 +145,9 @@ def test_classes_stand_in_the_order_of_their_values(tmp_path, labels, class_name
 BRATS = {"background": 0, "whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing": 3}
 
 
-@pytest.mark.parametrize("labels", [{"background": 0, "a": 1, "ignore": 2}, {"0": "background", "1": "a", "2": "Ignore"}])
+@pytest.mark.parametrize(
+    "labels", [{"background": 0, "a": 1, "ignore": 2}, {"0": "background", "1": "a", "2": "Ignore"}]
+)
 def test_the_label_to_ignore_is_no_class(tmp_path, labels):
     file = tmp_path / "dataset.json"
     file.write_text(json.dumps({"labels": labels}))
@@ -159,7 +161,11 @@ def test_regions_are_read_with_the_order_of_their_values_in_masks(tmp_path, igno
     file.write_text(json.dumps({"labels": BRATS | ignored, "regions_class_order": [1, 2, 3]}))
     rules = read_label_rules(file)
     assert rules.regions == {"whole tumour": (1, 2, 3), "tumour core": (2, 3), "enhancing": (3,)}
-    assert (rules.regions_class_order, rules.ignore_value, rules.values()) == ((1, 2, 3), ignored.get("ignore"), [1, 2, 3])
+    assert (rules.regions_class_order, rules.ignore_value, rules.values()) == (
+        (1, 2, 3),
+        ignored.get("ignore"),
+        [1, 2, 3],
+    )
     assert read_description(file)[1] == {}
 
 
@@ -171,7 +177,8 @@ def test_a_list_of_one_value_is_that_value_as_in_nnunet(describe):
 def test_an_order_that_does_not_fit_the_regions_is_refused(describe, order):
     content = {"labels": BRATS} | ({} if order is None else {"regions_class_order": order})
     with pytest.raises(
-        InputError, match=r"'regions_class_order' must be a list of 3 values of labels, .* whole tumour, tumour core, enh"
+        InputError,
+        match=r"'regions_class_order' must be a list of 3 values of labels, .* whole tumour, tumour core, enh",
     ):
         describe(**content)
 
