@@ -35,3 +35,15 @@ def with_label_rules(task: dict[str, Any], rules: LabelRules) -> dict[str, Any]:
     }
     network = {key: "@num_regions" if value == "@num_classes" else value for key, value in task["network_def"].items()}
     return {**planned, **regions, "network_def": network}
+
+
+def shown_rules(task: dict[str, Any]) -> str:
+    """Return what a summary says about regions and voxels to ignore, after the names of the classes.
+
+    Example:
+        >>> shown_rules({"regions": [[1, 2], [2]], "ignore_value": 3})
+        ' (regions; voxels of value 3 are ignored)'
+    """
+    said = ["regions"] if task.get("regions") else []
+    said += [f"voxels of value {task['ignore_value']} are ignored"] if "ignore_value" in task else []
+    return f" ({'; '.join(said)})" if said else ""

@@ -10,7 +10,7 @@ from typing import Any
 from semicl_monai.apps.bundle_metadata import bundle_metadata
 from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
-from semicl_monai.apps.label_rules import with_label_rules
+from semicl_monai.apps.label_rules import shown_rules, with_label_rules
 from semicl_monai.apps.plan_task import plan_task
 from semicl_monai.data import (
     Fingerprint,
@@ -162,7 +162,7 @@ def _summary(
 {target}, measured on {len(lists.training)} training images:
   cases      {", ".join(f"{count} {part}" for part, count in counts.items())}
   channels   {found.channels}
-  classes    {", ".join(task["class_names"])}
+  classes    {", ".join(task["class_names"])}{shown_rules(task)}
   spacing    {task.get("spacing") or "unchanged"}
   slices     {task["roi_size"]} pixels, across axis {task.get("slice_axis", 2)}
   intensity  {task["scaling"]["_target_"]} {scaling}{timed}
