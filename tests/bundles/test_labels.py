@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -287,3 +288,22 @@ def test_deep_supervision_and_fast_inference_of_patches(data, volumes_bundle, ru
     run(bundle, "train", pretrained="none", method="self_training", warm_up_epochs=0)
     run(bundle, "evaluate", fast_inference=True, mirror_axes=[2])
     assert set(task["class_names"]) == set(classes_measured(bundle))
+
+
+@pytest.mark.slow
+def test_two_processes_train_with_regions_and_voxels_to_ignore_as_one_does(data, make, run, tmp_path):
+    bundle = make(write(data, {**REGIONS, "ignore": 4}, 4, regions_class_order=ORDER))
+    # SGD and a smooth activation, as rounding would otherwise be made large
+    options = {"optimizer::_target_": "torch.optim.SGD", "network_def::act": "tanh", "pretrained": "none"}
+    run(bundle, "train", **options, output_dir=str(tmp_path / "one"))
+    files = str([str(bundle / f"configs/{name}.json") for name in ("train", "multi_gpu_train")])
+    given = {**SHORT, **options, "network_def::features": [4, 4, 8, 8, 8, 4], "device": "cpu", "bundle_root": bundle}
+    given |= {"output_dir": f"$'{tmp_path}/two' + __import__('os').environ['RANK']"}
+    del given["num_overlays"]
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle", "run", "run"]
+    line = [sys.executable, *start, "--config_file", files, *(f"--{name}={value}" for name, value in given.items())]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (torch.load(tmp_path / f"{name}/models/model.pt", weights_only=True) for name in ("one", "two0"))
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-5)
