@@ -20,6 +20,7 @@ from monai.transforms import LoadImage
 from semicl_monai.apps.find_bundle import VOLUMES, find_bundle
 from semicl_monai.networks import load_network
 from semicl_monai.study.runner import MAXRSS_PER_MIB
+from semicl_monai.utils import region_maps
 
 
 def benchmark_inference(
@@ -89,8 +90,10 @@ def _mask(options: dict[str, Any]) -> torch.Tensor:
 
 def print_dice(ours: torch.Tensor, full: torch.Tensor, parser: ConfigParser) -> None:
     """Print the Dice score of two masks ``(1, 1, H, W, D)`` by class."""
-    count = parser.get_parsed_content("num_classes")
-    dice = compute_dice(ours, full, include_background=False, ignore_empty=False, num_classes=count)[0]
+    regions = parser.get_parsed_content("regions") if "regions" in parser else None
+    numbers = regions or [[number] for number in range(1, parser.get_parsed_content("num_classes"))]
+    maps, wanted = (region_maps(mask.float(), numbers) for mask in (ours, full))
+    dice = compute_dice(maps, wanted, ignore_empty=False)[0]
     for name, value in zip(parser.get_parsed_content("class_names"), dice.tolist(), strict=True):
         print(f"Dice of bundle and fast, {name}: {value:.5f}")
 

@@ -50,7 +50,7 @@ def _description(task: dict[str, Any]) -> str:
 
 
 def _data_format(task: dict[str, Any], channels: Sequence[str]) -> dict[str, Any]:
-    count, classes = task.get("in_channels", 1), ["background", *task["class_names"]]
+    count, classes = task.get("in_channels", 1), _outputs(task)
     known = channels if len(channels) == count else [f"channel {number}" for number in range(count)]
     common = {"spatial_shape": task["roi_size"], "dtype": "float32", "is_patch_data": True}
     image = {"type": "image", "format": "magnitude", "modality": ", ".join(known), "num_channels": count, **common}
@@ -58,8 +58,19 @@ def _data_format(task: dict[str, Any], channels: Sequence[str]) -> dict[str, Any
     image_range = [0, 1] if "b_max" in task["scaling"] else []  # the range of a z-score is not known
     return {
         "inputs": {"image": {**image, "value_range": image_range, "channel_def": _numbered(known)}},
-        "outputs": {"pred": {**pred, "value_range": [0, len(classes) - 1], "channel_def": _numbered(classes)}},
+        "outputs": {"pred": {**pred, "value_range": [0, _highest(task)], "channel_def": _numbered(classes)}},
     }
+
+
+def _outputs(config: Mapping[str, Any]) -> list[str]:
+    """Names of the channels of the prediction: the classes with background, or the regions."""
+    return [*([] if config.get("regions") else ["background"]), *config["class_names"]]
+
+
+def _highest(config: Mapping[str, Any]) -> int:
+    """The highest class number in a mask."""
+    order: Sequence[int] | None = config.get("regions_class_order")
+    return max(order) if order else len(config["class_names"])
 
 
 def _numbered(names: Sequence[str]) -> dict[str, str]:
@@ -121,19 +132,21 @@ def renewed_metadata(content: Mapping[str, Any], config: Mapping[str, Any], file
     if isinstance(config.get("roi_size"), list):
         image["spatial_shape"] = pred["spatial_shape"] = config["roi_size"]
     if isinstance(config.get("class_names"), list):
-        _renew_classes(renewed, pred, config["class_names"])
+        _renew_classes(renewed, pred, config)
     if isinstance(config.get("in_channels"), int):
         _renew_channels(image, config["in_channels"])
     image["value_range"] = _value_range(config.get("scaling"), image.get("value_range"))
     return renewed
 
 
-def _renew_classes(content: dict[str, Any], pred: dict[str, Any], class_names: Sequence[str]) -> None:
-    before = pred.get("channel_def")
-    if isinstance(before, dict) and content.get("task") == _sentence([str(name) for name in before.values()][1:]):
-        content["task"] = _sentence(class_names)
-    pred["channel_def"] = _numbered(["background", *class_names])
-    pred["num_channels"], pred["value_range"] = len(class_names) + 1, [0, len(class_names)]
+def _renew_classes(content: dict[str, Any], pred: dict[str, Any], config: Mapping[str, Any]) -> None:
+    before, outputs = pred.get("channel_def"), _outputs(config)
+    if isinstance(before, dict) and content.get("task") == _sentence(
+        [str(name) for name in before.values() if name != "background"]
+    ):
+        content["task"] = _sentence(config["class_names"])
+    pred["channel_def"] = _numbered(outputs)
+    pred["num_channels"], pred["value_range"] = len(outputs), [0, _highest(config)]
 
 
 def _renew_channels(image: dict[str, Any], count: int) -> None:

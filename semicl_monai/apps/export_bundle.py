@@ -25,6 +25,8 @@ FILES_3D = {"pretrain": ("patch_pretrain",), "train": ("patch_train",)}
 # Config files with overrides for several processes, and the config file that each of them overrides.
 MULTI_GPU = {f"multi_gpu_{name}": name for name in ("pretrain", "train", "evaluate")}
 NAMES = (*FILES, *MULTI_GPU)
+# Sources for labels that are not exclusive or not complete, by the entry of the task. They override the others.
+OF_LABELS = {"regions": "regions", "ignore_value": "ignored"}
 LABEL_PRETRAIN = "monailabel_pretrain"  # name of the pre-training in MONAI Label; a task may give it options
 GENERATED_FROM = {"generated_from": "task.json, by python -m semicl_monai export_bundle"}
 LINE_LENGTH = 120
@@ -81,6 +83,7 @@ def label_pretraining(bundle: str | Path) -> dict[str, Any]:
     config = read_json(Path(bundle) / "configs" / "pretrain.json", "config")
     del config["datalist"]  # in MONAI Label the studies are the data
     merge(config, _read("monailabel"))
+    config["datalist"] |= {entry: f"@{entry}" for entry in OF_LABELS if entry in config}
     if (Path(bundle) / "task.json").is_file():
         merge(config, _read_task(bundle).get("stages", {}).get(LABEL_PRETRAIN, {}))
     # MONAI Label only knows a config file called train.json with a list of steps called "run"
@@ -106,11 +109,17 @@ def _single(bundle: str | Path, name: str) -> dict[str, Any]:
     size = task.get("roi_size")
     view = "patch" if isinstance(size, list) and len(size) == 3 else "slice"
     config: dict[str, Any] = {}
-    for source in (*FILES[name], *(FILES_3D.get(name, ()) if view == "patch" else ())):
+    sources = (*FILES[name], *(FILES_3D.get(name, ()) if view == "patch" else ()), *_sources_of_labels(task, name))
+    for source in sources:
         merge(config, _read(source.replace("VIEW", view)))
     config.update(task)
     merge(config, of_stages.get(name, {}))
     return _without_unused(config)
+
+
+def _sources_of_labels(task: dict[str, Any], name: str) -> list[str]:
+    kind = next((kind for entry, kind in OF_LABELS.items() if task.get(entry) is not None), None)
+    return [source for source in (str(kind), f"{kind}_{name}") if (SOURCES / f"{source}.json").is_file()]
 
 
 def _without_unused(config: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,8 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
         bundle: folder of the bundle. The default is ``bundles/hippocampus_mri_segmentation`` next to the package.
 
     Raises:
-        InputError: When the app or the bundle does not exist, or the app already has the bundle.
+        InputError: When the app or the bundle does not exist, the app already has the bundle, or the classes of the
+            bundle are regions.
     """
     source, models = find_bundle(bundle, "pretrain"), Path(app).expanduser().resolve() / "model"
     target, pretraining = models / source.name, models / f"{source.name}_pretraining"
@@ -54,6 +55,11 @@ def _check(source: Path, models: Path, targets: tuple[Path, ...]) -> None:
         raise InputError(
             f"{models.parent} is not an app of MONAI Label, because it has no main.py: get the app by "
             "monailabel apps --download --name monaibundle --output apps."
+        )
+    if (regions := read_json(source / "configs" / "inference.json", "config").get("regions")) is not None:
+        raise InputError(
+            f"{source} has {len(regions)} regions that share voxels, but a label of MONAI Label has one segment for "
+            "each voxel: train it from a data list."
         )
     for target in targets:
         if target.exists():

@@ -13,8 +13,16 @@ import torch
 from semicl_monai.apps.bundle_metadata import bundle_metadata
 from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
+from semicl_monai.apps.label_rules import shown_rules, with_label_rules
 from semicl_monai.apps.plan_task import choose_dims, describe_plan, plan_task
-from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
+from semicl_monai.data import (
+    Fingerprint,
+    SegmentationDatalist,
+    propose_pattern,
+    read_description,
+    read_label_rules,
+    take_fingerprint,
+)
 from semicl_monai.data.label_names import segment_names
 from semicl_monai.data.sections import read_sections
 from semicl_monai.methods import find_method
@@ -92,10 +100,10 @@ def new_bundle(
     pattern = _group_pattern(source / datalist, group_pattern)
     how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
     lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
-    channels, names = read_description(source / datalist)
-    names = names or segment_names(lists.labelled)
+    (channels, names), rules = read_description(source / datalist), read_label_rules(source / datalist)
+    names = names or {value: str(value) for value in rules.values()} or segment_names(lists.labelled)
     uneven = is_true(allow_gaps, "allow_gaps")
-    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven)
+    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven, rules.ignore_value)
     channels = [modality] if modality else channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
         raise InputError(
@@ -109,7 +117,8 @@ def new_bundle(
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
     filling |= {"allow_gaps": True} if uneven else {}
     chosen, why = (dims, "as given") if dims else choose_dims(fingerprint, limit)
-    task = {**where, **split, **filling, **plan_task(fingerprint, channels, names, chosen, limit)}
+    planned = with_label_rules(plan_task(fingerprint, channels, names, chosen, limit), rules)
+    task = {**where, **split, **filling, **planned}
     pretrain = task.setdefault("stages", {}).setdefault("pretrain", {})
     pretrain["method"] = _method(method, lists)
     _write_whole(target, task, channels)
@@ -203,7 +212,7 @@ def _summary(
 {target}, measured on {len(lists.training)} training images:
   cases      {", ".join(f"{count} {part}" for part, count in counts.items())}
   channels   {found.channels}
-  classes    {", ".join(task["class_names"])}
+  classes    {", ".join(task["class_names"])}{shown_rules(task)}
   dimensions {dims}
 {plan}
   intensity  {task["scaling"]["_target_"]} {scaling}

@@ -42,6 +42,8 @@ class Task(NamedTuple):
     datalist: SegmentationDatalist
     channels: list[str]
     class_names: list[str]
+    regions: list[list[int]] | None
+    regions_class_order: list[int] | None
     loading: dict[str, Any]
     slice_axis: int
     num_overlays: int
@@ -121,9 +123,14 @@ def _read_task(bundle: Path, dataset_dir: str | None, split_file: str) -> Task:
         parser["dataset_dir"] = str(Path(dataset_dir).expanduser().absolute())
     # both belong to our own weights, which are not used here
     parser["datalist::provenance"] = parser["datalist::save_to"] = None
-    options = ("num_classes", "in_channels", "label_values", "stray_values", "replace_nan", "class_names", "allow_gaps")
+    options = (
+        *("num_classes", "in_channels", "label_values", "stray_values", "ignore_value", "replace_nan"),
+        *("class_names", "allow_gaps"),
+    )
     loading = {option: parser.get_parsed_content(option) for option in options if option in parser}
     others = {id: parser.get_parsed_content(id) for id in ("datalist", "class_names", "slice_axis", "num_overlays")}
+    of_regions = ("regions", "regions_class_order")
+    others |= {id: parser.get_parsed_content(id) if id in parser else None for id in of_regions}
     return Task(name=bundle.name, channels=_channels(bundle, loading["in_channels"]), loading=loading, **others)
 
 
@@ -155,7 +162,8 @@ def _description(task: Task, trainer: str) -> dict[str, Any]:
     data, split = task.datalist, {part: task.datalist.split[part] for part in ("labelled", "test")}
     return {
         "channel_names": {str(number): name for number, name in enumerate(task.channels)},
-        "labels": {name: number for number, name in enumerate(["background", *task.class_names])},
+        "labels": {"background": 0, **_labels(task)},
+        **({"regions_class_order": task.regions_class_order} if task.regions else {}),
         "numTraining": len(data.labelled),
         "file_ending": ".nii.gz",
         # the default reader refuses images whose axes are not quite at right angles
@@ -165,12 +173,24 @@ def _description(task: Task, trainer: str) -> dict[str, Any]:
     }
 
 
+def _labels(task: Task) -> dict[str, int | list[int]]:
+    """The classes or regions in class numbers; voxels to ignore have the next number."""
+    numbers: Sequence[int | list[int]] = task.regions or range(1, 1 + len(task.class_names))
+    labels = dict(zip(task.class_names, numbers, strict=True))
+    return labels if task.loading.get("ignore_value") is None else labels | {"ignore": task.loading["num_classes"]}
+
+
 def _write_raw(folder: Path, task: Task, description: dict[str, Any]) -> None:
     for part in ("imagesTr", "labelsTr", "imagesTs"):
         (folder / part).mkdir(parents=True)
     for sample in _load(task.datalist.labelled, ("image", "label"), task.loading):
         _save_channels(sample["image"], folder / "imagesTr", sample["case"])
-        _save(sample["label"][0], np.uint8, folder / "labelsTr" / f"{sample['case']}.nii.gz")
+        label: MetaTensor = sample["label"][0]
+        _save(
+            label.masked_fill(label < 0, task.loading["num_classes"]),
+            np.uint8,
+            folder / "labelsTr" / f"{sample['case']}.nii.gz",
+        )
     images = [{"image": record["image"], "case": record["case"]} for record in task.datalist.test]
     for sample in _load(images, ("image",), task.loading):
         _save_channels(sample["image"], folder / "imagesTs", sample["case"])
@@ -186,7 +206,7 @@ def _save_channels(image: MetaTensor, folder: Path, case: str) -> None:
         _save(channel, np.float32, folder / f"{case}_{number:04d}.nii.gz")
 
 
-def _save(volume: MetaTensor, dtype: type, file: Path) -> None:
+def _save(volume: Any, dtype: type, file: Path) -> None:
     nib.save(nib.Nifti1Image(volume.numpy().astype(dtype), volume.affine.numpy()), file)
 
 
@@ -226,7 +246,9 @@ def _evaluate(task: Task, output: Path, about: dict[str, Any]) -> None:
             raise InputError(f"case {case}: nnU-Net has not written the mask {mask}.")
     about |= {"dataset_dir": str(data.dataset_dir), "split": str(folder / "split.json")}
     data.save(folder / "split.json")
-    metrics = CaseMetrics(folder, task.class_names, about, provenance="recorded")  # nnU-Net was trained above
+    metrics = CaseMetrics(
+        folder, task.class_names, about, provenance="recorded", regions=task.regions
+    )  # nnU-Net was trained above
     engine = Engine(lambda _, batch: [_sample(task, record, masks[record["case"]]) for record in batch])
     metrics.attach(engine)
     OverlayWriter(folder / "overlays", task.num_overlays, task.slice_axis).attach(engine)

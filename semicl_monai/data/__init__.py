@@ -1,10 +1,10 @@
 from .augmenting_loader import AugmentingDataLoader
 from .cases_of_rank import CasesOfRank
 from .datalist import SegmentationDatalist
-from .description import read_description
+from .description import LabelRules, read_description, read_label_rules
 from .download import download_decathlon
 from .fingerprint import Fingerprint, take_fingerprint
-from .foreground import check_foreground
+from .foreground import check_annotated, check_foreground
 from .images import case_name, list_images
 from .label_names import check_label_names
 from .mask_layout import MaskLayout, mask_subject
@@ -25,6 +25,7 @@ __all__ = [
     "AugmentingDataLoader",
     "CasesOfRank",
     "Fingerprint",
+    "LabelRules",
     "MaskLayout",
     "PairedDataLoader",
     "SeededRandomSampler",
@@ -34,6 +35,7 @@ __all__ = [
     "UsableImages",
     "VolumeDataset",
     "case_name",
+    "check_annotated",
     "check_foreground",
     "check_label_names",
     "download_decathlon",
@@ -48,5 +50,6 @@ __all__ = [
     "prepare_datasets",
     "propose_pattern",
     "read_description",
+    "read_label_rules",
     "take_fingerprint",
 ]

@@ -14,6 +14,9 @@ from semicl_monai.utils import KeptVolumeTrait, pack_volume, unpack_volume
 class PackVolume(Transform):
     """Apply :func:`semicl_monai.utils.pack_volume` to a sample."""
 
+    def __init__(self) -> None:
+        self.index = "foreground and annotation"  # a part of the hash: files without this index are made again
+
     def __call__(self, data: Any) -> Any:
         """Pack a sample; anything but a dictionary is returned unchanged."""
         return pack_volume(data) if isinstance(data, Mapping) else data

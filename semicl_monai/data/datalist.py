@@ -90,6 +90,9 @@ class SegmentationDatalist:
         class_names: names of the classes without background. Their order must be that of the JSON file. By default the
             order is not checked.
         label_values: value of each class in a label file, 1, 2, ... by default.
+        regions: class numbers of each of ``class_names``, if these are regions. They must be those of the JSON file.
+        ignore_value: label value of voxels that are not annotated, if there is one. The images of labelled volumes are
+            then among the images of :meth:`to_teach`.
 
     Attributes:
         labelled: ``{"image", "label", "case"}`` of each labelled training volume. ``"patient"`` is there too if the
@@ -137,6 +140,8 @@ class SegmentationDatalist:
         compare_images: bool = True,
         class_names: Sequence[str] | None = None,
         label_values: Sequence[int] | None = None,
+        regions: Sequence[Sequence[int]] | None = None,
+        ignore_value: int | None = None,
     ) -> None:
         self.labelled_fraction = labelled_fraction
         self.split_seed = split_seed
@@ -148,6 +153,7 @@ class SegmentationDatalist:
         self.group_pattern, self.evaluated = group_pattern, evaluated
         self.compare_images = compare_images
         self.class_names, self.label_values = class_names, label_values
+        self.regions, self.ignore_value = regions, ignore_value
         self.add_new_labels = is_true(add_new_labels, "add_new_labels")
         if self.add_new_labels and not split_file:
             raise InputError("add_new_labels true adds labels to an earlier split: give its file by --split_file.")
@@ -162,11 +168,20 @@ class SegmentationDatalist:
         return vars(self)[name]
 
     def has_unlabelled(self) -> bool:
-        """Whether there is an unlabelled training volume; a data set that cannot be read has none."""
+        """Whether there is an image for :meth:`to_teach`; a data set that cannot be read has none."""
         try:
-            return bool(self.unlabelled)
+            return bool(self.to_teach())
         except InputError:
             return False
+
+    def to_teach(self) -> list[Record]:
+        """Return the images that a teacher can label: those of unlabelled volumes.
+
+        If the data set has a value for voxels that are not annotated, the images of labelled volumes follow, so that a
+        network can learn of these voxels from its teacher. No label is opened for it.
+        """
+        partly = [] if self.ignore_value is None else [_image_record(record) for record in self.labelled]
+        return self.unlabelled + partly
 
     def to_validate(self) -> list[Record]:
         """Return the validation records, which choose the network; none if ``validation`` is ``"none"``."""
@@ -221,7 +236,7 @@ class SegmentationDatalist:
         else:
             file = _find_datalist(self.dataset_dir, self.datalist, self.download)
             sections = read_sections(file)
-            check_class_values(file, self.class_names or (), self.label_values)
+            check_class_values(file, self.class_names or (), self.label_values, self.regions)
         self.group_pattern = self._pattern()
         sections = name_patients(sections, self.group_pattern)
         check_shared_labels(sections)

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from semicl_monai.utils import InputError, check_number_signs, read_json
 
 
+@dataclass(frozen=True)
+class LabelRules:
+    """What a ``dataset.json`` says about labels that are not complete or not exclusive.
+
+    Args:
+        ignore_value: value of voxels that are not annotated; ``None`` if there is none.
+        regions: label values of each region, by its name; empty if labels are classes.
+        regions_class_order: the value that a mask gets from each region, the first region first.
+    """
+
+    ignore_value: int | None = None
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    regions_class_order: tuple[int, ...] = ()
+
+    def values(self) -> list[int]:
+        """Return the sorted label values of all regions."""
+        return sorted({value for region in self.regions.values() for value in region})
+
+
 def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
     """Return the names of the channels and of the label values without background.
 
     Labels may have the Decathlon's form ``{"1": "Anterior"}`` or nnU-Net's form ``{"Anterior": 1}``. Channels or labels
-    that the file does not name are missing from the result.
+    that the file does not name are missing from the result. A label called ``ignore`` is left out, and if the labels
+    are regions there is no name of a value: see :func:`read_label_rules`.
 
     Args:
         file: a ``dataset.json``.
@@ -22,8 +43,8 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
         InputError: When a channel or a label is described in a way that cannot be used:
 
             * The name of a channel is not text.
-            * The value of a label is not one whole number. The regions of nnU-Net have several values.
-            * A label marks voxels to ignore.
+            * The value of a label is neither one whole number nor a list of them.
+            * The regions, their order or the value of ``ignore`` cannot be used.
             * Two labels have the same value or the same name.
             * A label is called ``mean``.
             * A label above 0 has no name, a name of several lines or the name of the background.
@@ -31,23 +52,116 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
     """
     content = read_json(Path(file), "datalist")
     names = _channels(content, file)
-    given = content.get("labels") or {}
-    if not isinstance(given, Mapping):
-        raise InputError(f"{file}: 'labels' must be an object of names and values, got a {type(given).__name__}.")
+    rules = read_label_rules(file)
     labels: dict[int, str] = {}
-    for key, entry in given.items():
-        value, name = _value_and_name(key, entry, file)
+    for value, name in [] if rules.regions else _classes(content, file):
         if value in labels:
             raise InputError(f"{file}: 'labels' must differ, got {value} for {labels[value]} and {name}.")
         labels[value] = name
     labels.pop(0, None)
     _check_has_class(labels, file)
-    _check_names_differ(list(labels.values()), file)
-    _check_no_code([*names, *labels.values()], file)
+    _check_names_differ([*labels.values(), *rules.regions], file)
+    _check_no_code([*names, *labels.values(), *rules.regions], file)
     return names, labels
 
 
-def check_class_values(file: str | Path, class_names: Sequence[str], label_values: Sequence[int] | None = None) -> None:
+def read_label_rules(file: str | Path) -> LabelRules:
+    """Return which label values mean regions, and which value means voxels to ignore.
+
+    Labels are regions if one of them has several values, as in nnU-Net: ``"whole tumour": [1, 2, 3]``.
+
+    Args:
+        file: a ``dataset.json``.
+
+    Raises:
+        InputError: When ``ignore`` is not one whole number above all other values, when a region is empty or holds
+            something else than whole numbers from 1, or when ``regions_class_order`` does not give one of these values
+            to each region.
+    """
+    content = read_json(Path(file), "datalist")
+    regions = _regions(content, file)
+    values = [value for region in regions.values() for value in region] or [v for v, _ in _classes(content, file)]
+    rules = LabelRules(_ignore_value(content, values, file), regions, _order(content, regions, file))
+    _check_has_class(dict(enumerate(regions, 1)), file)
+    return rules
+
+
+def is_ignore(name: Any) -> bool:
+    """Whether a label of this name marks voxels that are not annotated."""
+    return str(name).strip().casefold() == "ignore"
+
+
+def _labels(content: Mapping[str, Any], file: str | Path) -> list[tuple[str, Any]]:
+    """The name and the value or values of each label."""
+    given = content.get("labels") or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"{file}: 'labels' must be an object of names and values, got a {type(given).__name__}.")
+    pairs = [
+        (key, entry) if str(key).isdecimal() and isinstance(entry, str) else (entry, key)
+        for key, entry in given.items()
+    ]
+    return [(str(name), _only(value)) for value, name in pairs]
+
+
+def _only(value: Any) -> Any:
+    """A list of one value is that value, as in nnU-Net."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _classes(content: Mapping[str, Any], file: str | Path) -> list[tuple[int, str]]:
+    """Value and name of each label that is one value, without the one to ignore."""
+    found = [(name, value) for name, value in _labels(content, file) if not is_ignore(name)]
+    return [(_whole_value(value, name, file), name) for name, value in found]
+
+
+def _regions(content: Mapping[str, Any], file: str | Path) -> dict[str, tuple[int, ...]]:
+    labels = [(name, value) for name, value in _labels(content, file) if not is_ignore(name)]
+    if not any(isinstance(value, list) for _, value in labels):
+        return {}
+    regions = {}
+    for name, entry in labels:
+        values = tuple(_whole_value(value, name, file) for value in (entry if isinstance(entry, list) else [entry]))
+        if not values or (0 in values and values != (0,)) or len(set(values)) < len(values):
+            raise InputError(f"{file}: 'labels' must give a region different values from 1, got {entry} for {name}.")
+        regions[name] = values
+    return {name: values for name, values in regions.items() if values != (0,)}
+
+
+def _ignore_value(content: Mapping[str, Any], values: Sequence[int], file: str | Path) -> int | None:
+    found = [(name, value) for name, value in _labels(content, file) if is_ignore(name)]
+    if not found:
+        return None
+    value = _whole_value(found[0][1], found[0][0], file)
+    if len(found) > 1 or value <= max([0, *values]):
+        raise InputError(
+            f"{file}: 'labels' must give 'ignore' one value above all others, which go to {max([0, *values])}, got "
+            f"{', '.join(str(each) for _, each in found)}."
+        )
+    return value
+
+
+def _order(content: Mapping[str, Any], regions: Mapping[str, Sequence[int]], file: str | Path) -> tuple[int, ...]:
+    if not regions:
+        return ()
+    order, known = content.get("regions_class_order"), {value for region in regions.values() for value in region}
+    if not isinstance(order, list) or len(order) != len(regions) or not all(_is_value(each, known) for each in order):
+        raise InputError(
+            f"{file}: 'regions_class_order' must be a list of {len(regions)} values of labels, the value that masks "
+            f"get from each of {', '.join(regions)}, got {order!r}."
+        )
+    return tuple(order)
+
+
+def _is_value(value: Any, known: Collection[int]) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value in known
+
+
+def check_class_values(
+    file: str | Path,
+    class_names: Sequence[str],
+    label_values: Sequence[int] | None = None,
+    regions: Sequence[Sequence[int]] | None = None,
+) -> None:
     """Refuse classes in another order than in the data set's own ``dataset.json``.
 
     Upper and lower case are the same. A class name that is not in the file passes. A file without class names passes
@@ -57,10 +171,15 @@ def check_class_values(file: str | Path, class_names: Sequence[str], label_value
         file: a ``dataset.json``.
         class_names: names of the classes without background.
         label_values: value of each class in a label file, by default 1, 2, ...
+        regions: class numbers of each of ``class_names``, if these are regions.
 
     Raises:
-        InputError: When the file gives the name of a class to the value of another class.
+        InputError: When the file gives the name of a class to the value of another class, or the name of a region to
+            other values.
     """
+    if regions is not None:
+        _check_regions(file, class_names, label_values, regions)
+        return
     try:
         values = {name.casefold(): value for value, name in read_description(file)[1].items()}
     except InputError:
@@ -74,6 +193,20 @@ def check_class_values(file: str | Path, class_names: Sequence[str], label_value
                 f"{file} calls the label value {found} '{name}', but class {number} of class_names "
                 f"({', '.join(map(str, class_names))}) has that name: order class_names by their label values."
             )
+
+
+def _check_regions(
+    file: str | Path, names: Sequence[str], label_values: Sequence[int] | None, regions: Sequence[Sequence[int]]
+) -> None:
+    try:
+        found = {name.casefold(): set(values) for name, values in read_label_rules(file).regions.items()}
+    except InputError:
+        return
+    for name, region in zip(names, regions, strict=False):
+        values = {label_values[number - 1] if label_values else number for number in region}
+        given = found.get(str(name).casefold(), values)
+        if given not in (values, set(region)):
+            raise InputError(f"{file} gives the values {sorted(given)} to '{name}', but regions give {sorted(values)}.")
 
 
 def _channels(content: Mapping[str, Any], file: str | Path) -> list[str]:
@@ -92,13 +225,10 @@ def _channels(content: Mapping[str, Any], file: str | Path) -> list[str]:
     return [name.strip() for name in names]
 
 
-def _value_and_name(key: str, entry: Any, file: str | Path) -> tuple[int, str]:
-    value, name = (key, entry) if str(key).isdecimal() and isinstance(entry, str) else (entry, key)
+def _whole_value(value: Any, name: str, file: str | Path) -> int:
     if not str(value).isdecimal():
         raise InputError(f"{file}: 'labels' must give each name one whole number, got {value!r} for {name}.")
-    if str(name) == "ignore":
-        raise InputError(f"{file}: 'labels' must not hold nnU-Net's 'ignore': voxels cannot be left out.")
-    return int(value), str(name)
+    return int(value)
 
 
 def _check_names_differ(names: Sequence[str], file: str | Path) -> None:

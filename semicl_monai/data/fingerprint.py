@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 from tqdm import tqdm
 
+from semicl_monai.data.foreground import check_annotated
 from semicl_monai.data.images import image_files
 from semicl_monai.data.listing import listing
 from semicl_monai.utils import InputError
@@ -75,6 +76,7 @@ def take_fingerprint(
     replace_nan: float | None = None,
     names: Mapping[int, str] | None = None,
     allow_gaps: bool = False,
+    ignore_value: int | None = None,
 ) -> Fingerprint:
     """Measure training images, and refuse images or labels that a later stage would refuse.
 
@@ -86,6 +88,7 @@ def take_fingerprint(
         replace_nan: a number that replaces NaN in an image. By default an image with NaN is refused.
         names: names of the label values without background. Labels of named segments are read by them.
         allow_gaps: whether the slices of a DICOM series may lie at uneven distances.
+        ignore_value: label value of voxels that are not annotated. They are neither foreground nor of a class.
 
     Raises:
         InputError: When an image or a label cannot be used:
@@ -97,11 +100,11 @@ def take_fingerprint(
             * A label differs from its image in shape or affine.
             * A segment of a label has no class of its name.
             * A label holds numbers that are not whole.
-            * No label has any foreground.
+            * A label holds only voxels to ignore, or no label has any foreground.
     """
     replace_nan = check_replace_nan(replace_nan)
     labels = {record["case"]: record["label"] for record in labelled}
-    cases = [_Case(record, labels.get(record["case"]), names or {}, allow_gaps) for record in training]
+    cases = [_Case(record, labels.get(record["case"]), names or {}, allow_gaps, ignore_value) for record in training]
     with tqdm(cases, desc="Reading headers") as bar:
         headers = [case.header() for case in bar]
     channels = headers[0][0]
@@ -111,11 +114,13 @@ def take_fingerprint(
             raise InputError(f"case {record['case']}: wanted {channels} channel(s) as in {first}, got {header[0]}.")
     with tqdm(cases, desc="Reading voxels") as bar:
         found = [case.voxels(replace_nan) for case in bar]
+    check_annotated([r["case"] for r, (_, values) in zip(training, found, strict=True) if values == {ignore_value}])
     foreground = tuple(values for values, _ in found if len(values))
     if not foreground:
         raise InputError("no label of a training image has any foreground (> 0).")
     shapes, spacings = (np.array([header[part] for header in headers]) for part in (1, 2))
-    return Fingerprint(channels, shapes, spacings, tuple(sorted({v for _, vs in found for v in vs})), foreground)
+    label_values = {value for _, values in found for value in values} - {0, ignore_value}
+    return Fingerprint(channels, shapes, spacings, tuple(sorted(label_values)), foreground)
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ class _Case:
     label: str | None
     names: Mapping[int, str]
     allow_gaps: bool
+    ignore_value: int | None
 
     def header(self) -> tuple[int, np.ndarray, np.ndarray]:
         """Channels, shape and spacing of the image in RAS order; its files and label must lie in one space."""
@@ -151,9 +157,9 @@ class _Case:
         if self.label is None:
             return np.empty((0, image.shape[3])), set()
         numbers, values = self._numbers(self.label)
-        inside = image[numbers > 0]
+        inside = image[(numbers > 0) & (numbers != (0 if self.ignore_value is None else self.ignore_value))]
         drawn = np.random.default_rng(0).permutation(len(inside))[:SAMPLES]
-        return inside[drawn].astype(np.float64), {int(value) for value in values if value > 0}
+        return inside[drawn].astype(np.float64), {int(value) for value in values}
 
     def _open(self, key: str, file: str, several: bool = False) -> Volume:
         """A file with its header checked; ``several`` allows more than one channel."""
@@ -190,7 +196,8 @@ class _Case:
                 raise InputError(f"must hold whole numbers from 0, got {shown}.")
             numbers = numbers.reshape(numbers.shape[:3])
             if label.segments is not None:
-                numbers = class_numbers(numbers, label.segments, self.names)
+                ignored = {} if self.ignore_value is None else {self.ignore_value: "ignore"}
+                numbers = class_numbers(numbers, label.segments, {**self.names, **ignored})
                 values = np.unique(numbers)
         image = self._open("image", image_files(self.record["image"])[0], several=True)
         with naming(self._where("label", file)):

@@ -15,7 +15,12 @@ from semicl_monai.utils.formats import open_volume
 Names = dict[int, str]  # by their value in a label
 
 
-def check_label_names(records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
+def check_label_names(
+    records: Sequence[Mapping[str, Any]],
+    class_names: Sequence[str],
+    ignore_value: int | None = None,
+    regions: Sequence[Sequence[int]] | None = None,
+) -> None:
     """Compare the segment names that a client of MONAI Label has stored with the class names.
 
     3D Slicer numbers the segments of a label by their order. If a segment is moved or deleted, the classes of other
@@ -25,16 +30,26 @@ def check_label_names(records: Sequence[Mapping[str, Any]], class_names: Sequenc
     Args:
         records: ``{"image": path, "label": path}`` of each labelled volume.
         class_names: names of the classes without background.
+        ignore_value: value of voxels that are not annotated, if there is one. Its segment is called ``ignore``.
+        regions: class numbers of each class, if the classes are regions. They overlap, but segments do not, so that
+            labels of MONAI Label are refused.
 
     Raises:
-        InputError: When the name of a label value differs from the name of its class, or the value has no class.
+        InputError: When the name of a label value differs from the name of its class, the value has no class, or the
+            classes are regions.
     """
     folder = find_study_folder(records)
     if folder is None:
         return
+    if regions is not None:
+        raise InputError(
+            f"{folder.datastore}: MONAI Label has one segment for each voxel, but the classes of this bundle are "
+            f"regions that share voxels ({', '.join(class_names)}): train it from a data list."
+        )
+    wanted_names = dict(enumerate(class_names, 1)) | ({} if ignore_value is None else {ignore_value: "ignore"})
     for record in map(folder.record, records):
         readings = _readings(folder.info(record["case"]))
-        wrong = _first_wrong(readings, record["label"], class_names)
+        wrong = _first_wrong(readings, record["label"], wanted_names)
         if wrong:
             value, name, wanted = wrong
             found = f"value {value} of its label is '{name}' in {folder.datastore}, wanted {wanted}"
@@ -57,7 +72,7 @@ def segment_names(records: Iterable[Mapping[str, Any]]) -> Names:
     return dict(enumerate(names.values(), 1))
 
 
-def _first_wrong(readings: list[Names], label: str, class_names: Sequence[str]) -> tuple[int, str, str] | None:
+def _first_wrong(readings: list[Names], label: str, class_names: Names) -> tuple[int, str, str] | None:
     if not any(_wrong(names, class_names) for names in readings):
         return None  # no value can be wrong, so that the label need not be read
     values = _values(label)
@@ -66,12 +81,11 @@ def _first_wrong(readings: list[Names], label: str, class_names: Sequence[str]) 
     return next(filter(None, (_wrong(names, class_names) for names in held)), None)
 
 
-def _wrong(names: Names, class_names: Sequence[str]) -> tuple[int, str, str] | None:
+def _wrong(names: Names, wanted: Names) -> tuple[int, str, str] | None:
     """The first value whose name differs from that of its class, then this name and the wanted one."""
-    wanted = dict(enumerate(class_names, 1))
     for value, name in sorted(names.items()):
         if value not in wanted:
-            return value, name, f"no value above {len(wanted)}"
+            return value, name, f"no value above {max(wanted, default=0)}"
         if _plain(name) != _plain(wanted[value]):
             return value, name, f"'{wanted[value]}'"
     return None

@@ -61,17 +61,24 @@ def list_studies(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     return found
 
 
-def labelled_studies(records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> list[dict[str, Any]]:
+def labelled_studies(
+    records: Sequence[Mapping[str, Any]],
+    class_names: Sequence[str],
+    ignore_value: int | None = None,
+    regions: Sequence[Sequence[int]] | None = None,
+) -> list[dict[str, Any]]:
     """Return the records of labelled studies with their names and paths in the folder of studies.
 
     Args:
         records: ``{"image": path, "label": path}`` of each study, as MONAI Label gives them.
         class_names: names of the classes without background.
+        ignore_value: as for :func:`check_label_names`.
+        regions: as for :func:`check_label_names`.
 
     Raises:
         InputError: When a study is not NIfTI, or its label has other class names, see :func:`check_label_names`.
     """
-    check_label_names(records, class_names)
+    check_label_names(records, class_names, ignore_value, regions)
     folder = find_study_folder(records)
     return [dict(record) for record in records] if folder is None else _labelled(folder, records)
 

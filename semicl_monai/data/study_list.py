@@ -18,10 +18,19 @@ class StudyList:
     Args:
         records: ``{"image": path, "label": path}`` of each labelled study, as MONAI Label gives them.
         class_names: names of the classes without background.
+        ignore_value: as for :func:`semicl_monai.data.check_label_names`.
+        regions: as for :func:`semicl_monai.data.check_label_names`.
     """
 
-    def __init__(self, records: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        class_names: Sequence[str],
+        ignore_value: int | None = None,
+        regions: Sequence[Sequence[int]] | None = None,
+    ) -> None:
         self.records, self.class_names = records, class_names
+        self.ignore_value, self.regions = ignore_value, regions
 
     @cached_property
     def training(self) -> list[dict[str, str]]:
@@ -35,7 +44,7 @@ class StudyList:
     @cached_property
     def labelled(self) -> list[dict[str, Any]]:
         """The labelled studies, see :func:`labelled_studies`."""
-        return labelled_studies(self.records, self.class_names)
+        return labelled_studies(self.records, self.class_names, self.ignore_value, self.regions)
 
 
 class StudyDataset(VolumeDataset):

@@ -10,6 +10,7 @@ from .pretext import (
     agreement,
     consistency,
     jigsaw_retrieval,
+    region_agreement,
     rotation_accuracy,
     view_retrieval,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "image_number",
     "jigsaw_retrieval",
     "place_in_volume",
+    "region_agreement",
     "rotation_accuracy",
     "run_without_metadata",
     "view_retrieval",

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from semicl_monai.engines.sampled_loss import labels_at, sample_pixels
 from semicl_monai.losses import PairContrastLoss, Places
 from semicl_monai.networks import ProjectedMap
+from semicl_monai.utils import IGNORED
 
 Scores = tuple[Tensor, Tensor]
 
@@ -70,12 +71,20 @@ def agreement(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -
     The chance level compares the student with the teacher's labels of another image. ``pred`` is the output of
     :class:`semicl_monai.networks.SelfTraining`. Without a teacher, there is no score.
     """
-
-    def share_alike(student: Tensor, teacher: Tensor) -> Tensor:
-        return (student == teacher).flatten(1).float().mean(dim=1)
-
     # not argmax, which takes several times as long on a CPU
-    return _next_to_chance(pred, share_alike, lambda scores: scores.max(dim=1).indices)
+    return _next_to_chance(pred, _share_alike, lambda scores: scores.max(dim=1).indices)
+
+
+def region_agreement(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = None) -> Scores:
+    """As :func:`agreement`, for regions: the share of pixels and regions with the same answer."""
+    if isinstance(pred, Tensor):
+        return agreement(pred)
+    inside = pred[1] > 0, pred[2] > 1 / 2  # logits of the student, probabilities of the teacher
+    return _next_to_chance((pred[0], *inside), _share_alike)
+
+
+def _share_alike(student: Tensor, teacher: Tensor) -> Tensor:
+    return (student == teacher).flatten(1).float().mean(dim=1)
 
 
 def _next_to_chance(
@@ -132,7 +141,7 @@ class RegionRetrieval:
 class PixelNeighbours:
     """Whether a foreground pixel's nearest neighbour, by embedding, has the same class.
 
-    The neighbour is searched among the pixels of other images.
+    The neighbour is searched among the annotated pixels of other images.
 
     Args:
         sampler: function that takes pixels from maps ``(2B, C, H, W[, D])``. The choice of pixels must not depend on
@@ -152,5 +161,6 @@ class PixelNeighbours:
         images = self.sampler(maps, numbers.expand_as(target))[1].flatten()
         anchors = (classes > 0).nonzero().squeeze(1)
         anchors = anchors[:: max(1, -(-len(anchors) // self.num_anchors))]
-        hit, allowed = classes[anchors, None] == classes[None], images[anchors, None] != images[None]
+        hit = classes[anchors, None] == classes[None]
+        allowed = (images[anchors, None] != images[None]) & (classes[None] != IGNORED)
         return nearest_is_hit(embeddings[anchors], embeddings, hit, allowed)

@@ -26,8 +26,9 @@ MOST_IN_LEGEND = 20  # labels; more do not fit beside the picture
 class EmbeddingPlot:
     """Draw the pixel features of labelled images in two dimensions, coloured by label, before and after training.
 
-    Nothing is drawn for images without labels. The features before training are kept in a file named like ``path`` with
-    the suffix ``.npz``. A resumed run therefore still shows the features from before the first epoch.
+    Nothing is drawn for images without labels, nor for pixels whose label is below 0. The features before training are
+    kept in a file named like ``path`` with the suffix ``.npz``. A resumed run therefore still shows the features from
+    before the first epoch.
 
     Args:
         path: the PNG file to write.
@@ -99,11 +100,11 @@ class EmbeddingPlot:
         if not samples or "view1_label" not in samples[0]:
             return None
         image, label = (np.stack([np.asarray(s[f"view1_{k}"]) for s in samples]) for k in ("image", "label"))
-        return image, label.astype(int)
+        return (image, label.astype(int)) if (label >= 0).any() else None
 
     def _choose(self, labels: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng(self.seed)
-        of_class = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+        of_class = [np.flatnonzero(labels == c) for c in np.unique(labels) if c >= 0]
         return np.concatenate([rng.permutation(i)[: self.num_per_class] for i in of_class])
 
     @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
@@ -16,10 +16,11 @@ from monai.data import MetaTensor
 from monai.metrics import compute_dice
 from monai.metrics.utils import get_mask_edges, get_surface_distance
 from monai.utils import convert_to_tensor
+from scipy.ndimage import binary_erosion
 from scipy.stats import bootstrap
 
 from semicl_monai.handlers.run_provenance import plain_state
-from semicl_monai.utils import InputError, Provenance, save_json, write_whole
+from semicl_monai.utils import InputError, Provenance, check_regions, region_maps, save_json, write_whole
 from semicl_monai.utils.distributed import all_gather_object, rank_and_size
 
 METRICS = ("dice", "hd95", "asd")
@@ -31,6 +32,10 @@ class CaseMetrics:
     Distances are in mm and use the spacing of the label. The surface distance is symmetric. A class may be in the truth
     but not in the prediction. It then gets Dice 0, and both distances are the diagonal of the volume. A class that is
     not in the truth gets ``nan`` and is left out of the means.
+
+    Voxels whose label is below 0 are left out: truth and prediction are background there. A border between a class and
+    such voxels is no surface, so that a perfect prediction has the distance 0. Next to them, distances may be too
+    large, because a part of the surface is not known. If nothing of a surface is known, the distances are ``nan``.
 
     Two files are written. ``cases.csv`` has one line per case and class. ``summary.json`` has the mean over cases and
     its bootstrap 95 % interval over patients, for each class and for all classes together. Under ``torch.distributed``,
@@ -44,9 +49,11 @@ class CaseMetrics:
         provenance: provenance of the evaluated weights, or a word that describes it. The files say ``"unknown"`` by
             default. They also say so when the network's tensors differ from those of the provenance, as in a client of
             federated learning. The same holds when the network started from weights of unknown provenance.
+        regions: class numbers of each of ``class_names``, if these are regions. By default they are classes.
 
     Raises:
-        InputError: When two classes have the same name, or a class is called ``mean``.
+        InputError: When two classes have the same name, a class is called ``mean``, or ``regions`` do not fit
+            ``class_names``.
 
     References:
         Maier-Hein, Reinke et al., Metrics reloaded, Nature Methods 2024 (which metrics, and why per case).
@@ -59,11 +66,15 @@ class CaseMetrics:
         class_names: Sequence[str],
         about: dict[str, Any] | None = None,
         provenance: Provenance | str | None = None,
+        regions: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        self.provenance = provenance
+        self.provenance, self.regions = provenance, regions
         self.output_dir, self.class_names, self.about = Path(output_dir), list(class_names), dict(about or {})
         if len({*self.class_names, "mean"}) <= len(self.class_names):
             raise InputError(f"class_names must differ and must not include 'mean', got {', '.join(self.class_names)}.")
+        check_regions(regions)
+        if regions is not None and len(regions) != len(self.class_names):
+            raise InputError(f"regions must be {len(self.class_names)}, one for each class name, got {len(regions)}.")
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -74,7 +85,7 @@ class CaseMetrics:
 
     def __call__(self, engine: Engine) -> None:
         for case, sample in zip(engine.state.batch, engine.state.output, strict=True):  # type: ignore[call-overload]
-            values = case_metrics(sample["pred"], sample["label"], len(self.class_names) + 1)
+            values = case_metrics(sample["pred"], sample["label"], len(self.class_names) + 1, self.regions)
             for index, name in enumerate(self.class_names):
                 row = {metric: float(values[metric][index]) for metric in METRICS}
                 about = {"case": case["case"], "patient": case.get("patient", case["case"])}
@@ -132,44 +143,72 @@ class CaseMetrics:
         return {"num_cases": len(cases), "num_patients": len(set(patients)), "classes": classes}
 
 
-def case_metrics(pred: torch.Tensor, label: torch.Tensor, num_classes: int) -> dict[str, torch.Tensor]:
+def case_metrics(
+    pred: torch.Tensor, label: torch.Tensor, num_classes: int, regions: Sequence[Sequence[int]] | None = None
+) -> dict[str, torch.Tensor]:
     """Return Dice, HD95 (mm) and average surface distance (mm) of one case, each of shape ``(num_classes - 1,)``.
 
     Args:
         pred: label map ``(1, H, W, D)``.
-        label: truth of the same shape; its spacing is used when it is a ``MetaTensor``.
+        label: truth of the same shape; its spacing is used when it is a ``MetaTensor``. Voxels below 0 are left out.
         num_classes: classes, background included.
+        regions: class numbers of each of ``num_classes - 1`` regions, by default one class each.
     """
     spacing = label.pixdim.tolist() if isinstance(label, MetaTensor) else [1.0] * (label.ndim - 1)
     diagonal = float(np.linalg.norm(np.multiply(spacing, label.shape[1:])))
     pred, truth = (convert_to_tensor(m, track_meta=False)[0] for m in (pred, label))
-    rows = [_class_metrics(pred == index, truth == index, spacing, diagonal) for index in range(1, num_classes)]
+    ignored = truth < 0
+    left_out = ignored if ignored.any() else None
+    pred = pred if left_out is None else pred.masked_fill(ignored, 0)
+    pairs = zip(_masks(pred, num_classes, regions), _masks(truth, num_classes, regions), strict=True)
+    rows = [_class_metrics(*pair, spacing, diagonal, left_out) for pair in pairs]
     return dict(zip(METRICS, torch.tensor(rows).unbind(1), strict=True))
 
 
+def _masks(labels: torch.Tensor, num_classes: int, regions: Sequence[Sequence[int]] | None) -> Iterator[torch.Tensor]:
+    """The mask of each foreground class or region of a label map ``(H, W, D)``, one after the other to save memory."""
+    for region in regions or [[index] for index in range(1, num_classes)]:
+        yield labels == region[0] if len(region) == 1 else region_maps(labels[None], [region], dim=0)[0].bool()
+
+
 def _class_metrics(
-    pred: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float], diagonal: float
+    pred: torch.Tensor,
+    truth: torch.Tensor,
+    spacing: Sequence[float],
+    diagonal: float,
+    ignored: torch.Tensor | None = None,
 ) -> tuple[float, float, float]:
     """Dice, HD95 and average surface distance of the masks ``(H, W, D)`` of one class."""
     if not truth.any():
         return np.nan, np.nan, np.nan
     if not pred.any():
         return 0.0, diagonal, diagonal
-    box = _box(pred | truth)  # most of a large volume is empty
+    # most of a large volume is empty; ignored neighbours of the masks are needed
+    box = _box(pred | truth, margin=0 if ignored is None else 1)
     pred, truth = pred[box], truth[box]
-    edges = get_mask_edges(pred, truth)
-    there, back = (torch.as_tensor(get_surface_distance(a, b, spacing=spacing)) for a, b in (edges, edges[::-1]))
     dice = compute_dice(pred[None, None], truth[None, None])
+    edges = get_mask_edges(pred, truth) if ignored is None else _known_edges(pred, truth, ignored[box])
+    if not all(edge.any() for edge in edges):
+        return dice.item(), np.nan, np.nan
+    there, back = (torch.as_tensor(get_surface_distance(a, b, spacing=spacing)) for a, b in (edges, edges[::-1]))
     hd95 = torch.maximum(there.quantile(0.95), back.quantile(0.95))
     return dice.item(), hd95.item(), torch.cat([there, back]).mean().item()
 
 
+def _known_edges(pred: torch.Tensor, truth: torch.Tensor, ignored: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Edge voxels as in :func:`monai.metrics.utils.get_mask_edges`, without borders to ignored voxels."""
+    pred_edges, truth_edges = (
+        mask.numpy() & ~binary_erosion((mask | ignored).numpy()) for mask in (pred.cpu(), truth.cpu())
+    )
+    return pred_edges, truth_edges
+
+
 # not monai.transforms.utils.generate_spatial_bounding_box, which takes two to six times as long
-def _box(mask: torch.Tensor) -> tuple[slice, ...]:
-    """The smallest box that holds a mask."""
+def _box(mask: torch.Tensor, margin: int = 0) -> tuple[slice, ...]:
+    """The smallest box that holds a mask, and a margin where there is room."""
     axes = range(mask.ndim)
     planes = [mask.any([other for other in axes if other != axis]).nonzero() for axis in axes]
-    return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in planes)
+    return tuple(slice(max(int(found[0]) - margin, 0), int(found[-1]) + 1 + margin) for found in planes)
 
 
 def mean_with_interval(values: np.ndarray, patients: Sequence[str] | None = None) -> dict[str, float | list[float]]:

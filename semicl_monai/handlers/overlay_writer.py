@@ -13,6 +13,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from monai.data import MetaTensor
 from nibabel.orientations import io_orientation
 
@@ -32,6 +33,8 @@ class Slice:
 
 class OverlayWriter:
     """Write a PNG of the first few cases: truth and prediction outlined on the slice with the most truth.
+
+    Voxels that are not annotated (below 0) are shaded.
 
     The slices are kept and drawn at the end of the evaluation. By then, all other results have been written. A picture
     that cannot be drawn or written only causes a warning, because the metrics matter more.
@@ -116,12 +119,18 @@ def overlay(kept: Slice, case: str) -> Figure:
     for axes in (plain, drawn):
         axes.imshow(image, cmap="gray", origin="lower")
         axes.set_axis_off()
+    ignored = label < 0
+    if ignored.any():
+        shade = np.ma.masked_where(~ignored, ignored)
+        drawn.imshow(shade, cmap="Blues", vmin=0, vmax=1, alpha=0.3, origin="lower")
     levels = np.arange(0.5, max(label.max(), pred.max(), 1))
     for outline, colour in ((label, "tab:green"), (pred, "tab:red")):
         if outline.max() > 0:
             drawn.contour(outline, levels=levels, colors=colour, linewidths=1.2)
-    drawn.legend(
-        handles=[Line2D([], [], color=c, label=n) for n, c in (("truth", "tab:green"), ("prediction", "tab:red"))]
-    )
+    handles: list[Any] = [
+        Line2D([], [], color=c, label=n) for n, c in (("truth", "tab:green"), ("prediction", "tab:red"))
+    ]
+    handles += [Patch(color="tab:blue", alpha=0.3, label="not annotated")] if ignored.any() else []
+    drawn.legend(handles=handles)
     figure.suptitle(f"{case}, slice {kept.index} of axis {kept.axis}")
     return figure

@@ -37,6 +37,8 @@ class ForegroundInferer(Inferer):
         threshold: foreground probability from which all windows of a voxel are run.
         few: largest number of windows that are all run.
         enabled: whether windows are left out. Otherwise, the inferer is called unchanged.
+        sigmoid: whether logits are those of regions, without a background. The foreground probability of a voxel is
+            then the largest of its regions.
 
     Raises:
         ValueError: When ``inferer`` is of another kind or has an option of devices or buffers, or ``threshold`` is out
@@ -54,14 +56,19 @@ class ForegroundInferer(Inferer):
     """
 
     def __init__(
-        self, inferer: SlidingWindowInferer, threshold: float = 0.3, few: int = 27, enabled: bool = True
+        self,
+        inferer: SlidingWindowInferer,
+        threshold: float = 0.3,
+        few: int = 27,
+        enabled: bool = True,
+        sigmoid: bool = False,
     ) -> None:
         super().__init__()
         if type(inferer) is not SlidingWindowInferer or any(getattr(inferer, name) for name in UNSUPPORTED):
             raise ValueError(f"inferer must be a SlidingWindowInferer without {', '.join(UNSUPPORTED)}, got {inferer}.")
         if not 0 < threshold < 1:
             raise ValueError(f"threshold must be above 0 and below 1, got {threshold}.")
-        self.inferer, self.few, self.enabled = inferer, few, enabled
+        self.inferer, self.few, self.enabled, self.sigmoid = inferer, few, enabled, sigmoid
         self.lowest_logit = math.log(threshold / (1 - threshold))
 
     def __call__(
@@ -71,7 +78,7 @@ class ForegroundInferer(Inferer):
 
         Args:
             inputs: the images.
-            network: returns logits for windows, with the background as class 0.
+            network: returns logits for windows, with the background as class 0, or of regions.
             args: further arguments of the network.
             kwargs: further keyword arguments of the network.
         """
@@ -120,7 +127,8 @@ class ForegroundInferer(Inferer):
             shared = {other: _shared(place, other, window) for other in left - needed if _overlap(place, other, window)}
             if shared:
                 logits = sums.mean_in(place)
-                foreground = logits[1:].logsumexp(0) - logits[0] > self.lowest_logit
+                highest = logits.amax(0) if self.sigmoid else logits[1:].logsumexp(0) - logits[0]
+                foreground = highest > self.lowest_logit
                 needed.update(other for other, voxels in shared.items() if foreground[voxels].any())
         return sorted(needed)
 

@@ -20,6 +20,7 @@ class MirroredInferer(Inferer):
     Args:
         inferer: the inferer for each version of the image, which returns logits ``(B, C, H, W[, D])``.
         axes: spatial axes to mirror along, from 0. Without axes, the inferer is called unchanged.
+        sigmoid: whether probabilities are those of regions, by a sigmoid, or of classes, by a softmax.
 
     Raises:
         InputError: When an axis is not 0, 1 or 2, or is given twice.
@@ -33,11 +34,11 @@ class MirroredInferer(Inferer):
         torch.Size([1, 2, 4, 4])
     """
 
-    def __init__(self, inferer: Inferer, axes: Sequence[int] = ()) -> None:
+    def __init__(self, inferer: Inferer, axes: Sequence[int] = (), sigmoid: bool = False) -> None:
         super().__init__()
         if not set(axes) <= {0, 1, 2} or len(set(axes)) < len(axes):
             raise InputError(f"mirror_axes must be axes 0, 1 or 2, each at most once, got {list(axes)}.")
-        self.inferer = inferer
+        self.inferer, self.sigmoid = inferer, sigmoid
         self.flips = [[2 + axis for axis in flip] for n in range(len(axes) + 1) for flip in combinations(axes, n)]
 
     def __call__(
@@ -49,8 +50,10 @@ class MirroredInferer(Inferer):
             return logits
         views = [self._probabilities(flip, inputs, network, *args, **kwargs) for flip in self.flips]
         mean = torch.stack(views).mean(dim=0)
+        if self.sigmoid:
+            return mean.logit(eps=torch.finfo(mean.dtype).eps)  # probabilities of zero and one have no finite logit
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()  # a probability of zero would have no finite logit
 
     def _probabilities(self, flip: list[int], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        logits = self.inferer(inputs.flip(flip), *args, **kwargs)
-        return at_least_float32(logits).softmax(1).flip(flip)
+        logits = at_least_float32(self.inferer(inputs.flip(flip), *args, **kwargs))
+        return (logits.sigmoid() if self.sigmoid else logits.softmax(1)).flip(flip)

@@ -1,5 +1,6 @@
 from semicl_monai.utils import Registry
 
+from .annotated import AnnotatedLoss
 from .consistency import ConsistencyLoss
 from .deep_supervision import StackedDeepSupervisionLoss
 from .global_batch import GlobalBatchLoss
@@ -27,6 +28,7 @@ LOSSES.add("pirl", "Image and transformed image resemble the image's memory.", P
 
 __all__ = [
     "LOSSES",
+    "AnnotatedLoss",
     "ConsistencyLoss",
     "GlobalBatchLoss",
     "JointContrastLoss",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ class LocalPseudoLoss(_Loss):
         contrast: loss of embeddings ``(B, E, H, W[, D])`` and label maps ``(B, 1, H, W[, D])`` that ignores label -1,
             such as a :class:`semicl_monai.engines.SampledLoss`.
         threshold: :math:`\theta`, between 0 and 1. At 0, every pixel counts.
+        regions_class_order: the class number from each region, if the teacher's probabilities are those of regions. The
+            pseudo-label is then that of a mask, and the confidence is that of the least certain region.
 
     Attributes:
         weight: :math:`w`.
@@ -41,12 +43,17 @@ class LocalPseudoLoss(_Loss):
     """
 
     def __init__(
-        self, supervised: Callable[..., Tensor], contrast: Callable[..., Tensor], threshold: float = 0.9
+        self,
+        supervised: Callable[..., Tensor],
+        contrast: Callable[..., Tensor],
+        threshold: float = 0.9,
+        regions_class_order: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
             raise InputError(f"pseudo_threshold must be between 0 and 1, got {threshold}.")
         self.supervised, self.contrast, self.threshold, self.weight = supervised, contrast, threshold, 0.0
+        self.order = regions_class_order
 
     def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
         """Return the loss, or only the supervised loss when there are no unlabelled images.
@@ -60,5 +67,5 @@ class LocalPseudoLoss(_Loss):
         if isinstance(input, Tensor):
             return self.supervised(input, target)
         labelled, _, teacher, embeddings = input
-        labels = torch.cat([target.long(), pseudo_labels(teacher, self.threshold)])
+        labels = torch.cat([target.long(), pseudo_labels(teacher, self.threshold, self.order)])
         return self.supervised(labelled, target) + self.weight * self.contrast(embeddings, labels)

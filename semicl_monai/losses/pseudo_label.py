@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.modules.loss import _Loss
 
-from semicl_monai.utils import InputError
+from semicl_monai.utils import IGNORED, InputError, decode_regions
 
-IGNORED = -1
+INSIDE = 0.5  # probability above which a voxel is inside a region
 
 
 class PseudoLabelLoss(_Loss):
@@ -25,6 +26,10 @@ class PseudoLabelLoss(_Loss):
             + 1 - \frac{1}{C - 1} \sum_{c > 0} \frac{2 \sum_{v \in M} q_{vc} t_{vc} + \epsilon}
             {\sum_{v \in M} (q_{vc} + t_{vc}) + \epsilon} \Big), \qquad \epsilon = 10^{-5}
 
+    For regions, :math:`p` and :math:`q` are sigmoids, and a voxel may be confident in some regions only. The
+    cross-entropy is binary, its mean is over the voxels and regions with :math:`\max(p, 1 - p) \ge \theta`, and the
+    Dice term is the mean over all regions, each over its own confident voxels.
+
     Without a confident voxel the second term has no gradient. The weight starts at zero and is set during training by
     a :class:`semicl_monai.handlers.ConsistencyRampUp`.
 
@@ -32,6 +37,7 @@ class PseudoLabelLoss(_Loss):
         supervised: loss of predictions and label maps.
         threshold: :math:`\theta`, between 0 and 1. At 0, every voxel counts.
         soft: whether to use the teacher's probabilities as labels.
+        sigmoid: whether logits and probabilities are those of regions.
 
     Attributes:
         weight: :math:`w`.
@@ -44,11 +50,14 @@ class PseudoLabelLoss(_Loss):
         as for labelled images). https://arxiv.org/abs/2001.07685
     """
 
-    def __init__(self, supervised: Callable[..., Tensor], threshold: float = 0.0, soft: bool = False) -> None:
+    def __init__(
+        self, supervised: Callable[..., Tensor], threshold: float = 0.0, soft: bool = False, *, sigmoid: bool = False
+    ) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
             raise InputError(f"pseudo_threshold must be between 0 and 1, got {threshold}.")
         self.supervised, self.threshold, self.soft, self.weight = supervised, threshold, soft, 0.0
+        self.sigmoid = sigmoid
 
     def forward(self, input: Tensor | tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
         """Return the loss, or only the supervised loss when there are no unlabelled images.
@@ -62,14 +71,34 @@ class PseudoLabelLoss(_Loss):
         if isinstance(input, Tensor):
             return self.supervised(input, target)
         labelled, student, teacher = input
-        confidence, label = teacher.detach().max(dim=1, keepdim=True)
-        wanted = teacher.detach() if self.soft else torch.zeros_like(teacher).scatter(1, label, 1.0)
-        learned = _cross_entropy_and_dice(student, wanted, confidence >= self.threshold)
-        return self.supervised(labelled, target) + self.weight * learned
+        return self.supervised(labelled, target) + self.weight * self._learned(student, teacher.detach())
+
+    def _learned(self, student: Tensor, teacher: Tensor) -> Tensor:
+        if self.sigmoid:
+            wanted = teacher if self.soft else (teacher > INSIDE).to(teacher.dtype)
+            return _binary_cross_entropy_and_dice(student, wanted, region_confidence(teacher) >= self.threshold)
+        confidence, label = teacher.max(dim=1, keepdim=True)
+        wanted = teacher if self.soft else torch.zeros_like(teacher).scatter(1, label, 1.0)
+        return _cross_entropy_and_dice(student, wanted, confidence >= self.threshold)
 
 
-def pseudo_labels(probabilities: Tensor, threshold: float) -> Tensor:
-    """Return the most probable class of each voxel, or -1 below ``threshold``, as ``(B, 1, H, W[, D])``."""
+def region_confidence(probabilities: Tensor) -> Tensor:
+    """Return the probability of the likelier of inside and outside, for each voxel and region."""
+    return torch.maximum(probabilities, 1 - probabilities)
+
+
+def pseudo_labels(probabilities: Tensor, threshold: float, order: Sequence[int] | None = None) -> Tensor:
+    """Return the most probable class of each voxel, or -1 below ``threshold``, as ``(B, 1, H, W[, D])``.
+
+    Args:
+        probabilities: those of classes, or of regions.
+        threshold: lowest confidence; for regions that of the least certain region.
+        order: the class number from each region, if probabilities are those of regions, see
+            :func:`semicl_monai.utils.decode_regions`.
+    """
+    if order is not None:
+        known = region_confidence(probabilities.detach()).amin(dim=1, keepdim=True) >= threshold
+        return decode_regions(probabilities.detach() > INSIDE, order).masked_fill(~known, IGNORED)
     confidence, label = probabilities.detach().max(dim=1, keepdim=True)
     return label.masked_fill(confidence < threshold, IGNORED)
 
@@ -79,5 +108,15 @@ def _cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smoot
     cross_entropy = -(known * wanted * logits.log_softmax(1)).sum() / known.sum().clamp(min=1)
     voxels = [0, *range(2, logits.ndim)]
     given, wanted = ((known * values)[:, 1:] for values in (logits.softmax(1), wanted))
+    overlap, size = (given * wanted).sum(voxels), (given + wanted).sum(voxels)
+    return cross_entropy + 1 - ((2 * overlap + smooth) / (size + smooth)).mean()
+
+
+def _binary_cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smooth: float = 1e-5) -> Tensor:
+    """Return the loss of logits of regions for target probabilities ``wanted``, in masks ``known`` of regions."""
+    of_voxels = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    cross_entropy = (known * of_voxels).sum() / known.sum().clamp(min=1)
+    voxels = [0, *range(2, logits.ndim)]
+    given, wanted = (known * values for values in (logits.sigmoid(), wanted))
     overlap, size = (given * wanted).sum(voxels), (given + wanted).sum(voxels)
     return cross_entropy + 1 - ((2 * overlap + smooth) / (size + smooth)).mean()

@@ -25,8 +25,13 @@ class LocalPseudoMethod(PixelContrast, SelfTrainingMethod):
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher, with a projection head for the student's pixels."""
-        return LocalPseudo(network, self.pixel_head(), transform=self.strong_transforms())
+        return LocalPseudo(network, self.pixel_head(), transform=self.strong_transforms(), sigmoid=self.sigmoid)
 
     def loss(self, supervised: nn.Module) -> nn.Module:
         """Return the sum of the supervised loss and the contrast of pixels."""
-        return LocalPseudoLoss(supervised, self.pixel_loss(), threshold=self.pseudo_threshold)
+        return LocalPseudoLoss(
+            supervised,
+            self.pixel_loss(),
+            threshold=self.pseudo_threshold,
+            regions_class_order=self.regions_class_order,
+        )

@@ -29,7 +29,7 @@ class MeanTeacherMethod(SemiSupervisedMethod):
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher."""
-        return MeanTeacher(network, noise_std=self.teacher_noise)
+        return MeanTeacher(network, noise_std=self.teacher_noise, sigmoid=self.sigmoid)
 
     def loss(self, supervised: nn.Module) -> nn.Module:
         """Return the supervised loss plus the distance of student and teacher."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from monai.transforms import Compose, CopyItemsd
 from torch import nn
 
-from semicl_monai.engines import SemiSupervisedPrepareBatch, agreement
+from semicl_monai.engines import SemiSupervisedPrepareBatch, agreement, region_agreement
 from semicl_monai.losses import PseudoLabelLoss
 from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
@@ -44,7 +44,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher."""
-        return SelfTraining(network, transform=self.strong_transforms())
+        return SelfTraining(network, transform=self.strong_transforms(), sigmoid=self.sigmoid)
 
     def strong_transforms(self) -> list[Callable[..., Any]]:
         """Return the transforms of the student's images. The teacher's labels get the same transforms."""
@@ -53,9 +53,8 @@ class SelfTrainingMethod(SemiSupervisedMethod):
 
     def loss(self, supervised: nn.Module) -> nn.Module:
         """Return the supervised loss plus the loss of the labels of the teacher."""
-        return PseudoLabelLoss(
-            supervised, threshold=self.pseudo_threshold, soft=is_true(self.soft_pseudo_labels, "soft_pseudo_labels")
-        )
+        soft = is_true(self.soft_pseudo_labels, "soft_pseudo_labels")
+        return PseudoLabelLoss(supervised, threshold=self.pseudo_threshold, soft=soft, sigmoid=self.sigmoid)
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
         """Return a ``prepare_batch`` for labelled images, their labels, and both views of unlabelled images."""
@@ -74,4 +73,4 @@ class SelfTrainingMethod(SemiSupervisedMethod):
 
     def agreement(self) -> Callable[..., Any]:
         """Return the score: the share of pixels on which student and teacher agree."""
-        return agreement
+        return region_agreement if self.sigmoid else agreement

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,6 +31,8 @@ class SemiSupervisedMethod(FineTuningMethod, ABC):
         ramp_up_epochs: number of epochs in which the weight rises. By default these are all epochs after the warm-up,
             or a quarter of them if the method waits for its teacher.
         teacher_decay: decay of the moving average.
+        regions: class numbers of each region, if the network predicts regions.
+        regions_class_order: the class number from each region.
 
     Attributes:
         score: name, in TensorBoard, of the agreement of student and teacher.
@@ -48,6 +50,13 @@ class SemiSupervisedMethod(FineTuningMethod, ABC):
     warm_up_divisor: int = 2
     ramp_up_epochs: int | None = None
     teacher_decay: float = 0.99
+    regions: Sequence[Sequence[int]] | None = None
+    regions_class_order: Sequence[int] | None = None
+
+    @property
+    def sigmoid(self) -> bool:
+        """Whether probabilities are those of regions."""
+        return self.regions is not None
 
     @property
     def warm_up(self) -> int:
@@ -72,8 +81,8 @@ class SemiSupervisedMethod(FineTuningMethod, ABC):
         return model.teacher  # type: ignore[return-value]
 
     def unlabelled(self, datalist: SegmentationDatalist) -> list[Record]:
-        """Return all unlabelled volumes."""
-        return datalist.unlabelled
+        """Return all unlabelled volumes, and the images of labelled ones if these may be annotated in part."""
+        return datalist.to_teach()
 
     @abstractmethod
     def agreement(self) -> Callable[..., Any]:

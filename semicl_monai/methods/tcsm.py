@@ -22,4 +22,4 @@ class TCSM(MeanTeacherMethod):
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher, which see the images under different symmetries."""
-        return MeanTeacher(network, transform=RandSymmetry(scale=(0.9, 1.1)))
+        return MeanTeacher(network, transform=RandSymmetry(scale=(0.9, 1.1)), sigmoid=self.sigmoid)

@@ -23,6 +23,7 @@ class LocalPseudo(SelfTraining):
         head: callable that builds the projection head, as for :class:`ContrastiveNetwork`.
         transform: as for :class:`SelfTraining`.
         layout: module names of the network's parts. By default, they follow from the network's class.
+        sigmoid: as for :class:`SelfTraining`.
 
     Raises:
         InputError: When the network has no known layout and none was given.
@@ -39,8 +40,9 @@ class LocalPseudo(SelfTraining):
         *,
         transform: Any = None,
         layout: NetworkLayout | None = None,
+        sigmoid: bool = False,
     ) -> None:
-        super().__init__(student, transform)
+        super().__init__(student, transform, sigmoid=sigmoid)
         tapped = ContrastiveNetwork(student, head, tap="decoder", layout=layout)
         self.tap, self.head = tapped.tap, tapped.head
 

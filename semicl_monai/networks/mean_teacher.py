@@ -25,6 +25,7 @@ class MeanTeacher(nn.Module):
         noise_std: standard deviation of the Gaussian noise that is added to the teacher's input.
         transform: random transform of batches with ``randomize(images)`` and ``__call__(maps)``, such as
             :class:`semicl_monai.transforms.RandSymmetry`.
+        sigmoid: whether probabilities are those of regions, by a sigmoid, or of classes, by a softmax.
 
     Attributes:
         teacher: a copy of the student, in evaluation mode and without gradients.
@@ -36,8 +37,11 @@ class MeanTeacher(nn.Module):
         IEEE TNNLS 2020, eq. 4 (with ``transform``). https://arxiv.org/abs/1903.00348
     """
 
-    def __init__(self, student: nn.Module, noise_std: float = 0.0, transform: Any = None) -> None:
+    def __init__(
+        self, student: nn.Module, noise_std: float = 0.0, transform: Any = None, *, sigmoid: bool = False
+    ) -> None:
         super().__init__()
+        self.sigmoid = sigmoid
         self.student, self.noise_std, self.transform = student, noise_std, transform
         self.teacher = deepcopy(student).eval().requires_grad_(False)
 
@@ -59,7 +63,7 @@ class MeanTeacher(nn.Module):
             self.transform.randomize(unlabelled)
         labelled, of_unlabelled = self.learn(x, unlabelled)
         noise = self.noise_std * torch.randn_like(unlabelled) if self.noise_std else 0.0
-        return labelled, transform(of_unlabelled.softmax(1)), self.teach(transform(unlabelled) + noise)
+        return labelled, transform(self.probabilities(of_unlabelled)), self.teach(transform(unlabelled) + noise)
 
     def learn(self, x: torch.Tensor, unlabelled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the student's logits of ``x`` and of ``unlabelled``.
@@ -74,4 +78,8 @@ class MeanTeacher(nn.Module):
     @torch.no_grad()
     def teach(self, unlabelled: torch.Tensor) -> torch.Tensor:
         """Return the teacher's probabilities."""
-        return at_least_float32(self.teacher(unlabelled)).softmax(1)
+        return self.probabilities(at_least_float32(self.teacher(unlabelled)))
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities of classes or of regions."""
+        return logits.sigmoid() if self.sigmoid else logits.softmax(1)

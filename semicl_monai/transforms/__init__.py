@@ -15,6 +15,7 @@ from .rand_symmetry import RandSymmetry
 from .rand_warp import RandWarp
 from .rand_warpd import RandWarpd
 from .safe_spacing import SafeSpacingd
+from .scored_maps import ScoredMapsd
 from .two_view import TwoViewd
 from .volume_reader import VolumeReader
 
@@ -28,6 +29,7 @@ TRANSFORMS.add("rand_patches", "Draw 3-D patches of a volume, a share of them ce
 TRANSFORMS.add("rand_partition_patches", "Draw 3-D patches from every partition of a volume.", RandPartitionPatchesd)
 TRANSFORMS.add("rand_warp", "Flip, rotate, scale, shear, shift and deform a sample in one resampling.", RandWarpd)
 TRANSFORMS.add("rand_jigsaw", "Add the shuffled grid patches of an image.", RandJigsawd)
+TRANSFORMS.add("scored_maps", "Maps of classes or regions for the Dice score, without voxels to ignore.", ScoredMapsd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "RandWarp",
     "RandWarpd",
     "SafeSpacingd",
+    "ScoredMapsd",
     "TwoViewd",
     "VolumeReader",
 ]

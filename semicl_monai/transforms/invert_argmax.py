@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,13 +14,16 @@ from monai.utils import convert_to_tensor, ensure_tuple_rep
 from semicl_monai.utils import InputError
 
 MOST_CLASSES = 255
+INSIDE = 0.5  # smallest probability inside of a region, exclusively
 
 
 class InvertArgmaxd(MapTransform):
     """Invert the preprocessing of class scores and keep the best class of every voxel, with little memory.
 
     The label map is the same as from ``Activationsd(softmax=True)``, ``Invertd(nearest_interp=False)`` and
-    ``AsDiscreted(argmax=True)`` in this order. Classes are inverted one by one. Besides the memory of one inversion,
+    ``AsDiscreted(argmax=True)`` in this order. For regions, each voxel inside a region, where its inverted sigmoid is
+    above 0.5, gets the region's class number; a later region overwrites an earlier one. Classes or regions are inverted
+    one by one. Besides the memory of one inversion,
     only two maps of the image's size are needed, instead of one map per class.
 
     Args:
@@ -28,7 +31,9 @@ class InvertArgmaxd(MapTransform):
         transform: the preprocessing that was applied to ``orig_keys``. It must be the same object.
         orig_keys: the preprocessed image, which must still be in the sample and not be inverted. Give one key for all
             ``keys``, or one for each.
-        softmax: whether the scores are logits. Their softmax is then taken before the inversion.
+        softmax: whether the scores are logits. Their softmax, or for regions their sigmoid, is then taken before the
+            inversion.
+        regions_class_order: the class number from each region, if the scores are of regions.
         allow_missing_keys: whether a sample may lack one of ``keys``.
 
     Returns:
@@ -50,16 +55,18 @@ class InvertArgmaxd(MapTransform):
         orig_keys: KeysCollection = "image",
         softmax: bool = True,
         allow_missing_keys: bool = False,
+        regions_class_order: Sequence[int] | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.transform, self.softmax = transform, softmax
+        self.transform, self.softmax, self.order = transform, softmax, regions_class_order
         self.orig_keys = ensure_tuple_rep(orig_keys, len(self.keys))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Invert one sample.
 
         Raises:
-            InputError: When there are more than 255 classes, or the scores hold NaN or infinity.
+            InputError: When there are more than 255 classes, another number of regions than in
+                ``regions_class_order``, or the scores hold NaN or infinity.
         """
         sample = dict(data)
         for key, orig_key in self.key_iterator(sample, self.orig_keys):
@@ -67,6 +74,9 @@ class InvertArgmaxd(MapTransform):
             if len(scores) > MOST_CLASSES:
                 raise InputError(f"'{key}' must have at most {MOST_CLASSES} classes, got {len(scores)}.")
             _check_finite(scores, f"case {data['case']}: '{key}'" if "case" in data else f"'{key}'")
+            if self.order is not None:
+                sample[key] = self._decoded(scores.float().sigmoid() if self.softmax else scores, data, orig_key)
+                continue
             scores = scores.float().softmax(0) if self.softmax else scores.clone()  # the first map is changed below
             sample[key] = self._labels(scores, data, orig_key)
         return sample
@@ -77,6 +87,17 @@ class InvertArgmaxd(MapTransform):
         for index in range(1, len(scores)):
             _keep_best(best.as_tensor(), labels, self._invert(scores[index : index + 1], data, orig_key), index)
         return MetaTensor(labels, meta=best.meta, applied_operations=best.applied_operations)
+
+    def _decoded(self, scores: torch.Tensor, data: Mapping[Hashable, Any], orig_key: Hashable) -> MetaTensor:
+        numbers: Sequence[int] = self.order or ()
+        if len(scores) != len(numbers):
+            raise InputError(f"regions_class_order must have a class number for each of {len(scores)} regions.")
+        labels: torch.Tensor | None = None
+        for number, score in zip(numbers, scores, strict=True):
+            inverted = self._invert(score[None], data, orig_key)
+            labels = torch.zeros_like(inverted.as_tensor(), dtype=torch.uint8) if labels is None else labels
+            labels.masked_fill_(inverted.as_tensor() > INSIDE, number)
+        return MetaTensor(labels, meta=inverted.meta, applied_operations=inverted.applied_operations)
 
     def _invert(self, score: torch.Tensor, data: Mapping[Hashable, Any], orig_key: Hashable) -> MetaTensor:
         invert = Invertd("score", self.transform, orig_key, nearest_interp=False)

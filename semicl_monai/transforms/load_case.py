@@ -19,7 +19,7 @@ from monai.transforms import LoadImaged
 from monai.utils import MetaKeys
 
 from semicl_monai.transforms.volume_reader import SEGMENTS, VolumeReader
-from semicl_monai.utils import InputError, is_true
+from semicl_monai.utils import IGNORED, InputError, is_true
 from semicl_monai.utils.formats import class_numbers, format_name, into_grid, is_of_frames, may_be_moved, without_suffix
 from semicl_monai.utils.formats.dicom_series import NEAREST
 from semicl_monai.utils.nifti import (
@@ -51,7 +51,7 @@ class LoadCased(LoadImaged):
 
     The label files of a data set may use other values than class numbers, see ``label_values``. The loaded label holds
     class numbers from 0 to ``num_classes - 1``. A file that already holds only class numbers is not changed, because
-    MONAI Label stores class numbers.
+    MONAI Label stores class numbers. Voxels of ``ignore_value`` count nowhere.
 
     Args:
         keys: ``"image"``, or ``("image", "label")``.
@@ -64,6 +64,8 @@ class LoadCased(LoadImaged):
             label files hold class numbers.
         stray_values: known wrong values in label files and the right value for each, such as ``{421: 420}``. Keys may
             be strings. A warning names every file with such a value.
+        ignore_value: value of voxels that are not annotated, above the values of all classes. The loaded label holds
+            ``-1`` there. By default all voxels are annotated.
         replace_nan: a number that replaces NaN in an image, such as 0 outside the body. By default an image with NaN is
             refused. An image with infinity is always refused.
         class_names: names of the classes without background, or names by value, for labels of named segments. By
@@ -74,7 +76,8 @@ class LoadCased(LoadImaged):
 
     Raises:
         InputError: When a key is neither image nor label, ``num_classes`` or ``in_channels`` is too small,
-            ``label_values`` or ``stray_values`` are ambiguous or invalid, or ``replace_nan`` is not a number.
+            ``label_values``, ``stray_values`` or ``ignore_value`` are ambiguous or invalid, or ``replace_nan`` is not a
+            number.
 
     Example:
         >>> load = LoadCased(keys=("image", "label"), num_classes=3)
@@ -93,6 +96,7 @@ class LoadCased(LoadImaged):
         *,
         label_values: Sequence[int] | None = None,
         stray_values: Mapping[Any, Any] | None = None,
+        ignore_value: int | None = None,
         replace_nan: float | None = None,
         class_names: Sequence[str] | Mapping[int, str] | None = None,
         allow_gaps: bool | str = False,
@@ -117,9 +121,12 @@ class LoadCased(LoadImaged):
         self.image_key = image_key
         self.label_key = label_key
         self.label_values = None if label_values is None else _parse_label_values(label_values, num_classes)
-        self.stray_values = _parse_stray_values(stray_values or {}, self.label_values or (), num_classes)
+        self.ignore_value = _parse_ignore_value(ignore_value, self.label_values or (), num_classes)
+        self.stray_values = _parse_stray_values(
+            stray_values or {}, self.label_values or (), num_classes, self.ignore_value
+        )
         self.replace_nan = check_replace_nan(replace_nan)
-        self.class_names = class_names
+        self.segment_names = _segment_names(class_names, self.ignore_value)
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         """Load and check one case.
@@ -212,9 +219,9 @@ class LoadCased(LoadImaged):
             return False
         _check_one_channel(label, where)
         with naming(where):
-            if self.class_names is None:
+            if self.segment_names is None:
                 raise InputError("has named segments, and no class_names are given to read them by.")
-            _voxels(label)[...] = class_numbers(_voxels(label), segments, self.class_names)
+            _voxels(label)[...] = class_numbers(_voxels(label), segments, self.segment_names)
         return True
 
     def _check_label(self, label: MetaTensor, where: str) -> None:
@@ -225,6 +232,14 @@ class LoadCased(LoadImaged):
         if rounded is not voxels:
             voxels[...] = rounded
         self._replace_strays(values, where)
+        ignored = None if self.ignore_value is None else values == self.ignore_value
+        if ignored is not None:
+            values.masked_fill_(ignored, 0)
+        self._check_values(values, where)
+        if ignored is not None:
+            values.masked_fill_(ignored, IGNORED)
+
+    def _check_values(self, values: torch.Tensor, where: str) -> None:
         wanted = f"whole numbers from 0 to {self.num_classes - 1}"
         wrong = (values != values.round()) | (values < 0) | (values >= self.num_classes)  # NaN differs from itself
         if wrong.any() and self.label_values is not None:
@@ -235,6 +250,7 @@ class LoadCased(LoadImaged):
                 values.copy_(numbers)
         if wrong.any():
             shown = _listing(torch.unique(values[wrong]).tolist())
+            wanted += "" if self.ignore_value is None else f", and {self.ignore_value} to ignore a voxel"
             raise InputError(f"{where} must hold {wanted}, got {shown} in {int(wrong.sum())} voxel(s).")
 
     def _replace_strays(self, values: torch.Tensor, where: str) -> None:
@@ -268,6 +284,16 @@ def _class_numbers(values: torch.Tensor, label_values: Sequence[int]) -> torch.T
     return numbers
 
 
+def _segment_names(
+    class_names: Sequence[str] | Mapping[int, str] | None, ignore_value: int | None
+) -> dict[int, str] | None:
+    """Names of segments by the number that their voxels get; a segment called "ignore" gets the value to ignore."""
+    if class_names is None:
+        return None
+    names = dict(class_names if isinstance(class_names, Mapping) else enumerate(class_names, 1))
+    return names if ignore_value is None else {**names, ignore_value: "ignore"}
+
+
 def _parse_label_values(label_values: Sequence[int], num_classes: int) -> tuple[int, ...]:
     values = tuple(_whole_number(value, "label_values") for value in label_values)
     if len(values) != num_classes - 1:
@@ -285,17 +311,27 @@ def _parse_label_values(label_values: Sequence[int], num_classes: int) -> tuple[
     return values
 
 
+def _parse_ignore_value(ignore_value: Any, label_values: Sequence[int], num_classes: int) -> int | None:
+    if ignore_value is None:
+        return None
+    value, highest = _whole_number(ignore_value, "ignore_value"), max(num_classes - 1, *label_values, 0)
+    if value <= highest:
+        raise InputError(f"ignore_value must be above the values of all classes, which go to {highest}, got {value}.")
+    return value
+
+
 def _parse_stray_values(
-    stray_values: Mapping[Any, Any], label_values: Sequence[int], num_classes: int
+    stray_values: Mapping[Any, Any], label_values: Sequence[int], num_classes: int, ignore_value: int | None
 ) -> dict[int, int]:
     strays = {
         _whole_number(key, "stray_values"): _whole_number(value, "stray_values") for key, value in stray_values.items()
     }
-    known = {*range(num_classes), *label_values}
+    ignored = set() if ignore_value is None else {ignore_value}
+    known = {*range(num_classes), *label_values} | ignored
     for stray, value in strays.items():
         if stray in known:
             raise InputError(f"stray_values must not be values of a class, got {stray}.")
-        if value not in ({0, *label_values} if label_values else known):
+        if value not in ({0, *label_values} | ignored if label_values else known):
             raise InputError(f"stray_values must stand for 0 or the value of a class, got {value} for {stray}.")
     return strays
 

@@ -15,6 +15,7 @@ from semicl_monai.utils import (
     ForegroundIndex,
     InputError,
     KeptVolumeTrait,
+    annotated_voxel,
     foreground_of,
     foreground_voxel,
     unpack_volume,
@@ -27,8 +28,9 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
     """Draw patches of a volume; with a label map, a share of them is centred on foreground.
 
     For each patch of this share, a class of the volume is drawn first, then a voxel of this class. A patch that would
-    cross the border of the volume is moved inside. The other patches are drawn from the whole volume. Without a label
-    map, all patches are drawn from the whole volume.
+    cross the border of the volume is moved inside. The other patches are drawn from the whole volume. If some voxels
+    are not annotated (below 0), the other patches are centred on annotated voxels instead. Without a label map, all
+    patches are drawn from the whole volume.
 
     Args:
         keys: maps of shape ``(C, H, W, D)``. All are cut at the same place.
@@ -80,9 +82,15 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
 
     def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
         """Draw the starts of the patches of one sample."""
-        num_places, voxels = self._num_places(data), self._draw_voxels(data)
-        others = [self.R.randint(num_places) for _ in range(self.num_samples - len(voxels))]
-        self.places = [*(self._around(voxel, num_places) for voxel in voxels), *others]
+        num_places, index = self._num_places(data), foreground_of(data, self.label_key)
+        voxels = self._draw_voxels(data, index)
+        others = self.num_samples - len(voxels)
+        if index is not None and index["num_annotated"].any():
+            label = torch.as_tensor(data[self.label_key])[0]
+            voxels += [self._draw_annotated(label, index) for _ in range(others)]
+            others = 0
+        anywhere = [self.R.randint(num_places) for _ in range(others)]
+        self.places = [*(self._around(voxel, num_places) for voxel in voxels), *anywhere]
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> list[dict[Hashable, Any]]:
         """Draw patches from ``data``."""
@@ -103,8 +111,7 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
             raise InputError(f"volumes must be at least as large as patches of {self.roi_size.tolist()}, got {size}.")
         return size - self.roi_size + 1
 
-    def _draw_voxels(self, data: Mapping[Hashable, torch.Tensor]) -> list[np.ndarray]:
-        index = foreground_of(data, self.label_key) if self.foreground else None
+    def _draw_voxels(self, data: Mapping[Hashable, torch.Tensor], index: ForegroundIndex | None) -> list[np.ndarray]:
         if index is None or not len(index["values"]):
             return []
         label = torch.as_tensor(data[self.label_key])[0]
@@ -114,6 +121,10 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
         class_number = self.R.randint(len(index["values"]))
         number = self.R.randint(int(index["counts"][class_number].sum()))
         return np.array(foreground_voxel(label, index, class_number, number))
+
+    def _draw_annotated(self, label: torch.Tensor, index: ForegroundIndex) -> np.ndarray:
+        number = self.R.randint(int(index["num_annotated"].sum()))
+        return np.array(annotated_voxel(label, index, number))
 
     def _around(self, voxel: np.ndarray, num_places: np.ndarray) -> np.ndarray:
         return (voxel - self.roi_size // 2).clip(0, num_places - 1)

@@ -16,9 +16,10 @@ from semicl_monai.utils import InputError, KeptVolumeTrait, foreground_of, unpac
 class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
     """Draw slices of a volume; with a label map, a share of them holds foreground.
 
-    The other slices are drawn from the whole volume, so that empty slices are drawn too, as negatives. Without a label
-    map, all slices are drawn from the whole volume. Slices with foreground and other slices are two separate draws. One
-    draw takes a slice twice only if there are too few slices. Both draws may take the same slice.
+    The other slices are drawn from the whole volume, so that empty slices are drawn too, as negatives. Slices in which
+    no voxel is annotated (>= 0) are not drawn, unless the volume has no others. Without a label map, all slices are
+    drawn from the whole volume. Slices with foreground and other slices are two separate draws. One draw takes a slice
+    twice only if there are too few slices. Both draws may take the same slice.
 
     Args:
         keys: maps of shape ``(C, H, W, D)``. All are sliced at the same place.
@@ -65,9 +66,12 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
 
     def randomize(self, data: Mapping[Hashable, torch.Tensor]) -> None:
         """Draw the slice indices for one sample."""
-        size, occupied = self._size(data), self._occupied(data)
+        index = foreground_of(data, self.label_key)
+        occupied = np.flatnonzero(index["occupied"][self.axis]) if index else np.array([], dtype=int)
+        annotated = np.flatnonzero(index["annotated"][self.axis]) if index else occupied
         share = int(np.ceil(self.foreground * self.num_samples)) if len(occupied) else 0
-        self.indices = [*self._draw(occupied, share), *self._draw(np.arange(size), self.num_samples - share)]
+        others = annotated if len(annotated) else np.arange(self._size(data))
+        self.indices = [*self._draw(occupied, share), *self._draw(others, self.num_samples - share)]
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> list[dict[Hashable, Any]]:
         """Draw slices from ``data``."""
@@ -82,10 +86,6 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
 
     def _size(self, data: Mapping[Hashable, torch.Tensor]) -> int:
         return data[self.first_key(dict(data))].shape[1 + self.axis]
-
-    def _occupied(self, data: Mapping[Hashable, torch.Tensor]) -> np.ndarray:
-        index = foreground_of(data, self.label_key) if self.foreground else None
-        return np.flatnonzero(index["occupied"][self.axis]) if index else np.array([], dtype=int)
 
     def _draw(self, candidates: np.ndarray, number: int) -> list[int]:
         return self.R.choice(candidates, number, replace=len(candidates) < number).tolist() if number else []

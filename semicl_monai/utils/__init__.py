@@ -6,9 +6,10 @@ from .distributed import data_parallel, is_not_rank0, local_device, share_of_ran
 from .duration import duration
 from .errors import InputError, error_line, find_input_error, reason_of, show_input_errors
 from .files import draft_of, new_folder, read_json, save_json, save_tensors, write_whole
-from .foreground_index import ForegroundIndex, foreground_voxel
+from .foreground_index import ForegroundIndex, annotated_voxel, foreground_voxel
 from .freed_memory import keep_freed_memory
 from .kept_volume import KeptVolumeTrait, foreground_of, pack_volume, planes_in_one_piece, unpack_volume, untracked
+from .label_maps import IGNORED, check_regions, decode_regions, region_maps
 from .lock import lock_folders, unlock_folders
 from .many_samples import has_usual_settings, transform_once, transform_samples
 from .markdown import markdown_table
@@ -22,6 +23,7 @@ from .registry import Registry
 from .running_config import running_call, running_config
 
 __all__ = [
+    "IGNORED",
     "OPTIONS",
     "ForegroundIndex",
     "InputError",
@@ -29,14 +31,17 @@ __all__ = [
     "Option",
     "Provenance",
     "Registry",
+    "annotated_voxel",
     "at_least_float32",
     "check_arguments",
     "check_network",
     "check_number_signs",
     "check_options",
     "check_overrides",
+    "check_regions",
     "check_writable",
     "data_parallel",
+    "decode_regions",
     "default_amp",
     "did_you_mean",
     "dividing_interval",
@@ -68,6 +73,7 @@ __all__ = [
     "planes_in_one_piece",
     "read_json",
     "reason_of",
+    "region_maps",
     "runner_arguments",
     "running_call",
     "running_config",

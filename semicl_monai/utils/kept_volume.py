@@ -12,9 +12,9 @@ from torch import Tensor
 from semicl_monai.utils.foreground_index import ForegroundIndex, index_foreground
 
 KEPT = "kept_volume"  # entry of a packed sample; no "label_" or "image_", which Spacingd takes for metadata
-LABEL = "label"
+LABEL, IMAGE = "label", "image"
 VOLUME_DIMS = 4  # channels and three axes
-WHOLE = (torch.uint8, torch.int16)
+WHOLE = (torch.uint8, torch.int8, torch.int16)
 PRECISION = 2**-11  # relative precision of float16
 
 
@@ -34,9 +34,10 @@ class KeptVolumeTrait:
 def pack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return a sample with its float32 volumes ``(C, H, W, D)`` in smaller types, and with an index of its foreground.
 
-    The foreground is that of ``label``. Whole numbers become ``uint8`` or ``int16`` and stay exact. Other values become
-    ``float16`` if no value of a channel changes by more than :math:`2^{-11}` times the range of the channel. Volumes
-    that fit none of these types stay as they are. Examples are whole numbers beyond 32767 and values beyond 65504.
+    The foreground is that of ``label``. Whole numbers become ``uint8``, ``int8`` or ``int16`` and stay exact. Other
+    values become ``float16`` if no value of a channel changes by more than :math:`2^{-11}` times the range of the
+    channel. Volumes that fit none of these types stay as they are. Examples are whole numbers beyond 32767 and values
+    beyond 65504.
 
     Args:
         sample: volumes and other entries, which stay as they are.
@@ -52,7 +53,7 @@ def pack_volume(sample: Mapping[Any, Any]) -> dict[Any, Any]:
     packed |= {key: _compact(sample[key]) for key in names}
     label, index = packed.get(LABEL), {}
     if torch.is_tensor(label) and label.ndim == VOLUME_DIMS:
-        index[LABEL] = index_foreground(_plain(label)[0])
+        index[LABEL] = _index(label, packed)
     return {**packed, KEPT: {"float32": names, "foreground": index}}
 
 
@@ -95,7 +96,13 @@ def foreground_of(sample: Mapping[Any, Any], key: Any) -> ForegroundIndex | None
     if key not in sample:
         return None
     index: ForegroundIndex | None = sample.get(KEPT, {}).get("foreground", {}).get(key)
-    return index_foreground(_plain(torch.as_tensor(sample[key]))[0]) if index is None else index
+    return _index(sample[key], sample) if index is None else index
+
+
+def _index(label: Any, sample: Mapping[Any, Any]) -> ForegroundIndex:
+    maps, image = _plain(torch.as_tensor(label)), sample.get(IMAGE)
+    fits = torch.is_tensor(image) and image.shape[1:] == maps.shape[1:]
+    return index_foreground(maps[0], _plain(image) if fits else None)  # type: ignore[arg-type]
 
 
 def _is_float32(value: Any) -> bool:

@@ -23,6 +23,7 @@ from semicl_monai.utils.command_line import (
 )
 from semicl_monai.utils.did_you_mean import did_you_mean
 from semicl_monai.utils.errors import InputError, note_unchecked
+from semicl_monai.utils.label_maps import check_regions
 from semicl_monai.utils.option_kinds import FOLDER, PATH, Kind
 from semicl_monai.utils.option_table import Option, method_options, options_of
 from semicl_monai.utils.running_config import running_call, running_config, running_parser
@@ -144,7 +145,7 @@ def check_network(**sizes: Sequence[int] | None) -> None:
 
 def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[int]) -> None:
     parser = ConfigParser(running_config())
-    channels, classes = (parser.get_parsed_content(key) for key in ("in_channels", "num_classes"))
+    channels, outputs, what = parser.get_parsed_content("in_channels"), *_outputs(parser)
     try:
         answer = _answer(network, (2, channels, *size))
         answer = answer if isinstance(answer, torch.Tensor) else _answer(network.eval(), (2, channels, *size))
@@ -157,11 +158,22 @@ def _check_forward(network: nn.Module, name: str, option: str, size: Sequence[in
         got = list(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
         raise InputError(f"network_def: {name} returns {got}: wanted one map of {option} {list(size)} for each class.")
     # deep supervision adds a dimension for its heads
-    if answer.shape[-len(size) - 1] != classes:
+    if answer.shape[-len(size) - 1] != outputs:
         raise InputError(
-            f"network_def: {name} returns {answer.shape[-len(size) - 1]} classes: wanted {classes}, background and "
-            f"class_names."
+            f"network_def: {name} returns {answer.shape[-len(size) - 1]} classes: wanted {outputs}, {what}."
         )
+
+
+def _outputs(parser: ConfigParser) -> tuple[int, str]:
+    """Return the number of outputs that the network must have, and what they are."""
+    regions = parser.get_parsed_content("regions") if "regions" in parser else None
+    if regions is None:
+        return parser.get_parsed_content("num_classes"), "background and class_names"
+    names, order = (parser.get_parsed_content(key) for key in ("class_names", "regions_class_order"))
+    check_regions(regions, order)
+    if len(regions) != len(names):
+        raise InputError(f"regions must be {len(names)}, one for each of class_names, got {len(regions)}.")
+    return len(names), "one for each of class_names, which are regions"
 
 
 def _answer(network: Any, shape: tuple[int, ...]) -> Any:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from semicl_monai.apps.export_bundle import label_pretraining
+from semicl_monai.apps.export_bundle import label_pretraining, write_configs
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.networks import load_network
 from semicl_monai.utils import InputError
@@ -95,3 +95,22 @@ def test_damaged_weights_of_a_bundle_are_refused(app, bundle):
     with pytest.raises(InputError, match=r"cannot load weights from .*model\.pt: it is damaged"):
         monailabel_app(str(app), str(bundle))
     assert not (app / "model" / BUNDLE.name).exists()
+
+
+def test_a_bundle_of_regions_is_refused(app, bundle):
+    task = json.loads((bundle / "task.json").read_text())
+    task |= {"regions": [[1, 2], [2]], "regions_class_order": [1, 2]}
+    (bundle / "task.json").write_text(json.dumps(task))
+    write_configs(bundle)
+    with pytest.raises(InputError, match="has 2 regions that share voxels, but a label of MONAI Label has one segment"):
+        monailabel_app(str(app), str(bundle))
+
+
+def test_the_pretraining_knows_the_value_to_ignore(app, bundle):
+    task = json.loads((bundle / "task.json").read_text())
+    (bundle / "task.json").write_text(json.dumps(task | {"ignore_value": 3}))
+    write_configs(bundle)
+    monailabel_app(str(app), str(bundle))
+    config = json.loads((app / "model" / f"{BUNDLE.name}_pretraining/configs/train.json").read_text())
+    assert config["datalist"]["ignore_value"] == "@ignore_value"
+    assert config["ignore_value"] == 3

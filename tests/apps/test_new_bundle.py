@@ -313,7 +313,7 @@ def test_a_folder_without_a_description_is_refused(make, data):
             {"background": 0, "Meniscus": 2},
             r"the labels hold the value 5, but 'labels' of the JSON file names only \[2\]",
         ),
-        ({"background": 0, "whole": [2, 5]}, "must give each name one whole number"),
+        ({"background": 0, "whole": [2, 5]}, "'regions_class_order' must be a list of 1 values of labels"),
         ({f"c{value}": value for value in range(1, 102)}, "at most 100 classes, got 101"),
     ],
 )

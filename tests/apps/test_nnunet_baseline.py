@@ -418,3 +418,35 @@ def test_the_command_line_shows_one_line(hippocampus, tmp_path):
     assert found.returncode == 1
     assert found.stderr.startswith(f"error: python {tmp_path / 'nowhere/python'} cannot be run: No such file")
     assert len(found.stderr.splitlines()) == 1
+
+
+def test_voxels_to_ignore_and_regions_are_written_as_nnunet_wants_them(baseline, environment, tmp_path):
+    """Values 5, 7 and 9 of a data set, of which 9 is to be ignored."""
+    for case in "abc":
+        label = np.zeros((8, 8, 4), np.uint8)
+        label[2:6, 2:6, 1:3], label[3:5, 3:5, 1:3], label[..., 3] = 5, 7, 9
+        image = np.random.default_rng(0).normal(label, 1).astype(np.float32)
+        for name, volume in ((f"{case}.nii.gz", image), (f"{case}_label.nii.gz", label)):
+            nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / name)
+        mask = np.select([label == 5, label == 7], [1, 2], 0).astype(np.uint8)
+        nib.save(nib.Nifti1Image(mask, np.eye(4)), environment / "masks" / f"{case}.nii.gz")
+    content = {
+        "labels": {"background": 0, "whole": [5, 7], "core": [7], "ignore": 9},
+        "regions_class_order": [5, 7],
+        "training": [{"image": f"{case}.nii.gz", "label": f"{case}_label.nii.gz"} for case in "abc"],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    new_bundle("own_mri_segmentation", str(tmp_path), folder=str(tmp_path / "bundles"), estimate=False)
+    split = {"labelled": ["a"], "unlabelled": [], "validation": ["b"], "test": ["c"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    bundle = str(tmp_path / "bundles/own_mri_segmentation")
+    output = baseline(dataset_dir=str(tmp_path), split_file=str(tmp_path / "split.json"), bundle=bundle)
+    description = json.loads((raw(output) / "dataset.json").read_text())
+    assert description["labels"] == {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}
+    assert description["regions_class_order"] == [1, 2]
+    written = np.asarray(nib.load(raw(output) / "labelsTr/a.nii.gz").dataobj)
+    given = np.asarray(nib.load(tmp_path / "a_label.nii.gz").dataobj)
+    for number, value in enumerate((0, 5, 7, 9)):
+        assert np.array_equal(written == number, given == value)
+    classes = json.loads((output / "eval/evaluate/summary.json").read_text())["classes"]
+    assert {name: metrics["dice"]["mean"] for name, metrics in classes.items()} == {"whole": 1, "core": 1, "mean": 1}

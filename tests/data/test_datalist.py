@@ -443,3 +443,14 @@ def test_weights_trained_without_validation_are_evaluated_on_the_test_part_alone
     assert len(SegmentationDatalist(root, evaluated="test", **of_weights).to_evaluate()) == 2
     with pytest.raises(InputError, match="the weights have seen cases that are held out now"):
         SegmentationDatalist(root, evaluated="validation", **of_weights).to_evaluate()
+
+
+def test_images_of_labelled_volumes_are_taught_too_if_labels_may_be_annotated_in_part(root):
+    datalist = SegmentationDatalist(root, labelled_fraction=2)
+    assert datalist.to_teach() == datalist.unlabelled
+    partly = SegmentationDatalist(root, labelled_fraction=2, ignore_value=3)
+    assert cases(partly.to_teach()) == cases(partly.unlabelled) + cases(partly.labelled)
+    assert not any("label" in record for record in partly.to_teach())
+    alone = SegmentationDatalist(root, labelled_fraction=1.0, ignore_value=3)
+    alone.unlabelled = []
+    assert alone.has_unlabelled()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from semicl_monai.data import read_description
+from semicl_monai.data import LabelRules, read_description, read_label_rules
 from semicl_monai.data.description import check_class_values
 from semicl_monai.utils import InputError
 
@@ -64,7 +64,6 @@ def test_what_is_not_named_is_not_known(describe, content):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"background": 0, "whole": [1, 2]}, r"must give each name one whole number, got \[1, 2\] for whole"),
         ({"a": 1.5}, "must give each name one whole number, got 1.5 for a"),
         ({"a": -1}, "must give each name one whole number, got -1 for a"),
         ({"a": True}, "must give each name one whole number, got True for a"),
@@ -74,7 +73,15 @@ def test_what_is_not_named_is_not_known(describe, content):
         ({"1": "a", "2": "a"}, "must have names that differ, none of them 'mean', got 'a'"),
         ({"a": 1, "mean": 2}, "must have names that differ, none of them 'mean', got 'mean'"),
         (["background", "a"], "must be an object of names and values, got a list"),
-        ({"a": 1, "ignore": 2}, "must not hold nnU-Net's 'ignore'"),
+        ({"a": 1, "b": 3, "ignore": 2}, "must give 'ignore' one value above all others, which go to 3, got 2"),
+        ({"a": 1, "ignore": 0}, "must give 'ignore' one value above all others, which go to 1, got 0"),
+        ({"a": 1, "ignore": [2, 3]}, r"must give each name one whole number, got \[2, 3\] for ignore"),
+        ({"a": 1, "ignore": 2, "Ignore ": 3}, "must give 'ignore' one value above all others, which go to 1, got 2, 3"),
+        ({"whole": [1, 2], "core": 1.5}, "must give each name one whole number, got 1.5 for core"),
+        ({"whole": [1, 2], "core": [0, 1]}, r"must give a region different values from 1, got \[0, 1\] for core"),
+        ({"whole": [1, 2], "core": []}, r"must give a region different values from 1, got \[\] for core"),
+        ({"whole": [1, 1]}, r"must give a region different values from 1, got \[1, 1\] for whole"),
+        ({"whole": [1, 2], "ignore": 2}, "must give 'ignore' one value above all others, which go to 2, got 2"),
         ({"0": "kidney", "1": "Background"}, "must name a class for 1, got 'Background'; background is 0"),
         ({"1": " "}, "must name a class for 1, got ' '"),
         ({"1": "a\nb"}, r"must have names of one line, got 'a.+nb' for 1"),
@@ -121,6 +128,7 @@ def test_a_name_that_a_config_would_split_is_refused(describe, content):
         ({"500": "a", "600": "b"}, ["b", "a"], [500, 600], False),
         ({"1": "a", "2": "b"}, ["a", "b"], [500, 600], True),
         ({"1": "a", "2": ["b"]}, ["b", "a"], None, True),
+        ({"1": "a", "2": "b", "3": "ignore"}, ["b", "a"], None, False),
         ({}, ["b", "a"], None, True),
     ],
 )
@@ -132,3 +140,63 @@ def test_classes_stand_in_the_order_of_their_values(tmp_path, labels, class_name
     else:
         with pytest.raises(InputError, match=r"dataset\.json calls the label value \d+ '\w+', but class \d of"):
             check_class_values(file, class_names, label_values)
+
+
+BRATS = {"background": 0, "whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing": 3}
+
+
+@pytest.mark.parametrize(
+    "labels", [{"background": 0, "a": 1, "ignore": 2}, {"0": "background", "1": "a", "2": "Ignore"}]
+)
+def test_the_label_to_ignore_is_no_class(tmp_path, labels):
+    file = tmp_path / "dataset.json"
+    file.write_text(json.dumps({"labels": labels}))
+    assert read_description(file)[1] == {1: "a"}
+    assert read_label_rules(file) == LabelRules(ignore_value=2)
+
+
+@pytest.mark.parametrize("ignored", [{}, {"ignore": 4}])
+def test_regions_are_read_with_the_order_of_their_values_in_masks(tmp_path, ignored):
+    file = tmp_path / "dataset.json"
+    file.write_text(json.dumps({"labels": BRATS | ignored, "regions_class_order": [1, 2, 3]}))
+    rules = read_label_rules(file)
+    assert rules.regions == {"whole tumour": (1, 2, 3), "tumour core": (2, 3), "enhancing": (3,)}
+    assert (rules.regions_class_order, rules.ignore_value, rules.values()) == (
+        (1, 2, 3),
+        ignored.get("ignore"),
+        [1, 2, 3],
+    )
+    assert read_description(file)[1] == {}
+
+
+def test_a_list_of_one_value_is_that_value_as_in_nnunet(describe):
+    assert describe(labels={"background": 0, "a": [1], "b": 2})[1] == {1: "a", 2: "b"}
+
+
+@pytest.mark.parametrize("order", [None, [1, 2], [1, 2, 4], [1, 2, "3"], [1, 2, True], {"1": 1}])
+def test_an_order_that_does_not_fit_the_regions_is_refused(describe, order):
+    content = {"labels": BRATS} | ({} if order is None else {"regions_class_order": order})
+    with pytest.raises(
+        InputError,
+        match=r"'regions_class_order' must be a list of 3 values of labels, .* whole tumour, tumour core, enh",
+    ):
+        describe(**content)
+
+
+@pytest.mark.parametrize(
+    ("regions", "values", "fits"),
+    [
+        ([[1, 2, 3], [2, 3], [3]], None, True),
+        ([[1, 2], [2], [3]], None, False),
+        ([[1, 2, 3], [2, 3], [3]], [1, 2, 7], True),  # label files may hold class numbers
+        ([[1, 2, 3], [2, 3], [1]], None, False),
+    ],
+)
+def test_regions_are_those_of_the_file(tmp_path, regions, values, fits):
+    file = tmp_path / "dataset.json"
+    file.write_text(json.dumps({"labels": BRATS, "regions_class_order": [1, 2, 3]}))
+    if fits:
+        check_class_values(file, ["Whole tumour", "tumour core", "enhancing"], values, regions)
+    else:
+        with pytest.raises(InputError, match=r"dataset\.json gives the values \[.*\] to '.*', but regions give \["):
+            check_class_values(file, ["Whole tumour", "tumour core", "enhancing"], values, regions)

@@ -360,3 +360,17 @@ def test_an_image_with_a_foreground_that_is_not_finite_is_refused(case, save, va
 
 def test_labels_without_any_foreground_are_refused(case):
     refuse(r"no label of a training image has any foreground \(> 0\)", case(values=(0,))[0])
+
+
+def test_voxels_to_ignore_are_neither_foreground_nor_a_class(case):
+    record, image, label = case(values=(0, 1, 2, 9))
+    found = take_fingerprint([bare(record)], [record], ignore_value=9)
+    assert found.label_values == (1, 2)
+    wanted = image[(label == 1) | (label == 2)]
+    np.testing.assert_allclose(np.sort(found.pooled()[:, 0]), np.sort(wanted.astype(np.float64)))
+
+
+def test_labels_with_only_voxels_to_ignore_are_named(case):
+    records = [case(name, values=values)[0] for name, values in (("a", (0, 1)), ("b", (9,)), ("c", (9,)))]
+    with pytest.raises(InputError, match="got 2 with only voxels to ignore: b, c; leave these labels out"):
+        take_fingerprint([bare(record) for record in records], records, ignore_value=9)

@@ -19,13 +19,13 @@ def check(tmp_path, monkeypatch):
     label = tmp_path / "labels/final/s1.nii.gz"
     label.parent.mkdir(parents=True)
 
-    def run(info, values=(0, 1, 2), checked=check_label_names):
+    def run(info, values=(0, 1, 2), checked=check_label_names, **options):
         (tmp_path / "s1.nii.gz").touch()
         nibabel.save(nibabel.Nifti1Image(np.array(values, np.uint8)[None, None], np.eye(4)), label)
         final = {"ext": ".nii.gz", "info": {"ts": 1, "name": label.name, **info}}
         objects = {"s1": {"image": {"ext": ".nii.gz", "info": {}}, "labels": {"final": final}}}
         (tmp_path / "datastore_v2.json").write_text(json.dumps({"name": "", "objects": objects}))
-        checked([{"image": str(tmp_path / "s1.nii.gz"), "label": str(label)}], CLASSES)
+        checked([{"image": str(tmp_path / "s1.nii.gz"), "label": str(label)}], CLASSES, **options)
 
     return run
 
@@ -116,3 +116,16 @@ def test_records_of_others_and_a_missing_datastore_pass(check, tmp_path):
     (tmp_path / "datastore_v2.json").unlink()
     record = {"image": str(tmp_path / "s1.nii.gz"), "label": str(tmp_path / "labels/final/s1.nii.gz")}
     check_label_names([record], CLASSES)
+
+
+def test_the_segment_of_voxels_to_ignore_is_called_ignore(check):
+    check(slicer("anterior", "posterior", "Ignore"), (0, 1, 2, 3), ignore_value=3)
+    with pytest.raises(InputError, match=r"value 3 of its label is 'tumour' in .*, wanted 'ignore'"):
+        check(slicer("anterior", "posterior", "tumour"), (0, 1, 2, 3), ignore_value=3)
+
+
+def test_segments_cannot_be_regions(check):
+    with pytest.raises(
+        InputError, match=r"MONAI Label has one segment for each voxel, .* regions .*Anterior, Posterior"
+    ):
+        check(slicer("anterior", "posterior"), regions=[[1, 2], [2]])

@@ -16,6 +16,7 @@ from semicl_monai.engines import (
     agreement,
     consistency,
     jigsaw_retrieval,
+    region_agreement,
     rotation_accuracy,
     view_retrieval,
 )
@@ -321,3 +322,27 @@ def test_they_build_from_a_config(name, option, part):
 def test_functions_come_from_a_config_as_they_are(name):
     config = {"scores": {"_target_": f"semicl_monai.engines.{name}", "_mode_": "callable"}}
     assert ConfigParser(config).get_parsed_content("scores").__name__ == name
+
+
+def test_ignored_pixels_are_neither_anchors_nor_neighbours():
+    maps, labels = random(4, 3, 2, 2), torch.tensor([[0, 1, 2, -1]]).repeat(4, 1).reshape(4, 1, 2, 2)
+    without = PixelNeighbours(StrideSampler(stride=1))(maps, labels)
+    near = maps.clone()
+    near[2:, :, 1, 1] = maps[:2, :, 0, 1]  # ignored pixels of the other images equal the anchors of class 1
+    assert [values.tolist() for values in PixelNeighbours(StrideSampler(stride=1))(near, labels)] == [
+        values.tolist() for values in without
+    ]
+    assert len(without[0]) == 8
+
+
+def test_agreement_of_regions_is_the_share_of_equal_answers():
+    student, teacher = random(2, 2, 3, 3), random(2, 2, 3, 3, seed=1).sigmoid()
+    scores, chance = region_agreement((student, student, teacher))
+
+    def share(i, j):
+        pairs = zip(student[i].flatten().tolist(), teacher[j].flatten().tolist(), strict=True)
+        return sum((logit > 0) == (p > 0.5) for logit, p in pairs) / 18
+
+    assert scores.tolist() == pytest.approx([share(0, 0), share(1, 1)])
+    assert chance.tolist() == pytest.approx([share(0, 1), share(1, 0)])
+    assert len(region_agreement(student)[0]) == 0

@@ -348,3 +348,62 @@ def test_a_full_disk_leaves_the_tables_of_the_run_before(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=wanted):
         metrics._write(metrics.summary(), "recorded")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"cases.csv": "old", "summary.json": "old"}
+
+
+def ball(shape=(20, 20, 12), radius=5):
+    place = torch.stack(torch.meshgrid(*(torch.arange(n) - n / 2 for n in shape), indexing="ij"))
+    return ((place**2).sum(0) < radius**2).float()[None]
+
+
+def test_ignored_voxels_are_left_out_of_truth_and_prediction():
+    truth = ball()
+    label = truth.clone()
+    label[..., [0, 1, 2, 4, 5, 7, 8, 9, 11]] = -1  # three slices are annotated
+    pred = truth.clone()
+    pred[:, :9] = 0  # half of it is missed
+    known = (label >= 0).flatten().tolist()
+    inside = [(p, t) for p, t, k in zip(pred.flatten().tolist(), truth.flatten().tolist(), known, strict=True) if k]
+    wanted = 2 * sum(p * t for p, t in inside) / sum(p + t for p, t in inside)
+    assert case_metrics(pred, label, 2)["dice"].item() == pytest.approx(wanted)
+    other = torch.where(label < 0, 1 - pred, pred)
+    for name, value in case_metrics(other, label, 2).items():
+        assert torch.equal(value, case_metrics(pred, label, 2)[name])
+
+
+def test_a_border_to_ignored_voxels_is_no_surface():
+    truth = ball()
+    label = truth.clone()
+    label[..., :6] = -1  # the border cuts the ball in half
+    found = case_metrics(truth, label, 2)
+    assert [found[name].item() for name in ("dice", "hd95", "asd")] == [1, 0, 0]
+    grown = ball(radius=6)  # one voxel too large, on all known sides
+    surface = case_metrics(grown, label, 2)["asd"].item()
+    assert 0.5 < surface < 1.5
+    assert case_metrics(grown, truth, 2)["asd"].item() == pytest.approx(surface, abs=0.15)
+
+
+def test_of_a_class_whose_surface_is_not_known_only_dice_is_known():
+    label = torch.full((1, 6, 6, 6), -1.0)
+    label[:, 2:4, 2:4, 2:4] = 1
+    found = case_metrics(torch.ones(1, 6, 6, 6), label, 2)
+    assert found["dice"].item() == 1
+    assert found["hd95"].isnan().all()
+    assert found["asd"].isnan().all()
+
+
+def test_metrics_of_regions_are_those_of_their_union():
+    generator = torch.Generator().manual_seed(0)
+    pred, label = (torch.randint(0, 4, (1, 6, 6, 6), generator=generator).float() for _ in range(2))
+    regions = [[1, 2, 3], [3], [2, 3]]
+    found = case_metrics(pred, label, 4, regions)
+    for number, region in enumerate(regions):
+        union = [
+            torch.tensor([[float(v in region) for v in maps.flatten()]]).reshape(maps.shape) for maps in (pred, label)
+        ]
+        for name, value in case_metrics(*union, 2).items():
+            assert found[name][number] == value[0]
+
+
+def test_regions_fit_the_names(tmp_path):
+    with pytest.raises(InputError, match="regions must be 2, one for each class name, got 1"):
+        CaseMetrics(tmp_path, ["whole", "core"], regions=[[1, 2]])

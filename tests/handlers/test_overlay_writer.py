@@ -167,3 +167,16 @@ def test_no_volume_is_kept():
     sample = pictured("a")
     kept = fullest_slice(sample, 2)
     assert all(getattr(kept, key).base is None for key in ("image", "label", "pred"))
+
+
+def test_voxels_that_are_not_annotated_are_shaded():
+    sample = case("a")
+    sample["pred"] = sample["label"].clone()
+    plain = draw(fullest_slice(sample, 2), "a")
+    sample["label"][:, 6:] = -1
+    shaded = draw(fullest_slice(sample, 2), "a")
+    texts = [[text.get_text() for text in figure.axes[1].get_legend().get_texts()] for figure in (plain, shaded)]
+    assert texts == [["truth", "prediction"], ["truth", "prediction", "not annotated"]]
+    (shade,) = shaded.axes[1].get_images()[1:]
+    assert not shade.get_array().mask[:, 6:].any()
+    assert shade.get_array().mask[:, :6].all()

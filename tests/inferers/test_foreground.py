@@ -201,3 +201,17 @@ def test_it_builds_from_a_config():
     }
     parser = ConfigParser(config)
     assert parser.get_parsed_content("inferer").inferer is parser.get_parsed_content("window")
+
+
+def test_a_voxel_of_any_region_is_foreground():
+    image = blob(SIZE, (30, 2, 20))
+
+    def regions(windows):
+        seen.append(len(windows))
+        return torch.cat([0 * windows - 9, 18 * windows - 9], dim=1)  # only the second region is there
+
+    seen: list[int] = []
+    found = ForegroundInferer(sliding(), sigmoid=True)(image, regions)
+    wanted = sliding()(image, lambda windows: torch.cat([0 * windows - 9, 18 * windows - 9], dim=1))
+    assert torch.equal(found > 0, wanted > 0)
+    assert sum(seen) < 9 * 7 * 7

@@ -139,3 +139,21 @@ def test_it_builds_from_a_config():
     inferer = parser.get_parsed_content("inferer")
     assert inferer.inferer is parser.get_parsed_content("window")
     assert inferer(images(2), convolution(2)).shape == (2, 3, 4, 5)
+
+
+def test_probabilities_of_regions_are_sigmoids():
+    image, network = images(2), convolution(2)
+    logits = MirroredInferer(SimpleInferer(), [1], sigmoid=True)(image, network)
+    plain, turned = network(image), network(image.flip(3)).flip(3)
+    for place in product(*map(range, logits.shape)):
+        wanted = sum(1 / (1 + math.exp(-maps[place])) for maps in (plain, turned)) / 2
+        assert 1 / (1 + math.exp(-logits[place])) == pytest.approx(wanted)
+
+
+def test_certain_regions_have_finite_logits():
+    certain = MirroredInferer(SimpleInferer(), [0], sigmoid=True)(
+        torch.ones(1, 1, 2, 2), lambda x: torch.cat([x, -x], 1) * 1e4
+    )
+    assert certain.isfinite().all()
+    assert (certain[:, 0] > 0).all()
+    assert (certain[:, 1] < 0).all()

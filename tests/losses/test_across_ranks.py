@@ -12,6 +12,7 @@ import torch
 from monai.losses import DiceCELoss
 
 from semicl_monai.losses import (
+    AnnotatedLoss,
     GlobalBatchLoss,
     NTXentLoss,
     PartitionContrastLoss,
@@ -77,8 +78,8 @@ def places_case(split: tuple[int, int], rows: torch.Tensor) -> tuple[list, tuple
     return list(zip(input.split(split), places, strict=True)), (input, Places.from_rows(rows))
 
 
-def batch_case(split: tuple[int, int]) -> tuple[list, tuple]:
-    input, target = random(sum(split), 4), TARGET[0, : sum(split), None].clamp(0, 2)
+def batch_case(split: tuple[int, int], lowest: int = 0) -> tuple[list, tuple]:
+    input, target = random(sum(split), 4), TARGET[0, : sum(split), None].clamp(lowest, 2)
     return list(zip(input.split(split), target.split(split), strict=True)), (input, target)
 
 
@@ -91,6 +92,8 @@ def all_cases() -> dict[str, tuple]:
         cases[f"supcon, {name}"] = (model, supcon, *supcon_case(split, one_group=False))
         cases[f"supcon in one group, {name}"] = (model, supcon, *supcon_case(split, one_group=True))
         cases[f"dice of a batch, {name}"] = (model, GlobalBatchLoss(DICE), *batch_case(split))
+        annotated = GlobalBatchLoss(AnnotatedLoss(DICE))  # one sample is to be ignored
+        cases[f"dice of annotated samples, {name}"] = (model, annotated, *batch_case(split, lowest=-1))
         cases[f"nt_xent, {name}"] = (model, NTXentLoss(), *nt_xent_case(split))
         cases[f"position_contrast, {name}"] = (model, PositionContrastLoss(threshold=0.2), *slices_case(split))
         cases[f"partition_contrast, {name}"] = (model, PartitionContrastLoss(), *slices_case(split))

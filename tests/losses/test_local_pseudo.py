@@ -164,3 +164,17 @@ def test_it_builds_from_a_config():
     built = ConfigParser({"loss": config}).get_parsed_content("loss")
     assert isinstance(built.contrast, SampledLoss)
     assert (built.threshold, built.weight) == (0.8, 0)
+
+
+def test_ignored_pixels_of_labelled_images_are_left_out_of_both_terms():
+    generator = torch.Generator().manual_seed(0)
+    logits, student, embeddings = (torch.randn(2, 3, 4, 4, generator=generator) for _ in range(3))
+    target = torch.randint(-1, 3, (2, 1, 4, 4), generator=generator).float()
+    all_embeddings = torch.cat([embeddings, embeddings.flip(0)]).requires_grad_()
+    contrast = SampledLoss(FullSampler(), SupConLoss(TEMPERATURE, background_index=0))
+    loss = LocalPseudoLoss(lambda input, target: input.sum() * 0, contrast, THRESHOLD)
+    loss.weight = 1.0
+    loss((logits, student, student.softmax(1), all_embeddings), target).backward()
+    ignored = (target < 0).expand(2, 3, 4, 4)
+    assert (all_embeddings.grad[:2][ignored] == 0).all()
+    assert (all_embeddings.grad[:2][~ignored] != 0).any()

@@ -8,6 +8,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from semicl_monai.losses import PseudoLabelLoss
+from semicl_monai.losses.pseudo_label import pseudo_labels
 from semicl_monai.utils import InputError
 
 EPSILON = 1e-5
@@ -179,3 +180,33 @@ def test_it_builds_from_a_config():
     }
     built = ConfigParser({"loss": config}).get_parsed_content("loss")
     assert (built.threshold, built.soft, built.weight) == (0.8, True, 0)
+
+
+def binary_cross_entropy_and_dice(student, teacher, threshold, soft):
+    """The loss of regions, voxel by voxel: a region has its own confident voxels."""
+    entropy, dice = [], []
+    for region in range(student.shape[1]):
+        overlap = size = 0.0
+        for logit, p in zip(student[:, region].flatten().tolist(), teacher[:, region].flatten().tolist(), strict=True):
+            if max(p, 1 - p) >= threshold:
+                q, t = 1 / (1 + math.exp(-logit)), p if soft else float(p > 0.5)
+                entropy.append(-t * math.log(q) - (1 - t) * math.log(1 - q))
+                overlap, size = overlap + q * t, size + q + t
+        dice.append((2 * overlap + EPSILON) / (size + EPSILON))
+    return sum(entropy) / max(len(entropy), 1) + 1 - sum(dice) / len(dice)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("threshold", [0.0, 0.7, 1.0])
+def test_regions_are_learned_one_by_one(threshold, soft):
+    logits, student, teacher, target = maps()
+    teacher = (4 * teacher - 2).sigmoid().detach()
+    learned = PseudoLabelLoss(supervised, threshold, soft, sigmoid=True)
+    learned.weight = 3.0
+    wanted = supervised(logits, target) + 3 * binary_cross_entropy_and_dice(student.detach(), teacher, threshold, soft)
+    assert learned((logits, student, teacher), target).item() == pytest.approx(wanted.item())
+
+
+def test_the_pseudo_label_of_regions_is_that_of_a_mask_where_all_regions_are_certain():
+    probabilities = torch.tensor([[[0.9, 0.95, 0.9, 0.1, 0.6], [0.1, 0.95, 0.6, 0.1, 0.1]]])
+    assert pseudo_labels(probabilities, 0.8, [1, 2]).tolist() == [[[1, 2, -1, 0, -1]]]

@@ -185,3 +185,29 @@ def test_it_builds_from_a_config():
     assert isinstance(model.teacher, nn.Conv2d)
     images = torch.zeros(2, 1, 8, 8)
     assert [output.shape for output in model(images, images, images)] == [(2, 3, 8, 8)] * 3
+
+
+def test_probabilities_of_regions_are_sigmoids_and_nothing_is_added_outside(images):
+    class Shift:
+        """A transform that moves images by four voxels, with zeros from outside."""
+
+        def randomize(self, images):
+            pass
+
+        def __call__(self, maps):
+            moved = torch.zeros_like(maps)
+            moved[:, :, 4:] = maps[:, :, :-4]
+            return moved
+
+    model = taught_otherwise(SelfTraining(unet(), Shift(), sigmoid=True))
+    x, weak, strong = images
+    taught = model(x, weak, strong)[2]
+    assert (taught[:, :, :4] == 0).all()
+    torch.testing.assert_close(taught[:, :, 4:], 1 / (1 + (-model.teacher(weak)[:, :, :-4]).exp()))
+
+
+def test_a_mean_teacher_of_regions_compares_sigmoids(images):
+    model = taught_otherwise(MeanTeacher(unet(), sigmoid=True))
+    _, studied, taught = model(images[0], images[1])
+    torch.testing.assert_close(studied, 1 / (1 + (-model.student(images[1])).exp()))
+    torch.testing.assert_close(taught, 1 / (1 + (-model.teacher(images[1])).exp()))

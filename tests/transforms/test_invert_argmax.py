@@ -236,3 +236,27 @@ def test_it_builds_from_a_config():
     parser = ConfigParser(config)
     assert parser.get_parsed_content("invert").transform is parser.get_parsed_content("preprocessing")
     assert isinstance(TRANSFORMS.build("invert_argmax", keys="pred", transform=Compose([])), InvertArgmaxd)
+
+
+@pytest.mark.parametrize("order", [[1, 2, 3], [3, 1, 2]])
+@pytest.mark.parametrize("softmax", [True, False])
+def test_regions_are_painted_one_after_the_other_where_their_inverted_probability_is_above_a_half(file, order, softmax):
+    transform = preprocessing()
+    sample = predicted(transform, file, num_classes=3)
+    if not softmax:
+        sample["pred"] = sample["pred"].sigmoid()
+    inverted = Compose(
+        [Activationsd("pred", sigmoid=softmax), Invertd("pred", transform, "image", nearest_interp=False)]
+    )(sample)["pred"]
+    wanted = np.zeros(SIZE, int)
+    for number, region in zip(order, inverted.numpy(), strict=True):  # as in nnU-Net's LabelManager
+        wanted[region > 0.5] = number
+    pred = InvertArgmaxd("pred", transform, softmax=softmax, regions_class_order=order)(sample)["pred"]
+    np.testing.assert_array_equal(pred[0], wanted)
+    assert (pred.dtype, len(pred.unique())) == (torch.uint8, 4)
+
+
+def test_an_order_of_other_regions_is_refused(file):
+    transform = preprocessing()
+    with pytest.raises(InputError, match="regions_class_order must have a class number for each of 4 regions"):
+        InvertArgmaxd("pred", transform, regions_class_order=[1, 2])(predicted(transform, file))

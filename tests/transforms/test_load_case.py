@@ -595,3 +595,33 @@ def test_a_switch_for_gaps_may_be_text():
     assert LoadCased("image", 2, allow_gaps="true")._loader.readers[0].allow_gaps is True
     with pytest.raises(InputError, match="allow_gaps must be"):
         LoadCased("image", 2, allow_gaps="maybe")
+
+
+def test_voxels_to_ignore_are_of_no_class(sample, numbers):
+    for values, options in (([0, 1, 2, 9], {"num_classes": 3}), ([0, 500, 600, 999], {"label_values": [500, 600]})):
+        save(sample["label"], np.array(values)[numbers])
+        label = load(sample, **{"num_classes": 3, "ignore_value": values[-1], **options})["label"]
+        np.testing.assert_array_equal(label[0], np.array([0, 1, 2, -1])[numbers])
+    save(sample["label"], np.array([0, 1, 2, 999])[numbers])  # class numbers, as MONAI Label stores them
+    label = load(sample, num_classes=3, label_values=[500, 600], ignore_value=999)["label"]
+    np.testing.assert_array_equal(label[0], np.array([0, 1, 2, -1])[numbers])
+
+
+def test_a_stray_value_may_stand_for_voxels_to_ignore(sample, numbers):
+    save(sample["label"], np.array([0, 1, 2, 7])[numbers])
+    with pytest.warns(UserWarning, match="holds 7 in .* voxel"):
+        label = load(sample, num_classes=3, ignore_value=9, stray_values={7: 9})["label"]
+    np.testing.assert_array_equal(label[0], np.array([0, 1, 2, -1])[numbers])
+
+
+def test_other_values_are_refused_beside_the_one_to_ignore(sample, numbers):
+    save(sample["label"], np.array([0, 1, 2, 8])[numbers])
+    refuse(
+        sample, "must hold whole numbers from 0 to 2, and 9 to ignore a voxel, got 8 in", num_classes=3, ignore_value=9
+    )
+
+
+@pytest.mark.parametrize(("value", "options"), [(2, {}), (0, {}), (550, {"label_values": [500, 600]})])
+def test_the_value_to_ignore_must_be_above_all_others(sample, value, options):
+    with pytest.raises(InputError, match=rf"ignore_value must be above the values of all classes, .*, got {value}"):
+        LoadCased("label", num_classes=3, ignore_value=value, **options)

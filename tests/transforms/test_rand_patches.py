@@ -226,3 +226,14 @@ def test_it_builds_from_a_config(sample):
     }
     assert [p["image"].shape for p in ConfigParser(config).get_parsed_content("draw")(sample)] == [(1, 8, 8, 4)] * 2
     assert isinstance(TRANSFORMS.build("rand_patches", keys="image", roi_size=ROI), RandPatchesd)
+
+
+@pytest.mark.parametrize("foreground", [0.0, 0.5])
+def test_patches_are_centred_on_annotated_voxels_if_others_are_not(foreground):
+    label = torch.full((1, 12, 12, 12), -1.0)
+    label[:, 2:5, 6:9, 7] = 0
+    label[:, 3, 7, 7] = 2
+    draw = RandPatchesd(["image", "label"], (3, 3, 3), num_samples=4, foreground=foreground).set_random_state(0)
+    drawn = [s for _ in range(20) for s in draw({"image": torch.ones_like(label), "label": label})]
+    assert all(sample["label"][0, 1, 1, 1] >= 0 for sample in drawn)
+    assert len({tuple(sample["place"].tolist()) for sample in drawn}) == 9  # all annotated voxels

@@ -178,3 +178,19 @@ def test_it_builds_from_a_config(sample):
     }
     assert len(ConfigParser(config).get_parsed_content("draw")(sample)) == 2
     assert isinstance(TRANSFORMS.build("rand_slices", keys="image"), RandSlicesd)
+
+
+@pytest.mark.parametrize("foreground", [0.0, 0.5, 1.0])
+def test_slices_without_annotation_are_not_drawn(foreground):
+    label = torch.full((1, 8, 8, 6), -1.0)
+    label[..., 1], label[..., 4] = 0, 0
+    label[:, 3, 3, 4] = 1
+    draw = RandSlicesd(["image", "label"], num_samples=4, foreground=foreground).set_random_state(0)
+    drawn = [s["place"] for _ in range(20) for s in draw({"image": torch.ones(1, 8, 8, 6), "label": label})]
+    assert set(drawn) == ({4} if foreground == 1 else {1, 4})
+
+
+def test_of_a_volume_without_annotation_any_slice_is_drawn():
+    draw = RandSlicesd("label", num_samples=4).set_random_state(0)
+    drawn = {s["place"] for _ in range(20) for s in draw({"label": torch.full((1, 4, 4, 6), -1.0)})}
+    assert drawn == set(range(6))

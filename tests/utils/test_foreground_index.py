@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from semicl_monai.utils import foreground_voxel
+from semicl_monai.utils import annotated_voxel, foreground_voxel
 from semicl_monai.utils.foreground_index import index_foreground
 
 
@@ -37,3 +37,38 @@ def test_a_label_without_foreground_has_no_class():
     assert (index["values"].shape, index["counts"].shape) == ((0,), (0, 3))
     assert [found.shape for found in index["occupied"]] == [(3,), (4,), (5,)]
     assert not any(found.any() for found in index["occupied"])
+
+
+def partly():
+    """A label map with two annotated slices, of which one has foreground, padded by one voxel in the first axis."""
+    label, image = torch.full((6, 4, 5), -1), torch.ones(2, 6, 4, 5)
+    label[:, :, 1], label[:, :, 3] = 0, 0
+    label[2:4, 1, 3] = 2
+    label[[0, -1]], image[:, [0, -1]] = 0, 0
+    return label, image
+
+
+def test_planes_without_an_annotated_voxel_are_known_and_padded_voxels_do_not_count():
+    label, image = partly()
+    index = index_foreground(label, image)
+    assert [planes.tolist() for planes in index["annotated"]] == [
+        [False, True, True, True, True, False],
+        [True] * 4,
+        [False, True, False, True, False],
+    ]
+    assert index["num_annotated"].tolist() == [0, 8, 8, 8, 8, 0]
+    assert index["values"].tolist() == [2]
+
+
+def test_each_annotated_voxel_has_a_number():
+    label, image = partly()
+    index = index_foreground(label, image)
+    found = [annotated_voxel(label, index, number) for number in range(int(index["num_annotated"].sum()))]
+    wanted = [(i, j, k) for i in range(1, 5) for j in range(4) for k in range(5) if label[i, j, k] >= 0]
+    assert found == wanted
+
+
+def test_if_all_voxels_are_annotated_all_planes_are_and_voxels_are_not_counted():
+    index = index_foreground(torch.zeros(2, 3, 4))
+    assert all(planes.all() for planes in index["annotated"])
+    assert len(index["num_annotated"]) == 0

@@ -34,7 +34,7 @@ def kept(volume):
     [
         (range(8), torch.uint8),
         (range(0, 256, 5), torch.uint8),
-        ((-1, 0, 1, 2), torch.int16),  # a value to ignore
+        ((-1, 0, 1, 2), torch.int8),  # a value to ignore
         ((0, 1, 256), torch.int16),
         ((-1024, 0, 3071), torch.int16),  # a CT that was not resampled
         ((0, 1, 40_001), torch.float32),
