@@ -66,7 +66,8 @@ def make(tmp_path):
     """Make a bundle for a data set, and return its folder."""
 
     def make(data, **options):
-        new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path / "bundles"), estimate=False, **options)
+        given = {"spatial_dims": 2, "method": "global_local", "estimate": False, **options}
+        new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path / "bundles"), **given)
         return tmp_path / "bundles/own_mri_segmentation"
 
     return make
