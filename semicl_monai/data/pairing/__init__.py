@@ -1,0 +1,11 @@
+"""Pair images and labels by the names of their files.
+
+What a name tells is read once (:func:`read_name`). Pairs are then found on words alone (:func:`pair_files`). No image
+is opened, and no label, except for headers of DICOM.
+"""
+
+from semicl_monai.data.pairing.data_set import find_pairs
+from semicl_monai.data.pairing.named_file import NamedFile, read_name
+from semicl_monai.data.pairing.pairing import PairedCase, Pairing, pair_files
+
+__all__ = ["NamedFile", "PairedCase", "Pairing", "find_pairs", "pair_files", "read_name"]
