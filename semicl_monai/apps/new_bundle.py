@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
 from semicl_monai.apps.bundle_metadata import bundle_metadata
+from semicl_monai.apps.data_source import find_data
 from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.plan_task import plan_task
-from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, read_description, take_fingerprint
+from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, take_fingerprint
 from semicl_monai.data.label_names import segment_names
-from semicl_monai.data.sections import read_sections
+from semicl_monai.data.sections import Record
 from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
 
 TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
@@ -21,7 +23,7 @@ TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
 
 def new_bundle(
     name: str,
-    dataset_dir: str,
+    dataset_dir: str | None = None,
     datalist: str = "dataset.json",
     labelled_fraction: float | int | str = 1.0,
     split_seed: int = 0,
@@ -32,6 +34,9 @@ def new_bundle(
     group_pattern: str | None = "auto",
     estimate: bool | str = True,
     allow_gaps: bool | str = False,
+    images: str | None = None,
+    labels: str | None = None,
+    class_names: str | Sequence[str] | None = None,
 ) -> None:
     """Write a bundle for the data in a folder, with settings measured on its training images.
 
@@ -42,7 +47,8 @@ def new_bundle(
     Args:
         name: name of the bundle, by MONAI's rule ``<organ>_<modality>_<task>``, as in ``kidney_ct_segmentation``.
         dataset_dir: a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net's raw data, or a folder
-            with a JSON file of lists. Training images without a label count as unlabelled.
+            with a JSON file of lists. Training images without a label count as unlabelled. Without such a file, give
+            ``images``.
         datalist: the JSON file, absolute or relative to ``dataset_dir``.
         labelled_fraction: fraction (``0.05``) or number (``6``) of labelled training images whose labels are used.
         split_seed: seed of the split into training, validation and test, 3:1:1.
@@ -58,48 +64,51 @@ def new_bundle(
         estimate: whether to time a few training steps on this machine, and to print how long the training will take.
         allow_gaps: whether to use DICOM series with slices at uneven distances, now and in all stages. Missing slices
             are interpolated. By default, such a series is refused.
+        images: in place of ``dataset_dir``, a folder of images, or a pattern such as ``"data/*/t1.nii.gz"``. The
+            folders below are searched too. Images and labels are paired by the names of their files and folders. What
+            was paired is printed, and written beside the bundle as ``NAME_datalist.json``.
+        labels: a folder or a pattern for the labels, if they are not known by names such as ``case_seg.nii.gz``.
+        class_names: names of the label values 1, 2, ..., as in ``"liver,tumour"``, or with their values, as in
+            ``"liver=1,tumour=5"``. By default, the JSON file, a table ``dseg.tsv`` or the segments name them.
 
     Raises:
         InputError: When the bundle's folder exists already, or the data cannot be used.
     """
     target = _target(str(name), Path(str(folder)).expanduser())
-    source = Path(str(dataset_dir)).expanduser().resolve()
-    if not (source / datalist).is_file():
-        raise InputError(f"{source / datalist} does not exist: wanted a JSON file that describes the data set.")
     if modality is not None and not isinstance(modality, str):
         raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
     chosen_by = one_of(validation, ("best", "none"), "validation")
     timed = is_true(estimate, "estimate")
-    pattern = _group_pattern(source / datalist, group_pattern)
+    data = find_data(target, dataset_dir, datalist, images, labels, modality, class_names)
+    pattern = _group_pattern(data.sections(), group_pattern)
     how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
-    lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
-    channels, names = read_description(source / datalist)
-    names = names or segment_names(lists.labelled)
+    lists = data.lists(labelled_fraction, split_seed, **how)
+    names = data.names or segment_names(lists.labelled)
     uneven = is_true(allow_gaps, "allow_gaps")
     fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven)
-    channels = [modality] if modality else channels
+    channels = [modality] if modality else data.channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
         raise InputError(
-            f"{source / datalist} must name the {fingerprint.channels} channels of the images, got {len(channels)} "
+            f"{data.file} must name the {fingerprint.channels} channels of the images, got {len(channels)} "
             f"names: {', '.join(channels)}."
         )
-    where = {"dataset_dir": str(source), "datalist_file": _without_parents(source, datalist)}
     split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
     split |= {"validation": "none"} if chosen_by == "none" else {}
     split |= {"group_pattern": pattern} if pattern else {}
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
     filling |= {"allow_gaps": True} if uneven else {}
-    task = {**where, **split, **filling, **plan_task(fingerprint, channels, names)}
-    _write_whole(target, task, channels)
+    task = {**data.where, **split, **filling, **plan_task(fingerprint, channels, names)}
+    with data.written():
+        _write_whole(target, task, channels)
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
     print(_summary(target, task, lists, fingerprint, time))
 
 
-def _group_pattern(file: Path, given: str | None) -> str | None:
+def _group_pattern(sections: Mapping[str, list[Record]], given: str | None) -> str | None:
     """Return the given expression, or one proposed from the case names."""
     if given != "auto":
         return None if given is None or str(given).lower() in ("", "none") else given
-    records = [record for section in read_sections(file).values() for record in section]
+    records = [record for section in sections.values() for record in section]
     cases = [record["case"] for record in records]
     pattern = None if any("patient" in record for record in records) else propose_pattern(cases)
     if pattern:
@@ -109,11 +118,6 @@ def _group_pattern(file: Path, given: str | None) -> str | None:
             f"'{pattern}'. If these are not patients, give --group_pattern none."
         )
     return pattern
-
-
-def _without_parents(source: Path, datalist: str) -> str:
-    """Return the path of the JSON file as given, or resolved if it contains ``..``."""
-    return str((source / datalist).resolve()) if ".." in Path(datalist).parts else datalist
 
 
 def _target(name: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from semicl_monai.data.pairing.words import is_channel, split_words, without_rol
 
 FEWEST_PATIENTS = 3
 MOST_SCANS = 10  # average per patient, as in semicl_monai.data.patients
-NO_PATIENTS = frozenset("site center centre hospital fold batch part year series study".split())
+NO_PATIENTS = frozenset(("site", "center", "centre", "hospital", "fold", "batch", "part", "year", "series", "study"))
 
 
 def name_cases(images: Sequence[Sequence[NamedFile]]) -> list[str]:
@@ -72,7 +72,7 @@ def _stem(files: Sequence[NamedFile]) -> str:
     stem = files[0].parts[-1]
     if len(files) > 1 or re.fullmatch(r".+_0000", stem):
         pieces = re.split(r"([_\-.\s]+)", stem)
-        words = [piece for piece in pieces[::2]]
+        words = pieces[::2]
         channel = next((n for n in reversed(range(len(words))) if is_channel(split_words(words[n]))), None)
         if channel is not None and len(words) > 1:
             at = 2 * channel

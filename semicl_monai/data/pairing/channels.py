@@ -96,8 +96,8 @@ def _split(words: Words, channel: Words) -> Words | None:
 
 def _several(label: NamedFile, images: Sequence[NamedFile]) -> InputError:
     return InputError(
-        f"label {label.shown} fits {len(images)} images, {_shown(images)}, whose names do not tell that they are channels of "
-        f"one image: {_choose(images[0].parts[-1])}."
+        f"label {label.shown} fits {len(images)} images, {_shown(images)}, whose names do not tell that they are "
+        f"channels of one image: {_choose(images[0].parts[-1])}."
     )
 
 

@@ -123,7 +123,8 @@ def _check_no_labels(images: Sequence[NamedFile], found: FoundFiles) -> None:
     if labels and len(labels) < len(images) and not found.is_pattern:
         raise InputError(
             f"{len(labels)} of {len(images)} files of --images are named like labels: "
-            f"{listing([label.shown for label in labels])}; leave them out by a pattern for --images, or give no --labels."
+            f"{listing([label.shown for label in labels])}; leave them out by a pattern for --images, or give no "
+            "--labels."
         )
 
 
@@ -131,7 +132,7 @@ def _but(labels: Sequence[NamedFile]) -> str:
     if not labels:
         return ""
     shown = listing([label.shown for label in labels])
-    return f", as all {len(labels)} files are named like labels ({shown}): give a pattern for each of --images and --labels"
+    return f", as all {len(labels)} files are named like labels ({shown}): give patterns for --images and --labels"
 
 
 def _unlike(images: Sequence[NamedFile]) -> str:

@@ -70,7 +70,9 @@ def _found(
     volumes = [file for file in files if is_volume(file.name) and not _is_slice(file)]
     wrong = [file.relative_to(root).as_posix() for file in volumes if not file.name.endswith(SUFFIXES)]
     if wrong:
-        raise InputError(f"--{option}: the endings of files must be in small letters, got {listing(wrong)}: rename them.")
+        raise InputError(
+            f"--{option}: the endings of files must be in small letters, got {listing(wrong)}: rename them."
+        )
     names = [file.relative_to(root).as_posix() for file in files if file.name.lower().endswith(OTHER_FORMATS)]
     others = (f"a format that is not read: {listing(names)}",) if names else ()
     return FoundFiles(root, tuple(volumes), folders, others, is_pattern)

@@ -7,16 +7,26 @@ from collections.abc import Collection
 
 # Words that tell what a file is. They are left out when names are compared.
 LABEL_WORDS = frozenset(
-    "label labels lbl lbls labelmap labelmaps seg segs dseg segmentation segmentations mask masks msk gt groundtruth "
-    "truth manual annotation annotations annot roi rois contour contours delineation delineations".split()
+    (
+        *("label", "labels", "lbl", "lbls", "labelmap", "labelmaps", "seg", "segs", "dseg", "segmentation"),
+        *("segmentations", "mask", "masks", "msk", "gt", "groundtruth", "truth", "manual", "annotation"),
+        *("annotations", "annot", "roi", "rois", "contour", "contours", "delineation", "delineations"),
+    )
 )
 IMAGE_WORDS = frozenset(
-    "image images img imgs im imaging volume volumes vol scan scans orig original raw rawdata data".split()
+    (
+        *("image", "images", "img", "imgs", "im", "imaging", "volume", "volumes", "vol", "scan", "scans"),
+        *("orig", "original", "raw", "rawdata", "data"),
+    )
 )
 # Sequences of one patient. Files that differ only in such a word are channels of one image.
 SEQUENCES = frozenset(
-    "t1 t1w t1n t1c t1ce t1gd t1km t1post t2 t2w t2f t2star flair pd pdw swi adc dwi hbv ct cta pet pt suv mr mri mra "
-    "cbf cbv mtt tmax ttp dce lge bssfp ssfp stir water fat inphase outphase".split()
+    (
+        *("t1", "t1w", "t1n", "t1c", "t1ce", "t1gd", "t1km", "t1post", "t2", "t2w", "t2f", "t2star", "flair"),
+        *("pd", "pdw", "swi", "adc", "dwi", "hbv", "ct", "cta", "pet", "pt", "suv", "mr", "mri", "mra", "cbf"),
+        *("cbv", "mtt", "tmax", "ttp", "dce", "lge", "bssfp", "ssfp", "stir", "water", "fat", "inphase"),
+        *("outphase",),
+    )
 )
 CHANNEL = re.compile(r"\d{4}")  # of nnU-Net: case_0000.nii.gz
 ROLE = re.compile(rf"({'|'.join(sorted(LABEL_WORDS | IMAGE_WORDS, key=len, reverse=True))})(\d+|tr|ts|val|test|train)")

@@ -31,8 +31,8 @@ class Volume(ABC):
 
     Attributes:
         segments: names of the segments of a label by their value; ``None`` if the file does not name them.
-        nearest: for each slice along the third axis, the slice whose values a label of frames (DICOM SEG) takes there, if
-            the files lack some slices; else ``None``.
+        nearest: for each slice along the third axis, the slice whose values a label of frames (DICOM SEG) takes there,
+            if the files lack some slices; else ``None``.
         remark: what a user should know of the voxels; empty if there is nothing.
 
     Raises:
