@@ -14,6 +14,7 @@ from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.plan_task import plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, take_fingerprint
+from semicl_monai.data.hounsfield import looks_like_ct
 from semicl_monai.data.label_names import segment_names
 from semicl_monai.data.sections import Record
 from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
@@ -100,6 +101,9 @@ def new_bundle(
     task = {**data.where, **split, **filling, **plan_task(fingerprint, channels, names)}
     with data.written():
         _write_whole(target, task, channels)
+    if task["scaling"]["_target_"] != "ScaleIntensityRanged" and looks_like_ct(lists.training[0], uneven):
+        case = lists.training[0]["case"]
+        print(f"{case} looks like CT: whole numbers, some below -900. Give --modality CT if all images are CT.")
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
     print(_summary(target, task, lists, fingerprint, time))
 

@@ -40,7 +40,7 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
         InputError: When the file or one of its entries cannot be used, a list of images has an unknown name, or a case
             name occurs twice.
     """
-    return sections_of(Path(file), read_json(file, "datalist"))
+    return sections_of(Path(file), read_json(Path(file), "datalist"))
 
 
 def sections_of(file: Path, content: Mapping[str, Any]) -> dict[str, list[Record]]:

@@ -60,8 +60,8 @@ def test_a_folder_without_json_becomes_a_bundle_and_a_list_beside_it(make, patie
     assert read(file)["unlabelled"] == [{"image": "../scans/p7/image.nii.gz", "case": "p7"}]
     printed = capsys.readouterr().out
     for line in (
-        "6 images are paired with a label by their names:\n  p1: p1/image.nii.gz + p1/label.nii.gz\n",
-        "  and 3 more\n1 images without a label, used as unlabelled: p7\n",
+        "6 image(s) are paired with a label by their names:\n  p1: p1/image.nii.gz + p1/label.nii.gz\n",
+        "  and 3 more\n1 image(s) without a label, used as unlabelled: p7\n",
         "Images become z-scores. Give --modality CT if they are in Hounsfield units.",
         f"--dataset_dir {patients} --datalist {file}.",
     ):
@@ -141,7 +141,7 @@ def test_a_description_in_the_folder_is_used_and_said(patients, tmp_path, capsys
     data = find_data(tmp_path / NAME, images=str(patients))
     assert (data.dataset_dir, data.datalist, data.content) == (patients, "dataset.json", None)
     assert capsys.readouterr().out == f"{patients}/dataset.json is used; files are not paired by their names.\n"
-    with pytest.raises(InputError, match="dataset.json names the labels: give no --labels, or give a pattern"):
+    with pytest.raises(InputError, match=r"dataset\.json names the labels: give no --labels, or give a pattern"):
         find_data(tmp_path / NAME, images=str(patients), labels=str(patients))
 
 
@@ -156,5 +156,5 @@ def test_class_names_of_the_file_are_not_overruled(patients, tmp_path):
     content = {"labels": {"0": "background", "1": "bone", "2": "cyst"}, "training": []}
     (patients / "dataset.json").write_text(json.dumps(content))
     find_data(tmp_path / NAME, images=str(patients), class_names="bone,cyst")
-    with pytest.raises(InputError, match="dataset.json names the classes .*, but class_names is .*: give no --class"):
+    with pytest.raises(InputError, match=r"dataset\.json names the classes .*, but class_names is .*: give no --class"):
         find_data(tmp_path / NAME, images=str(patients), class_names="cyst,bone")

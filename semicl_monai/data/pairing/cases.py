@@ -61,10 +61,13 @@ def _known(image: NamedFile) -> str:
 
 
 def _folder(image: NamedFile) -> str:
-    """The first folder that does not tell what the images are; a folder of a hospital is no patient."""
-    part = next((part for part in image.parts[:-1] if _tells(part)), "")
-    is_patient = re.search(r"\d", part) and not NO_PATIENTS & set(re.findall("[a-z]+", part.casefold()))
-    return part if is_patient else ""
+    """The first folder with a number; a folder of a hospital is no patient."""
+    return next((part for part in image.parts[:-1] if re.search(r"\d", part) and not _is_other(part)), "")
+
+
+def _is_other(part: str) -> bool:
+    """Whether a folder is of a hospital, a fold or the like."""
+    return bool(NO_PATIENTS & set(re.findall("[a-z]+", part.casefold())))
 
 
 def _stem(files: Sequence[NamedFile]) -> str:

@@ -11,8 +11,6 @@ from semicl_monai.data.pairing.named_file import NamedFile
 from semicl_monai.data.pairing.words import is_channel
 from semicl_monai.utils import InputError
 
-CHOOSE = "choose the images by a pattern, such as --images 'DIR/**/*{}*'"
-
 
 def group_channels(matches: Sequence[Match]) -> dict[NamedFile, dict[Words, NamedFile]]:
     """Return the images of each label, by the words that only the image has, in the order of the channels.
@@ -24,11 +22,11 @@ def group_channels(matches: Sequence[Match]) -> dict[NamedFile, dict[Words, Name
         InputError: When it is not clear which images belong to a label.
     """
     groups: dict[NamedFile, dict[Words, NamedFile]] = defaultdict(dict)
-    for match in matches:
+    for match, rest in zip(matches, _rests(matches), strict=True):
         group = groups[match.label]
-        if match.rest in group:
-            raise _several(match.label, [group[match.rest], match.image])
-        group[match.rest] = match.image
+        if rest in group:
+            raise _several(match.label, [group[rest], match.image])
+        group[rest] = match.image
     for label, group in groups.items():
         if len(group) > 1 and not all(map(is_channel, group)):
             raise _several(label, list(group.values()))
@@ -55,11 +53,20 @@ def group_unlabelled(images: Sequence[NamedFile], channels: Sequence[Words]) -> 
         channel = next((words for words in channels if _split(image.words, words) is not None), ())
         key = image.words if channel == () else _split(image.words, channel) or ()
         if channel in groups[key]:
-            raise InputError(f"{_shown([groups[key][channel], image])} have no label and the same name: {_choose()}.")
+            raise InputError(
+                f"{_shown([groups[key][channel], image])} have no label and the same name: {_choose(image)}."
+            )
         groups[key][channel] = image
     for group in groups.values():
         _check_complete(group, channels)
     return [tuple(group[words] for words in channels if words in group) or (group[()],) for group in groups.values()]
+
+
+def _rests(matches: Sequence[Match]) -> list[Words]:
+    """The words that only an image has; among several images of a label, without those that all images have."""
+    several = len({match.label for match in matches}) < len(matches)
+    shared = set.intersection(*(set(match.rest) for match in matches)) if several else set()
+    return [tuple(word for word in match.rest if word not in shared) for match in matches]
 
 
 def _check_alike(groups: Mapping[NamedFile, Mapping[Words, NamedFile]]) -> None:
@@ -70,7 +77,7 @@ def _check_alike(groups: Mapping[NamedFile, Mapping[Words, NamedFile]]) -> None:
             pairs = [f"{name.shown} has {_shown(list(groups[name].values()))}" for name in (first, label)]
             raise InputError(
                 f"all labels must have images with the same endings, got: {'; '.join(pairs)}: "
-                f"{_choose(' '.join(next(iter(groups[first]))))}."
+                f"{_choose(next(iter(groups[first].values())))}."
             )
 
 
@@ -82,7 +89,7 @@ def _check_complete(group: Mapping[Words, NamedFile], channels: Sequence[Words])
     if set(group) != set(channels):
         raise InputError(
             f"image {image.shown} has no label, and must be one of {names}, as the images with a label: got "
-            f"{_shown(list(group.values()))}; {_choose(channels[0][0])}."
+            f"{_shown(list(group.values()))}; {_choose(image)}."
         )
 
 
@@ -97,12 +104,12 @@ def _split(words: Words, channel: Words) -> Words | None:
 def _several(label: NamedFile, images: Sequence[NamedFile]) -> InputError:
     return InputError(
         f"label {label.shown} fits {len(images)} images, {_shown(images)}, whose names do not tell that they are "
-        f"channels of one image: {_choose(images[0].parts[-1])}."
+        f"channels of one image: {_choose(images[0])}."
     )
 
 
-def _choose(name: str = "t1") -> str:
-    return CHOOSE.format(name or "image")
+def _choose(image: NamedFile) -> str:
+    return f"choose the images by a pattern, such as --images {image.pattern}"
 
 
 def _shown(images: Sequence[NamedFile]) -> str:

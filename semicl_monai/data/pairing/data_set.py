@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from semicl_monai.data.listing import listing
@@ -16,7 +16,7 @@ from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import without_suffix
 
 NO_VOLUMES = ("func", "fmap", "eeg", "meg", "ieeg")  # folders of BIDS
-PATTERN = "as a folder or a pattern such as 'DIR/**/*_lesion.nii.gz'"
+EXAMPLE = "'DIR/**/*_lesion.nii.gz'"
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,13 @@ def find_pairs(images: str, labels: str | None = None) -> tuple[Pairing, Path]:
         InputError: When no image or label is found, or it is not clear what belongs together.
     """
     of_images = find_files(images, "images")
-    of_labels = find_files(labels, "labels") if labels is not None else None
-    is_one = of_labels is None or (of_labels.root == of_images.root and not of_labels.is_pattern)
-    found = _among_images(of_images) if is_one or of_labels is None else _apart(of_images, of_labels)
+    found = _among_images(of_images) if labels is None else _with_labels(of_images, find_files(labels, "labels"))
+    if not found.labels and labels is None and of_images.is_pattern:
+        found = _with_labels_around(of_images, found)
     if not found.images:
         raise InputError(f"--images {images}: no image found{_but(found.labels)}.")
     if not found.labels:
-        raise InputError(
-            f"no label found: {_unlike(found.images)} in {of_images.root}; give the labels by --labels, {PATTERN}."
-        )
+        raise InputError(f"no label found in {of_images.root}: {_unlike(found.images)}.")
     return pair_files(found.images, found.labels, found.left_out), of_images.root
 
 
@@ -70,6 +68,17 @@ def _among_images(found: FoundFiles) -> FoundNames:
     return FoundNames([*images, *series], [*labels, *segmentations], [*found.others, *left_out, *others])
 
 
+def _with_labels(of_images: FoundFiles, of_labels: FoundFiles) -> FoundNames:
+    is_one = of_labels.root == of_images.root and not of_labels.is_pattern and not of_images.is_pattern
+    return _among_images(of_images) if is_one else _apart(of_images, of_labels)
+
+
+def _with_labels_around(of_images: FoundFiles, found: FoundNames) -> FoundNames:
+    """Images of a pattern, and the labels in its folder, as they are named."""
+    around = _among_images(find_files(str(of_images.root), "images"))
+    return replace(found, labels=around.labels)
+
+
 def _apart(of_images: FoundFiles, of_labels: FoundFiles) -> FoundNames:
     """Images and labels of two places, one of which may be inside the other."""
     kept = _shared_words((*of_images.files, *of_labels.files))
@@ -77,11 +86,20 @@ def _apart(of_images: FoundFiles, of_labels: FoundFiles) -> FoundNames:
     taken = {label.file for label in labels}
     images = _names(of_images.root, [file for file in of_images.files if str(file) not in taken], kept)
     images, left_out = _without_derivatives(images)
-    _check_no_labels(images, of_images)
+    if not of_images.is_pattern:
+        images, others = _without_other_labels(images)
+        left_out += others
     series, others = find_images(of_images.root, of_images.folders)
     labels += find_segmentations(of_labels.root, of_labels.folders)
-    lines = [*of_images.others, *of_labels.others, *left_out, *others]
-    return FoundNames([*images, *series], labels, list(dict.fromkeys(lines)))
+    lines = list(dict.fromkeys([*of_images.others, *of_labels.others, *left_out, *others]))
+    if of_images.root != of_labels.root:
+        series, images = (_with_root(names, of_images.root) for names in (series, images))
+        labels = _with_root(labels, of_labels.root)
+    return FoundNames([*images, *series], labels, lines)
+
+
+def _with_root(names: Sequence[NamedFile], root: Path) -> list[NamedFile]:
+    return [replace(name, root=root.name) for name in names]
 
 
 def _names(root: Path, files: Sequence[Path], kept: set[str], are_labels: bool = False) -> list[NamedFile]:
@@ -99,7 +117,7 @@ def _without_derivatives(names: list[NamedFile]) -> tuple[list[NamedFile], list[
     """In BIDS, leave out series over time, probabilities, and images that are made of others."""
     bids = [name for name in names if is_bids(name)]
     has_raw = any("derivatives" not in name.parts[:-1] and not name.is_label for name in bids)
-    reasons = {name: _reason(name, has_raw) for name in bids}
+    reasons = {name: _reason(name, has_raw) for name in (names if bids else [])}
     lines = [
         f"{reason}: {listing([name.shown for name in reasons if reasons[name] == reason])}"
         for reason in dict.fromkeys(filter(None, reasons.values()))
@@ -117,15 +135,13 @@ def _reason(name: NamedFile, has_raw: bool) -> str:
     return ""
 
 
-def _check_no_labels(images: Sequence[NamedFile], found: FoundFiles) -> None:
-    """Refuse labels among the images, unless a pattern was given or all are named so."""
-    labels = [image for image in images if image.is_label]
-    if labels and len(labels) < len(images) and not found.is_pattern:
-        raise InputError(
-            f"{len(labels)} of {len(images)} files of --images are named like labels: "
-            f"{listing([label.shown for label in labels])}; leave them out by a pattern for --images, or give no "
-            "--labels."
-        )
+def _without_other_labels(images: list[NamedFile]) -> tuple[list[NamedFile], list[str]]:
+    """Leave out files that are named like labels and are not those that were given, unless all images are."""
+    labels = [image.shown for image in images if image.is_label]
+    if not labels or len(labels) == len(images):
+        return images, []
+    line = f"files named like labels that are not among --labels: {listing(labels)}"
+    return [image for image in images if not image.is_label], [line]
 
 
 def _but(labels: Sequence[NamedFile]) -> str:
@@ -137,4 +153,9 @@ def _but(labels: Sequence[NamedFile]) -> str:
 
 def _unlike(images: Sequence[NamedFile]) -> str:
     shown = listing([image.shown for image in images])
-    return f"no name of the {len(images)} files ({shown}) has a word such as label, seg or mask"
+    patterns = sorted({image.pattern for image in images})
+    example = listing(patterns) if len(patterns) < len(images) else EXAMPLE
+    return (
+        f"no name of the {len(images)} files ({shown}) has a word such as label, seg or mask; give the labels by "
+        f"--labels, as a folder or a pattern such as {example}"
+    )

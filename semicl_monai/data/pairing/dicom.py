@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from semicl_monai.data.pairing.find import walk
 from semicl_monai.data.pairing.named_file import NamedFile, read_name
 from semicl_monai.utils.formats import find_series, is_dicom_file, left_out_line
 from semicl_monai.utils.formats.dicom_files import pydicom, series_of
@@ -25,7 +25,8 @@ def find_images(root: Path, folders: Sequence[Path]) -> tuple[list[NamedFile], l
         inside = folder.relative_to(root).parts
         for each in series:
             case = "_".join([*inside[:-1], each.case] if each.image == folder or not inside else [*inside, each.case])
-            name = read_name(str(each.image), _relative(each.image, root))
+            place = each.image if each.image.is_dir() else each.image.with_name(each.case)
+            name = read_name(str(each.image), _relative(place, root))
             given = {"case": case, "patient": each.patient, "series": series_of(each.image).uid, "is_label": False}
             found.append(NamedFile(**{**vars(name), **given}))
         others += [reason for reason in left_out if not reason.endswith("SEG")]
@@ -34,18 +35,12 @@ def find_images(root: Path, folders: Sequence[Path]) -> tuple[list[NamedFile], l
 
 def find_segmentations(root: Path, folders: Sequence[Path]) -> list[NamedFile]:
     """Return all DICOM SEG in some folders and those below them."""
-    files = sorted({file for folder in folders for file in _files(folder) if is_dicom_file(file)})
+    files = sorted({file for folder in folders for file in walk(folder) if is_dicom_file(file)})
     found = [file for file in files if is_segmentation(file)]
     return [
         NamedFile(**{**vars(read_name(str(file), _relative(file, root), is_label=True)), "series": _referenced(file)})
         for file in found
     ]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for above, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name[0] != "."]
-        yield from (Path(above, name) for name in names if name[0] != ".")
 
 
 def _referenced(file: Path) -> str:

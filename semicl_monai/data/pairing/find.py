@@ -49,7 +49,7 @@ def find_files(given: str, option: str) -> FoundFiles:
     """
     path = Path(os.path.abspath(Path(given).expanduser()))
     if path.is_dir():
-        files = sorted(_walk(path))
+        files = sorted(walk(path))
         return _found(path, files, (path,), option)
     if not glob.has_magic(given):
         raise InputError(f"--{option} must be a folder or a pattern such as 'data/*/t1.nii.gz', got {given}.")
@@ -58,7 +58,7 @@ def find_files(given: str, option: str) -> FoundFiles:
     files = [each for each in fitting if not each.is_dir()]
     if not files and not folders:
         raise InputError(f"--{option}: no file fits the pattern {given}.")
-    below = {file for folder in folders for file in _walk(folder)} if not files else set()
+    below = {file for folder in folders for file in walk(folder)} if not files else set()
     slices = dict.fromkeys(file.parent for file in files if not is_volume(file.name) or _is_slice(file))
     places = tuple(slices) if files else folders
     return _found(_root(path), sorted({*files, *below}), places, option, is_pattern=True)
@@ -88,7 +88,8 @@ def _root(pattern: Path) -> Path:
     return Path(*pattern.parts[:plain])
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def walk(root: Path) -> Iterator[Path]:
+    """Return the files of a folder and the folders below it, without hidden ones."""
     seen = {os.path.realpath(root)}
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if name[0] != "." and _is_new(Path(folder, name), seen))

@@ -7,7 +7,8 @@ Rules, the first that finds an image for a label counts:
    label with the most words.
 3. The label has the words of the image in a row, and others without a number: ``case_1`` and ``case_1_liver_mask``.
 4. The same, without the words that all labels have and no image, or all images and no label.
-5. Both lie in the same folder, and the rest of their names has no number: ``p1/t1`` and ``p1/lesion_mask``.
+5. Both lie in the same folder, and the rest of their names has no number: ``p1/t1`` and ``p1/lesion_mask``. A number
+   that all labels have says nothing: ``p1/vertebra_L1``.
 """
 
 from __future__ import annotations
@@ -63,10 +64,12 @@ def _same(labels: Sequence[NamedFile], images: Sequence[NamedFile]) -> list[Matc
 
 def _image_has_more(labels: Sequence[NamedFile], images: Sequence[NamedFile]) -> list[Match]:
     by_words = _by(labels, lambda label: label.words)
-    found = []
+    found: list[Match] = []
     for image in images:
-        run, rest = next(((run, rest) for run, rest in _runs(image.words) if run in by_words), ((), ()))
-        found += [Match(label, image, rest) for label in by_words[run] if run]
+        for run, rest in _runs(image.words):
+            if run in by_words:
+                found += [Match(label, image, rest) for label in by_words[run]]
+                break
     return found
 
 
@@ -75,7 +78,7 @@ def _label_has_more(labels: Sequence[NamedFile], images: Sequence[NamedFile]) ->
     found = []
     for label in labels:
         runs = (run for run, rest in _runs(label.words) if run in by_words and not has_number(rest))
-        found += [Match(label, image, ()) for image in by_words[next(runs, ())] if image.words]
+        found += [Match(label, image, ()) for image in by_words.get(next(runs, ()), []) if image.words]
     return found
 
 
@@ -95,12 +98,14 @@ def _without_side_words(labels: Sequence[NamedFile], images: Sequence[NamedFile]
 def _same_folder(labels: Sequence[NamedFile], images: Sequence[NamedFile]) -> list[Match]:
     places = {each.folders for each in (*labels, *images)}
     by_folder = _by(images, lambda image: image.folders)
+    shared = _shared(labels) if len(labels) > 1 else set()
     pairs = [(label, image) for label in labels for image in by_folder[label.folders] if label.folders]
-    rests = [(label, image, *(_beyond_folder(each) for each in (label, image))) for label, image in pairs]
     return [
-        Match(label, image, of_image)
-        for label, image, of_label, of_image in rests
-        if len(places) > 1 and not has_number((*of_label, *of_image))
+        Match(label, image, _beyond_folder(image))
+        for label, image in pairs
+        if len(places) > 1
+        and not has_number({*_beyond_folder(label)} - shared)
+        and not has_number(_beyond_folder(image))
     ]
 
 
@@ -119,10 +124,12 @@ def _runs(words: Words) -> Iterator[tuple[Words, Words]]:
 
 def _side_words(ones: Sequence[NamedFile], others: Sequence[NamedFile]) -> set[str]:
     """Words without a number that all of some files have, and none of others."""
-    if not ones:
-        return set()
-    shared = set.intersection(*(set(name.words) for name in ones))
-    return {word for word in shared - {word for name in others for word in name.words} if not has_number([word])}
+    return {word for word in _shared(ones) - {word for name in others for word in name.words} if not has_number([word])}
+
+
+def _shared(names: Sequence[NamedFile]) -> set[str]:
+    """Words that all names have."""
+    return set.intersection(*(set(name.words) for name in names)) if names else set()
 
 
 def _without(name: NamedFile, words: set[str]) -> NamedFile:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from semicl_monai.data.pairing.words import LABEL_WORDS, split_words, without_roles
+from semicl_monai.data.pairing.words import LABEL_WORDS, has_number, is_channel, split_words, without_roles
 from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES, without_suffix
 
 BIDS = re.compile(r"sub-[A-Za-z0-9]+(_.+)?")
@@ -28,6 +28,7 @@ class NamedFile:
         case: its case name if that is known otherwise, as of a DICOM series.
         patient: its patient if that is known otherwise.
         series: SeriesInstanceUID, of a DICOM series or of the series that a DICOM SEG belongs to.
+        root: name of the root, if images and labels have different ones.
     """
 
     file: str
@@ -38,11 +39,26 @@ class NamedFile:
     case: str = ""
     patient: str = ""
     series: str = ""
+    root: str = ""
 
     @property
     def shown(self) -> str:
         """The path below the root, for messages."""
-        return "/".join((*self.parts[:-1], PurePath(self.file).name))
+        return "/".join((*([self.root] if self.root else []), *self.parts[:-1], PurePath(self.file).name))
+
+    @property
+    def pattern(self) -> str:
+        """A pattern that files of other cases may fit too: the end of the name without a number, or its beginning."""
+        pieces = re.split(r"([_\-.\s]+)", self.parts[-1])
+        tells = [is_channel([word]) or not has_number([word]) for word in (piece.casefold() for piece in pieces)]
+        ending = PurePath(self.file).name.removeprefix(self.parts[-1])
+        last = next((number + 1 for number in reversed(range(len(pieces))) if not tells[number]), 0)
+        first = next((number for number in range(len(pieces)) if not tells[number]), len(pieces))
+        if last == 0 or (last == len(pieces) and first == 0):
+            name = self.parts[-1]
+        else:
+            name = "*" + "".join(pieces[last:]) if last < len(pieces) else "".join(pieces[:first]) + "*"
+        return f"'DIR/**/{name}{ending}'"
 
 
 def read_name(file: str, relative: str, kept: Collection[str] = (), is_label: bool = False) -> NamedFile:
@@ -64,7 +80,7 @@ def read_name(file: str, relative: str, kept: Collection[str] = (), is_label: bo
     folders = [part for part in (_folder_words(part, kept) for part in _bids_folders(above, stem)) if part]
     own = without_roles(_name_words(stem), kept)
     words = (*_merged(folders, own), *own)
-    tells = [*_label_words(stem, kept), *(word for part in above for word in _label_words(part, kept))]
+    tells = [*_label_words(_kind(stem), kept), *(word for part in above for word in _label_words(part, kept))]
     is_label = is_label or bool(tells) or last.endswith(SEGMENTATION_SUFFIXES)
     return NamedFile(file, (*above, stem), tuple(word for part in folders for word in part), words, is_label)
 
@@ -77,6 +93,14 @@ def is_bids(name: NamedFile) -> bool:
 def bids_subject(name: NamedFile) -> str:
     """Return the subject of a file of BIDS."""
     return name.parts[-1].split("_", maxsplit=1)[0]
+
+
+def _kind(stem: str) -> str:
+    """The part of a name that tells what a file is: in BIDS its suffix, and whether it has the entity ``label``."""
+    if not BIDS.fullmatch(stem):
+        return stem
+    *entities, suffix = stem.split("_")
+    return f"{suffix}_label" if any(each.startswith("label-") for each in entities) else suffix
 
 
 def _label_words(part: str, kept: Collection[str]) -> list[str]:

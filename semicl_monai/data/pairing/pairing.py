@@ -116,15 +116,16 @@ def _check_matches(labels: Sequence[NamedFile], images: Sequence[NamedFile], mat
     for image, found in of_image.items():
         if len(found) > 1:
             raise InputError(
-                f"image {image.shown} has {len(found)} labels, {_shown(found)}: wanted one label an image, with a number "
-                f"for each class; merge them into one file, or choose by a pattern, such as --labels 'DIR/**/{found[0].parts[-1]}*'."
+                f"image {image.shown} has {len(found)} labels, {_shown(found)}: wanted one label an image, with a "
+                "number for each class; merge them into one file, or choose by a pattern, such as --labels "
+                f"{found[0].pattern}."
             )
     matched = {match.label for match in matches}
     lost = [label for label in labels if label not in matched]
     if lost:
         raise InputError(
-            f"{len(lost)} of {len(labels)} labels have no image: {_shown(lost)}; add the images or take the labels away, "
-            "or choose by a pattern for --images and --labels."
+            f"{len(lost)} of {len(labels)} labels have no image: {_shown(lost)}; add the images or take the labels "
+            "away, or choose by a pattern for --images and --labels."
         )
 
 

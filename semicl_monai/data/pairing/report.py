@@ -13,7 +13,7 @@ MOST = 3  # pairs that are shown
 def report_pairs(pairing: Pairing) -> list[str]:
     """Return what was paired by name, what has no label, and what was left out, in lines."""
     labelled = [case for case in pairing.cases if case.label is not None]
-    lines = [f"{len(labelled)} images are paired with a label by their names:"]
+    lines = [f"{len(labelled)} image(s) are paired with a label by their names:"]
     lines += [f"  {case.case}: {_pair(case)}" for case in labelled[:MOST]]
     lines += [f"  and {len(labelled) - MOST} more"] if len(labelled) > MOST else []
     bare = [case for case in pairing.cases if case.label is None]
@@ -33,13 +33,13 @@ def report_pairs(pairing: Pairing) -> list[str]:
 
 def _cases(cases: Sequence[PairedCase], part: str, what: str) -> list[str]:
     names = [case.case for case in cases if not part or case.part == part]
-    return [f"{len(names)} images {what}: {listing(names, MOST)}"] if names else []
+    return [f"{len(names)} image(s) {what}: {listing(names, MOST)}"] if names else []
 
 
 def _channels(pairing: Pairing) -> str:
     first = pairing.cases[0]
     names = ", ".join(pairing.channels or [image.parts[-1] for image in first.images])
-    return f"{names}; for one of them, give a pattern such as --images 'DIR/**/*{first.images[0].parts[-1][-4:]}*'"
+    return f"{names}; for one of them, give a pattern such as --images {first.images[0].pattern}"
 
 
 def _pair(case: PairedCase) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 # Words that tell what a file is. They are left out when names are compared.
 LABEL_WORDS = frozenset(
     (
-        *("label", "labels", "lbl", "lbls", "labelmap", "labelmaps", "seg", "segs", "dseg", "segmentation"),
+        *("label", "labels", "lbl", "lbls", "labelmap", "labelmaps", "seg", "segs", "dseg", "segm", "segmentation"),
         *("segmentations", "mask", "masks", "msk", "gt", "groundtruth", "truth", "manual", "annotation"),
         *("annotations", "annot", "roi", "rois", "contour", "contours", "delineation", "delineations"),
     )
@@ -25,7 +25,7 @@ SEQUENCES = frozenset(
         *("t1", "t1w", "t1n", "t1c", "t1ce", "t1gd", "t1km", "t1post", "t2", "t2w", "t2f", "t2star", "flair"),
         *("pd", "pdw", "swi", "adc", "dwi", "hbv", "ct", "cta", "pet", "pt", "suv", "mr", "mri", "mra", "cbf"),
         *("cbv", "mtt", "tmax", "ttp", "dce", "lge", "bssfp", "ssfp", "stir", "water", "fat", "inphase"),
-        *("outphase",),
+        *("outphase", "dp"),
     )
 )
 CHANNEL = re.compile(r"\d{4}")  # of nnU-Net: case_0000.nii.gz
@@ -62,7 +62,7 @@ def is_channel(words: Collection[str]) -> bool:
         >>> is_channel(["t1ce"]), is_channel(["0001"]), is_channel(["visit2"]), is_channel([])
         (True, True, False, False)
     """
-    return bool(words) and all(word in SEQUENCES or CHANNEL.fullmatch(word) for word in words)
+    return bool(words) and all(_is_sequence(word) or CHANNEL.fullmatch(word) for word in words)
 
 
 def has_number(words: Collection[str]) -> bool:
@@ -72,4 +72,8 @@ def has_number(words: Collection[str]) -> bool:
         >>> has_number(["frame01"]), has_number(["t1"]), has_number(["liver"])
         (True, False, False)
     """
-    return any(any(map(str.isdigit, word)) for word in words if word not in SEQUENCES)
+    return any(any(map(str.isdigit, word)) for word in words if not _is_sequence(word))
+
+
+def _is_sequence(word: str) -> bool:
+    return word.removeprefix("3d") in SEQUENCES
