@@ -63,10 +63,13 @@ def group_unlabelled(images: Sequence[NamedFile], channels: Sequence[Words]) -> 
 
 
 def _rests(matches: Sequence[Match]) -> list[Words]:
-    """The words that only an image has; among several images of a label, without those that all images have."""
+    """The words that only an image has; among several images of a label, without those that all images have.
+
+    A number of the label may be repeated in the name of its image.
+    """
     several = len({match.label for match in matches}) < len(matches)
     shared = set.intersection(*(set(match.rest) for match in matches)) if several else set()
-    return [tuple(word for word in match.rest if word not in shared) for match in matches]
+    return [tuple(word for word in match.rest if word not in shared | set(match.label.words)) for match in matches]
 
 
 def _check_alike(groups: Mapping[NamedFile, Mapping[Words, NamedFile]]) -> None:

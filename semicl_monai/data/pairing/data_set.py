@@ -55,7 +55,7 @@ def find_pairs(images: str, labels: str | None = None) -> tuple[Pairing, Path]:
         raise InputError(f"--images {images}: no image found{_but(found.labels)}.")
     if not found.labels:
         raise InputError(f"no label found in {of_images.root}: {_unlike(found.images)}.")
-    return pair_files(found.images, found.labels, found.left_out), of_images.root
+    return pair_files(found.images, found.labels, found.left_out, of_images.is_pattern), of_images.root
 
 
 def _among_images(found: FoundFiles) -> FoundNames:

@@ -3,11 +3,13 @@
 Rules, the first that finds an image for a label counts:
 
 1. The words are the same.
-2. The image has the words of the label in a row, and more: ``BraTS_1_seg`` and ``BraTS_1_t1``. An image goes to the
+2. The names are the same, if no label lies in a folder of an image, and no name occurs twice: ``subset3/1`` and
+   ``lungs/1``.
+3. The image has the words of the label in a row, and more: ``BraTS_1_seg`` and ``BraTS_1_t1``. An image goes to the
    label with the most words.
-3. The label has the words of the image in a row, and others without a number: ``case_1`` and ``case_1_liver_mask``.
-4. The same, without the words that all labels have and no image, or all images and no label.
-5. Both lie in the same folder, and the rest of their names has no number: ``p1/t1`` and ``p1/lesion_mask``. A number
+4. The label has the words of the image in a row, and others without a number: ``case_1`` and ``case_1_liver_mask``.
+5. The same as 1, 3 and 4, without the words that all labels have and no image, or all images and no label.
+6. Both lie in the same folder, and the rest of their names has no number: ``p1/t1`` and ``p1/lesion_mask``. A number
    that all labels have says nothing: ``p1/vertebra_L1``.
 """
 
@@ -46,7 +48,7 @@ def match_files(labels: Sequence[NamedFile], images: Sequence[NamedFile]) -> lis
     found = _by_series(labels, images)
     has_series = any(image.series for image in images)
     labels = [label for label in labels if not (label.series and has_series)]
-    for rule in (_same, _image_has_more, _label_has_more, _without_side_words, _same_folder):
+    for rule in (_same, _same_name, _image_has_more, _label_has_more, _without_side_words, _same_folder):
         matched = {match.label for match in found}
         found += rule([label for label in labels if label not in matched], images)
     return found
@@ -93,6 +95,14 @@ def _without_side_words(labels: Sequence[NamedFile], images: Sequence[NamedFile]
         matched = {match.label for match in found}
         found += rule([label for label in origin if label not in matched], list(plain))
     return [Match(origin[match.label], plain[match.image], match.rest) for match in found]
+
+
+def _same_name(labels: Sequence[NamedFile], images: Sequence[NamedFile]) -> list[Match]:
+    if {label.folders for label in labels} & {image.folders for image in images}:
+        return []
+    of_labels, of_images = _by(labels, _beyond_folder), _by(images, _beyond_folder)
+    names = [name for name in of_labels if has_number(name) and len(of_labels[name]) == len(of_images[name]) == 1]
+    return [Match(of_labels[name][0], of_images[name][0], ()) for name in names]
 
 
 def _same_folder(labels: Sequence[NamedFile], images: Sequence[NamedFile]) -> list[Match]:

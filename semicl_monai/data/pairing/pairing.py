@@ -12,7 +12,7 @@ from semicl_monai.data.pairing.channels import channel_words, group_channels, gr
 from semicl_monai.data.pairing.matching import Match, match_files
 from semicl_monai.data.pairing.named_file import NamedFile
 from semicl_monai.data.pairing.parts import parts_of
-from semicl_monai.data.pairing.words import split_words
+from semicl_monai.data.pairing.words import is_like_label, split_words
 from semicl_monai.utils import InputError
 
 
@@ -50,10 +50,18 @@ class Pairing:
     left_out: tuple[str, ...]
 
 
-def pair_files(images: Sequence[NamedFile], labels: Sequence[NamedFile], left_out: Sequence[str] = ()) -> Pairing:
+def pair_files(
+    images: Sequence[NamedFile], labels: Sequence[NamedFile], left_out: Sequence[str] = (), is_sure: bool = False
+) -> Pairing:
     """Pair images and labels by their names, see :mod:`semicl_monai.data.pairing.matching`.
 
     No file is opened.
+
+    Args:
+        images: the images.
+        labels: the labels.
+        left_out: files that are not used, with the reason.
+        is_sure: whether the user has named the images one by one or by a pattern.
 
     Raises:
         InputError: When it is not clear which label belongs to which image. The message names the files.
@@ -64,6 +72,8 @@ def pair_files(images: Sequence[NamedFile], labels: Sequence[NamedFile], left_ou
     channels = channel_words(groups)
     used = {image for group in groups.values() for image in group.values()}
     others, series = _without_time_series([image for image in images if image not in used])
+    if not is_sure:
+        _check_not_labels(others)
     bare = group_unlabelled(others, channels)
     found: list[tuple[tuple[NamedFile, ...], NamedFile | None]] = [
         *((tuple(group.values()), label) for label, group in groups.items()),
@@ -108,7 +118,8 @@ def _check_matches(labels: Sequence[NamedFile], images: Sequence[NamedFile], mat
     if not matches:
         raise InputError(
             f"no label has a name like that of an image: the labels are {_shown(labels)}, the images {_shown(images)}; "
-            "rename them, so that the label of case.nii.gz is case_seg.nii.gz or has the same name in another folder."
+            "rename them, so that the label of case.nii.gz is case_seg.nii.gz or has the same name in another folder, "
+            f"or choose by a pattern, such as --labels {labels[0].pattern}."
         )
     of_image: dict[NamedFile, list[NamedFile]] = defaultdict(list)
     for match in matches:
@@ -126,6 +137,16 @@ def _check_matches(labels: Sequence[NamedFile], images: Sequence[NamedFile], mat
         raise InputError(
             f"{len(lost)} of {len(labels)} labels have no image: {_shown(lost)}; add the images or take the labels "
             "away, or choose by a pattern for --images and --labels."
+        )
+
+
+def _check_not_labels(images: Sequence[NamedFile]) -> None:
+    """Refuse images without a label that may be labels themselves, under a name that is not known."""
+    like = [image for image in images if any(is_like_label(word) for part in image.parts for word in split_words(part))]
+    if like:
+        raise InputError(
+            f"{len(like)} file(s) without a label may be labels by their names: {_shown(like)}; rename them, or choose "
+            f"by patterns, such as --labels {like[0].pattern} and --images for the images."
         )
 
 

@@ -9,8 +9,10 @@ from semicl_monai.data.pairing.words import split_words, without_roles
 
 PARTS = {
     "ts": "test",
+    "te": "test",
     "test": "test",
     "testing": "test",
+    "va": "validation",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",

@@ -29,19 +29,38 @@ SEQUENCES = frozenset(
     )
 )
 CHANNEL = re.compile(r"\d{4}")  # of nnU-Net: case_0000.nii.gz
-ROLE = re.compile(rf"({'|'.join(sorted(LABEL_WORDS | IMAGE_WORDS, key=len, reverse=True))})(\d+|tr|ts|val|test|train)")
+_BY_LENGTH = "|".join(sorted(LABEL_WORDS | IMAGE_WORDS, key=len, reverse=True))
+_ENDS = "|".join(sorted((word for word in LABEL_WORDS if len(word) > 2), key=len, reverse=True))
+# img0001 and imagesTr; case1seg
+GLUED = (re.compile(rf"({_BY_LENGTH})(\d+|tr|ts|va|val|te|test|train)"), re.compile(rf"(.*\d)({_ENDS})"))
+LIKE_LABEL = re.compile("label|segm|seg$|mask|annotat|contour|truth")
+NO_LABEL = re.compile("unlabel|labell?ed|masked")
 
 
 def split_words(name: str) -> tuple[str, ...]:
-    """Return the words of a name in small letters; a number after a word such as ``img`` is a word of its own.
+    """Return the words of a name in small letters; a number beside a word such as ``img`` is a word of its own.
 
     Example:
-        >>> split_words("ct_train-1001.Label"), split_words("img0001"), split_words("imagesTr")
-        (('ct', 'train', '1001', 'label'), ('img', '0001'), ('images', 'tr'))
+        >>> split_words("ct_train-1001.Label"), split_words("img0001"), split_words("imagesTr"), split_words("Pat1Seg")
+        (('ct', 'train', '1001', 'label'), ('img', '0001'), ('images', 'tr'), ('pat1', 'seg'))
     """
     words = [word for word in re.split(r"[^\w]+|_+", name.casefold()) if word]
-    found = (ROLE.fullmatch(word) for word in words)
-    return tuple(part for word, role in zip(words, found, strict=True) for part in (role.groups() if role else [word]))
+    return tuple(part for word in words for part in _parts(word))
+
+
+def _parts(word: str) -> tuple[str, ...]:
+    found = next(filter(None, (pattern.fullmatch(word) for pattern in GLUED)), None)
+    return found.groups() if found else (word,)
+
+
+def is_like_label(word: str) -> bool:
+    """Whether a word holds one of labels, but is none.
+
+    Example:
+        >>> [is_like_label(word) for word in ("labelsv2", "liverseg", "unlabelled", "t1")]
+        [True, True, False, False]
+    """
+    return LIKE_LABEL.search(word) is not None and NO_LABEL.search(word) is None
 
 
 def without_roles(words: Collection[str], kept: Collection[str] = ()) -> tuple[str, ...]:

@@ -90,6 +90,26 @@ LAYOUTS = {
         "labelsTr/k_001.nii.gz",
         "k_001",
     ),
+    "words without a gap": (["Pat{}.nii", "Pat{}Seg.nii"], "Pat1.nii", "Pat1Seg.nii", "Pat1"),
+    "LUNA": (["subset{}/1.3.{}.mhd", "seg-lungs/1.3.{}.mhd"], "subset1/1.3.1.mhd", "seg-lungs/1.3.1.mhd", "1.3.1"),
+    "a number that the image repeats": (
+        ["Patient {}/{} T1 axial.nrrd", "Patient {}/Segmentation.seg.nrrd"],
+        "Patient 1/1 T1 axial.nrrd",
+        "Patient 1/Segmentation.seg.nrrd",
+        "1 T1 axial",
+    ),
+    "the same number in all labels": (
+        ["{:02}/norm.nii.gz", "{:02}/aligned_seg35.nii.gz"],
+        "01/norm.nii.gz",
+        "01/aligned_seg35.nii.gz",
+        "01",
+    ),
+    "a folder for the channels": (
+        ["{}/pre/FLAIR.nii.gz", "{}/pre/3DT1.nii.gz", "{}/segm.nii.gz"],
+        "1/pre/3DT1.nii.gz 1/pre/FLAIR.nii.gz",
+        "1/segm.nii.gz",
+        "1",
+    ),
     "a folder a patient": (
         ["p{}/image.nii.gz", "p{}/label.nii.gz"],
         "p1/image.nii.gz",
@@ -335,8 +355,12 @@ QUESTIONS = {
     ),
     "only labels": (["a{}.nii", "b_{}.mha"], "no label found"),
     "other names": (
-        ["img{}.nii", "segA{}x.nii"],
-        r"no label has a name like that of an image: the labels are segA1x\.nii",
+        ["img{}.nii", "x{}9_seg.nii"],
+        r"no label has a name like that of an image: the labels are x19_seg\.nii, .*or choose by a pattern, such as ",
+    ),
+    "a word of labels inside another": (
+        ["imagesTr/a{}.nii", "labelsTr/a{}.nii", "labelsv2/a{}.nii"],
+        r"3 file\(s\) without a label may be labels by their names: labelsv2/a1\.nii, .*; rename them, or choose by pat",
     ),
     "TotalSegmentator": (
         ["s{}/ct.nii.gz", "s{}/segmentations/liver.nii.gz", "s{}/segmentations/spleen.nii.gz"],
@@ -345,7 +369,7 @@ QUESTIONS = {
     ),
     "two readers": (
         ["a{}.nii", "a{}_reader1_seg.nii", "a{}_reader2_seg.nii"],
-        r"3 of 3 labels have|6 of 6|no label has",
+        r"no label has a name like that of an image: the labels are a1_reader1_seg\.nii",
     ),
     "two derivatives": (
         [
@@ -357,14 +381,17 @@ QUESTIONS = {
     ),
     "two scans of a patient": (
         ["p{}/scan1.nii", "p{}/scan2.nii", "p{}/mask.nii"],
-        r"label p1/mask\.nii fits 2 images, p1/scan1\.nii, p1/scan2\.nii, whose names do not tell that they are channels",
+        r"label p1/mask\.nii fits 2 images, p1/scan1\.nii, p1/scan2\.nii, whose names do not tell that they are ch",
     ),
     "two endings": (["a{}.nii", "a{}.mha", "a{}_seg.nii"], r"label a1_seg\.nii fits 2 images, a1\.mha, a1\.nii"),
     "capitals": (
         ["a{}.NII.GZ", "a{}_seg.nii.gz"],
         r"--images: the endings of files must be in small .* got a1\.NII\.GZ",
     ),
-    "another image has the name": (["a/b{}.nii", "a/b{}_seg.nii", "c/b{}_mask.nii"], r"3 of 6 labels|has 2 labels"),
+    "another image has the name": (
+        ["a/b{}.nii", "a/b{}_seg.nii", "c/b{}_mask.nii"],
+        r"image a/b1\.nii has 2 labels, a/b1_seg\.nii, c/b1_",
+    ),
 }
 
 
@@ -389,7 +416,7 @@ SINGLE_QUESTIONS = {
     ),
     "a channel of a labelled image is missing": (
         [*numbered("k{}_0000.nii", "k{}_0001.nii", count=2), "k3_0000.nii", *numbered("k{}_seg.nii")],
-        r"all labels must have images with the same endings, got: k1_seg\.nii has k1_0000\.nii, k1_0001\.nii; k3_seg\.nii",
+        r"all labels must have images with the same endings, got: k1_seg\.nii has k1_0000\.nii, k1_0001\.nii; k3_seg",
     ),
     "a channel of an unlabelled image is missing": (
         [*numbered("k{}_0000.nii", "k{}_0001.nii", "k{}_seg.nii", count=2), "k3_0000.nii"],
