@@ -87,12 +87,12 @@ def test_names_and_modality_stand_in_the_list_and_in_the_task(make):
     assert task["scaling"]["_target_"] == "ScaleIntensityRanged"
 
 
-def test_below_the_list_paths_are_relative_and_behind_a_link_absolute(make, patients, tmp_path):
+def test_paths_are_relative_to_the_list_and_links_stay(make, patients, tmp_path):
     make(folder=str(patients.parent))
     assert read(tmp_path / f"{NAME}_datalist.json")["training"][0]["image"] == "scans/p1/image.nii.gz"
     (tmp_path / "link").symlink_to(patients, target_is_directory=True)
     bundle = make(images=str(tmp_path / "link"))
-    assert read(f"{bundle}_datalist.json")["training"][0]["image"] == str(tmp_path / "link/p1/image.nii.gz")
+    assert read(f"{bundle}_datalist.json")["training"][0]["image"] == "../link/p1/image.nii.gz"
 
 
 def refuse(make, message, *arguments, **options):

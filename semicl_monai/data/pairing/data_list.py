@@ -17,7 +17,7 @@ def data_list(pairing: Pairing, folder: Path, modality: str | None, names: Mappi
 
     Args:
         pairing: the pairs.
-        folder: the folder that the file will lie in. Paths are relative to it where this is safe.
+        folder: the folder that the file will lie in. Paths are relative to it if they share a folder with it.
         modality: the modality of the images, by default the names of the channels.
         names: names of the label values; empty if they are not known.
     """
@@ -48,7 +48,6 @@ def _entry(case: PairedCase, folder: Path) -> dict[str, Any]:
 
 
 def _path(file: str, folder: Path) -> str:
-    """The path relative to the folder; behind a link ``..`` may lead elsewhere, so that the path stays absolute."""
-    is_below = Path(file).is_relative_to(folder)
-    is_plain = os.path.realpath(folder) == str(folder) and os.path.realpath(file) == file
-    return Path(os.path.relpath(file, folder)).as_posix() if is_below or is_plain else file
+    """The path relative to the folder, so that both can be moved; absolute if they share no folder."""
+    share = os.path.splitdrive(file)[0] == folder.drive and len(Path(os.path.commonpath([file, folder])).parts) > 1
+    return Path(os.path.relpath(file, folder)).as_posix() if share else file

@@ -360,7 +360,7 @@ QUESTIONS = {
     ),
     "a word of labels inside another": (
         ["imagesTr/a{}.nii", "labelsTr/a{}.nii", "labelsv2/a{}.nii"],
-        r"3 file\(s\) without a label may be labels by their names: labelsv2/a1\.nii, .*; rename them, or choose by pat",
+        r"3 file\(s\) without a label may be labels by their names: labelsv2/a1\.nii, .*; rename them, or choose",
     ),
     "TotalSegmentator": (
         ["s{}/ct.nii.gz", "s{}/segmentations/liver.nii.gz", "s{}/segmentations/spleen.nii.gz"],
