@@ -11,6 +11,7 @@ from typing import Any
 
 from semicl_monai.apps.export_bundle import as_text
 from semicl_monai.data import SegmentationDatalist, read_description
+from semicl_monai.data.listing import listing
 from semicl_monai.data.pairing import data_list, find_pairs, names_of_table, parse_class_names, report_pairs
 from semicl_monai.data.sections import Record, read_sections, sections_of
 from semicl_monai.utils import InputError, read_json, reason_of
@@ -104,8 +105,8 @@ def find_data(
     """
     _check_options(dataset_dir, datalist, images, labels)
     names = {} if class_names is None else parse_class_names(class_names)
-    if images is not None and not _is_described(Path(images).expanduser(), labels):
-        return _paired(target, images, labels, modality, names)
+    if images is not None and not _is_described(Path(str(images)).expanduser(), labels):
+        return _paired(target, str(images), None if labels is None else str(labels), modality, names)
     return _described(Path(str(dataset_dir if images is None else images)), datalist, names)
 
 
@@ -123,6 +124,7 @@ def _is_described(folder: Path, labels: str | None) -> bool:
     """Whether a folder holds a ``dataset.json`` of cases, which is used then."""
     file = folder / DATALIST
     if not file.is_file():
+        _tell_lists(folder)
         return False
     if not set(DESCRIBES) & set(read_json(file, "datalist")):
         print(f"{file} is not used, as it has neither 'training' nor 'channel_names'.")
@@ -133,6 +135,17 @@ def _is_described(folder: Path, labels: str | None) -> bool:
         )
     print(f"{file} is used; files are not paired by their names.")
     return True
+
+
+def _tell_lists(folder: Path) -> None:
+    """Name the JSON files of a folder that may be data lists under another name."""
+    files = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    names = [file.name for file in files if file.is_file() and '"training"' in file.read_text(errors="ignore")]
+    if names:
+        print(
+            f"Data lists in the folder are not used: {listing(names)}. To use one, give --dataset_dir {folder} "
+            f"--datalist {names[0]}."
+        )
 
 
 def _described(folder: Path, datalist: str, given: dict[int, str]) -> DataSource:
@@ -152,7 +165,7 @@ def _paired(target: Path, images: str, labels: str | None, modality: str | None,
         raise InputError(f"{file} exists already: move it away, or give another name, or give it by --datalist.")
     pairing, root = find_pairs(images, labels)
     found = [case.label for case in pairing.cases if case.label]
-    names = names or names_of_table(found, root)
+    names = names or names_of_table(found)
     content = data_list(pairing, file.parent, modality, names)
     print("\n".join(report_pairs(pairing)))
     print(

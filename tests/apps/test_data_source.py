@@ -10,7 +10,7 @@ import pytest
 from semicl_monai.apps.data_source import find_data
 from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.data import SegmentationDatalist
-from semicl_monai.utils import InputError
+from semicl_monai.utils import InputError, paths_of
 
 NAME = "knee_mri_segmentation"
 
@@ -152,9 +152,47 @@ def test_another_json_of_that_name_is_passed_over(patients, tmp_path, capsys):
     assert "dataset.json is not used, as it has neither 'training' nor 'channel_names'.\n" in capsys.readouterr().out
 
 
+def test_data_lists_in_the_folder_are_named(patients, tmp_path, capsys):
+    (patients / "few.json").write_text('{"training": []}')
+    (patients / "other.json").write_text("{}")
+    find_data(tmp_path / NAME, images=str(patients))
+    line = f"Data lists in the folder are not used: few.json. To use one, give --dataset_dir {patients} --datalist few.json"
+    assert line in capsys.readouterr().out
+
+
 def test_class_names_of_the_file_are_not_overruled(patients, tmp_path):
     content = {"labels": {"0": "background", "1": "bone", "2": "cyst"}, "training": []}
     (patients / "dataset.json").write_text(json.dumps(content))
     find_data(tmp_path / NAME, images=str(patients), class_names="bone,cyst")
     with pytest.raises(InputError, match=r"dataset\.json names the classes .*, but class_names is .*: give no --class"):
         find_data(tmp_path / NAME, images=str(patients), class_names="cyst,bone")
+
+
+def test_an_image_in_hounsfield_units_gets_a_hint(make, patients, capsys):
+    hint = "looks like CT: whole numbers, some below -900. Give --modality CT if all images are CT."
+    make()
+    assert hint not in capsys.readouterr().out
+    for file in patients.glob("*/image.nii.gz"):
+        save(np.random.default_rng(0).integers(-1024, 1000, (20, 40, 6)).astype(np.int16), file)
+    make("a_b_c")
+    assert hint in capsys.readouterr().out
+    make("a_b_d", modality="CT")
+    assert hint not in capsys.readouterr().out
+
+
+def test_paths_and_names_of_the_command_are_text():
+    assert {"images", "labels", "class_names"} <= set(paths_of(new_bundle))
+
+
+def test_what_is_held_out_is_not_opened(make, patients, monkeypatch):
+    opened, load = [], nib.load
+
+    def record(file, **options):
+        opened.append(Path(file).parent.name)
+        return load(file, **options)
+
+    monkeypatch.setattr(nib, "load", record)
+    bundle = make()
+    monkeypatch.undo()
+    lists = SegmentationDatalist(patients, f"{bundle}_datalist.json")
+    assert set(opened) == {record["case"] for record in lists.training}

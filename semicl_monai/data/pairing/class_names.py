@@ -36,13 +36,15 @@ def parse_class_names(given: str | Sequence[str]) -> dict[int, str]:
     return names
 
 
-def names_of_table(labels: Iterable[NamedFile], root: Path) -> dict[int, str]:
-    """Return the names in the table of BIDS (``dseg.tsv``) beside the labels or in a folder above; empty without one.
+def names_of_table(labels: Iterable[NamedFile]) -> dict[int, str]:
+    """Return the names in the table of BIDS (``dseg.tsv``) beside the labels or above; empty without one.
+
+    The folders above a label are searched up to the root of the labels.
 
     Raises:
         InputError: When tables differ, or one has no columns ``index`` and ``name``.
     """
-    folders = {above for label in labels for above in Path(label.file).parents if above.is_relative_to(root)}
+    folders = {above for label in labels for above in list(Path(label.file).parents)[: len(label.parts)]}
     tables = sorted(file for folder in folders for file in folder.glob(f"*{TABLE}") if file.name[0] != ".")
     found = {file: _read(file) for file in tables}
     for file, names in found.items():

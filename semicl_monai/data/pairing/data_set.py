@@ -52,9 +52,9 @@ def find_pairs(images: str, labels: str | None = None) -> tuple[Pairing, Path]:
     if not found.labels and labels is None and of_images.is_pattern:
         found = _with_labels_around(of_images, found)
     if not found.images:
-        raise InputError(f"--images {images}: no image found{_but(found.labels)}.")
+        raise InputError(f"--images {images}: no image found{_but(found)}.")
     if not found.labels:
-        raise InputError(f"no label found in {of_images.root}: {_unlike(found.images)}.")
+        raise InputError(f"no label found in {of_images.root}: {_unlike(found)}.")
     return pair_files(found.images, found.labels, found.left_out, of_images.is_pattern), of_images.root
 
 
@@ -144,18 +144,25 @@ def _without_other_labels(images: list[NamedFile]) -> tuple[list[NamedFile], lis
     return [image for image in images if not image.is_label], [line]
 
 
-def _but(labels: Sequence[NamedFile]) -> str:
-    if not labels:
-        return ""
-    shown = listing([label.shown for label in labels])
-    return f", as all {len(labels)} files are named like labels ({shown}): give patterns for --images and --labels"
-
-
-def _unlike(images: Sequence[NamedFile]) -> str:
-    shown = listing([image.shown for image in images])
-    patterns = sorted({image.pattern for image in images})
-    example = listing(patterns) if len(patterns) < len(images) else EXAMPLE
+def _but(found: FoundNames) -> str:
+    if not found.labels:
+        return _left_out(found)
+    shown = listing([label.shown for label in found.labels])
     return (
-        f"no name of the {len(images)} files ({shown}) has a word such as label, seg or mask; give the labels by "
-        f"--labels, as a folder or a pattern such as {example}"
+        f", as all {len(found.labels)} files are named like labels ({shown}): give patterns for --images and --labels"
+        f"{_left_out(found)}"
     )
+
+
+def _unlike(found: FoundNames) -> str:
+    names = listing([image.shown for image in found.images])
+    patterns = sorted({image.pattern for image in found.images})
+    example = listing(patterns) if len(patterns) < len(found.images) else EXAMPLE
+    return (
+        f"no name of the {len(found.images)} files ({names}) has a word such as label, seg or mask; give the labels by "
+        f"--labels, as a folder or a pattern such as {example}{_left_out(found)}"
+    )
+
+
+def _left_out(found: FoundNames) -> str:
+    return "".join(f"; left out as {reason.rstrip('.')}" for reason in found.left_out)

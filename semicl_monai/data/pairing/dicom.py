@@ -7,8 +7,9 @@ from pathlib import Path, PurePath
 
 from semicl_monai.data.pairing.find import walk
 from semicl_monai.data.pairing.named_file import NamedFile, read_name
+from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import find_series, is_dicom_file, left_out_line
-from semicl_monai.utils.formats.dicom_files import pydicom, series_of
+from semicl_monai.utils.formats.dicom_files import pydicom, series_in, series_of
 from semicl_monai.utils.formats.dicom_labels import is_segmentation
 
 
@@ -21,7 +22,10 @@ def find_images(root: Path, folders: Sequence[Path]) -> tuple[list[NamedFile], l
     """
     found, others = [], []
     for folder in folders:
-        series, left_out = find_series(folder)
+        try:
+            series, left_out = find_series(folder)
+        except InputError as error:  # pydicom is missing
+            return [], [f"DICOM: {folder} {error}"]
         inside = folder.relative_to(root).parts
         for each in series:
             case = "_".join([*inside[:-1], each.case] if each.image == folder or not inside else [*inside, each.case])
@@ -35,8 +39,11 @@ def find_images(root: Path, folders: Sequence[Path]) -> tuple[list[NamedFile], l
 
 def find_segmentations(root: Path, folders: Sequence[Path]) -> list[NamedFile]:
     """Return all DICOM SEG in some folders and those below them."""
-    files = sorted({file for folder in folders for file in walk(folder) if is_dicom_file(file)})
-    found = [file for file in files if is_segmentation(file)]
+    files = {file for folder in folders for file in walk(folder) if is_dicom_file(file)}
+    slices = {
+        file for folder in {file.parent for file in files} for each in series_in(folder)[0] for file in each.files
+    }
+    found = [file for file in sorted(files - slices) if is_segmentation(file)]
     return [
         NamedFile(**{**vars(read_name(str(file), _relative(file, root), is_label=True)), "series": _referenced(file)})
         for file in found

@@ -34,28 +34,29 @@ def label(tmp_path):
 
 
 def test_a_table_of_bids_names_the_classes(label, tmp_path):
-    assert names_of_table([label], tmp_path) == {}
+    assert names_of_table([label]) == {}
     table = "index\tname\tcolor\n0\tBackground\t#000\n2\tGrey matter\t#111\n1\tWhite matter\t#222\n"
     (tmp_path / "derivatives/x/desc-a_dseg.tsv").write_text(table)
     (tmp_path / "other_dseg.tsv").write_text(table)
     (tmp_path / "derivatives/y_dseg.csv").write_text("")
-    assert names_of_table([label], tmp_path) == {1: "White matter", 2: "Grey matter"}
+    (tmp_path.parent / "dseg.tsv").write_text("above the root")
+    assert names_of_table([label]) == {1: "White matter", 2: "Grey matter"}
 
 
 @pytest.mark.parametrize("text", ["", "name\nliver\n", "index\tname\nx\tliver\n", "index\tname\n1\n"])
 def test_a_table_of_another_form_is_refused(label, tmp_path, text):
     (tmp_path / "dseg.tsv").write_text(text)
     if text == "":
-        assert names_of_table([label], tmp_path) == {}
+        assert names_of_table([label]) == {}
         return
     with pytest.raises(
         InputError, match=r"dseg\.tsv must have columns 'index' and 'name': correct it, or give --class"
     ):
-        names_of_table([label], tmp_path)
+        names_of_table([label])
 
 
 def test_tables_that_differ_are_refused(label, tmp_path):
     for number in (1, 2):
         (tmp_path / f"{number}_dseg.tsv").write_text(f"index\tname\n{number}\tliver\n")
     with pytest.raises(InputError, match=r"tables of classes must be equal, got .*1_dseg\.tsv and .*2_dseg\.tsv"):
-        names_of_table([label], tmp_path)
+        names_of_table([label])

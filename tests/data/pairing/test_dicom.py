@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sys
+
 import nibabel as nib
 import numpy as np
+import pytest
 from dicom_data import write_series
 
 from semicl_monai.data.pairing import find_pairs
+from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import open_volume
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
@@ -77,3 +81,24 @@ def test_a_pattern_of_folders_or_of_slices_finds_series(tmp_path):
         assert {files[0] for files in found(tmp_path / pattern, tmp_path / "*/seg").values()} == {
             str(tmp_path / f"p{number}/ct") for number in (1, 2)
         }
+
+
+def test_without_pydicom_files_in_nifti_are_paired_and_the_others_are_told(tmp_path, monkeypatch):
+    series(tmp_path / "dicom")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(
+        InputError, match=r"no image found; left out as DICOM: .* needs pydicom: pip install 'semicl-mo"
+    ):
+        find_pairs(str(tmp_path))
+    for name in ("a.nii", "a_seg.nii"):
+        (tmp_path / name).touch()
+    pairing, _ = find_pairs(str(tmp_path))
+    assert len(pairing.cases) == 1
+    assert pairing.left_out[0].startswith("DICOM: ")
+
+
+def test_structure_sets_are_named_where_no_label_is_found(tmp_path):
+    series(tmp_path / "ct")
+    series(tmp_path / "rt", Modality="RTSTRUCT")
+    with pytest.raises(InputError, match=r"no label found .*; left out as DICOM files, .*: 3 object\(s\) RTSTRUCT\."):
+        find_pairs(str(tmp_path))
