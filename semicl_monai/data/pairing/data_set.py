@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from semicl_monai.data.pairing.dicom import find_images, find_segmentations
 from semicl_monai.data.pairing.find import FoundFiles, find_files
 from semicl_monai.data.pairing.named_file import NamedFile, is_bids, read_name
 from semicl_monai.data.pairing.pairing import Pairing, pair_files
-from semicl_monai.data.pairing.words import split_words
+from semicl_monai.data.pairing.words import LABEL_WORDS, split_words
 from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import without_suffix
 
@@ -59,8 +60,9 @@ def find_pairs(images: str, labels: str | None = None) -> tuple[Pairing, Path]:
 
 
 def _among_images(found: FoundFiles) -> FoundNames:
-    names = _names(found.root, found.files, _shared_words(found.files))
     series, others = find_images(found.root, found.folders)
+    root = found.root if series else _without_shared_labels(found)
+    names = _names(root, found.files, _shared_words(found.files))
     names, left_out = _without_derivatives(names)
     images = [name for name in names if not name.is_label]
     labels = [name for name in names if name.is_label]
@@ -111,6 +113,15 @@ def _shared_words(files: Sequence[Path]) -> set[str]:
     """Words that all names have; they tell nothing about a file."""
     words = [set(split_words(without_suffix(file.name))) for file in files]
     return set.intersection(*words) if len(words) > 1 else set()
+
+
+def _without_shared_labels(found: FoundFiles) -> Path:
+    """The folder that names start from; a folder of all files called ``segmentation study`` tells nothing about them."""
+    if not found.files:
+        return found.root
+    shared = Path(os.path.commonpath([file.parent for file in found.files]))
+    words = {word for part in shared.relative_to(found.root).parts for word in split_words(part)}
+    return shared if words & LABEL_WORDS else found.root
 
 
 def _without_derivatives(names: list[NamedFile]) -> tuple[list[NamedFile], list[str]]:

@@ -34,7 +34,7 @@ _ENDS = "|".join(sorted((word for word in LABEL_WORDS if len(word) > 2), key=len
 # img0001 and imagesTr; case1seg
 GLUED = (re.compile(rf"({_BY_LENGTH})(\d+|tr|ts|va|val|te|test|train)"), re.compile(rf"(.*\d)({_ENDS})"))
 LIKE_LABEL = re.compile("label|segm|seg$|mask|annotat|contour|truth")
-NO_LABEL = re.compile("unlabel|labell?ed|masked")
+NO_LABEL = re.compile("un(label|annotat|segm|mask)|labell?ed|annotated|masked")
 
 
 def split_words(name: str) -> tuple[str, ...]:
@@ -57,8 +57,8 @@ def is_like_label(word: str) -> bool:
     """Whether a word holds one of labels, but is none.
 
     Example:
-        >>> [is_like_label(word) for word in ("labelsv2", "liverseg", "unlabelled", "t1")]
-        [True, True, False, False]
+        >>> [is_like_label(word) for word in ("labelsv2", "liverseg", "unlabelled", "unannotated", "t1")]
+        [True, True, False, False, False]
     """
     return LIKE_LABEL.search(word) is not None and NO_LABEL.search(word) is None
 

@@ -301,6 +301,16 @@ def test_images_and_labels_of_two_places(tree):
     assert pairs["b"] == ("here/b.nii.gz", None, "")
 
 
+def test_a_folder_of_all_files_tells_nothing_about_them(tree):
+    root = tree(*numbered("segmentation study/p{}/t1.nii", "segmentation study/p{}/t1_mask.nii"))
+    assert found(root)["p1"] == ("p1/t1.nii", "p1/t1_mask.nii", "")
+
+
+def test_unlabelled_images_may_lie_in_a_folder_of_that_name(tree):
+    pairs = found(tree(*numbered("labelled/a{}.nii", "labelled/a{}_seg.nii", "unannotated/b{}.nii")))
+    assert [case for case, (_, label, _) in pairs.items() if label is None] == ["b1", "b2", "b3"]
+
+
 def test_labels_inside_the_folder_of_images(tree):
     root = tree(*numbered("a{}.nii", "drawn by me/a{}.nii"))
     assert found(root, "", "drawn by me")["a2"] == ("data/a2.nii", "drawn by me/a2.nii", "")
