@@ -116,7 +116,7 @@ def _shared_words(files: Sequence[Path]) -> set[str]:
 
 
 def _without_shared_labels(found: FoundFiles) -> Path:
-    """The folder that names start from; a folder of all files called ``segmentation study`` tells nothing about them."""
+    """The folder that names start from; a folder ``segmentation study`` of all files tells nothing about them."""
     if not found.files:
         return found.root
     shared = Path(os.path.commonpath([file.parent for file in found.files]))
