@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,15 @@ from typing import Any
 import torch
 
 from semicl_monai.apps.bundle_metadata import bundle_metadata
+from semicl_monai.apps.data_source import find_data
 from semicl_monai.apps.estimate import estimate as estimate_time
 from semicl_monai.apps.export_bundle import as_text, write_configs
 from semicl_monai.apps.label_rules import shown_rules, with_label_rules
 from semicl_monai.apps.plan_task import choose_dims, describe_plan, plan_task
-from semicl_monai.data import (
-    Fingerprint,
-    SegmentationDatalist,
-    propose_pattern,
-    read_description,
-    read_label_rules,
-    take_fingerprint,
-)
+from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, take_fingerprint
+from semicl_monai.data.hounsfield import looks_like_ct
 from semicl_monai.data.label_names import segment_names
-from semicl_monai.data.sections import read_sections
+from semicl_monai.data.sections import Record
 from semicl_monai.methods import find_method
 from semicl_monai.methods.registry import name_of
 from semicl_monai.planning import GIB
@@ -38,7 +34,7 @@ MEMORY_OF_GPU, MEMORY_OF_CPU = 8, 2  # GiB; on a CPU, a step with larger patches
 
 def new_bundle(
     name: str,
-    dataset_dir: str,
+    dataset_dir: str | None = None,
     datalist: str = "dataset.json",
     labelled_fraction: float | int | str = 1.0,
     split_seed: int = 0,
@@ -52,6 +48,9 @@ def new_bundle(
     memory: float | None = None,
     method: str | None = None,
     allow_gaps: bool | str = False,
+    images: str | None = None,
+    labels: str | None = None,
+    class_names: str | Sequence[str] | None = None,
 ) -> None:
     """Write a bundle for the data in a folder, with settings measured on its training images.
 
@@ -62,7 +61,8 @@ def new_bundle(
     Args:
         name: name of the bundle, by MONAI's rule ``<organ>_<modality>_<task>``, as in ``kidney_ct_segmentation``.
         dataset_dir: a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net's raw data, or a folder
-            with a JSON file of lists. Training images without a label count as unlabelled.
+            with a JSON file of lists. Training images without a label count as unlabelled. Without such a file, give
+            ``images``.
         datalist: the JSON file, absolute or relative to ``dataset_dir``.
         labelled_fraction: fraction (``0.05``) or number (``6``) of labelled training images whose labels are used.
         split_seed: seed of the split into training, validation and test, 3:1:1.
@@ -83,54 +83,60 @@ def new_bundle(
             (``self_training``), or ``random`` if there are none.
         allow_gaps: whether to use DICOM series with slices at uneven distances, now and in all stages. Missing slices
             are interpolated. By default, such a series is refused.
+        images: in place of ``dataset_dir``, a folder of images, or a pattern such as ``"data/*/t1.nii.gz"``. The
+            folders below are searched too. Images and labels are paired by the names of their files and folders. What
+            was paired is printed, and written beside the bundle as ``NAME_datalist.json``.
+        labels: a folder or a pattern for the labels, if they are not known by names such as ``case_seg.nii.gz``.
+        class_names: names of the label values 1, 2, ..., as in ``"liver,tumour"``, or with their values, as in
+            ``"liver=1,tumour=5"``. By default, the JSON file, a table ``dseg.tsv`` or the segments name them.
 
     Raises:
         InputError: When the bundle's folder exists already, or the data cannot be used.
     """
     target = _target(str(name), Path(str(folder)).expanduser())
-    source = Path(str(dataset_dir)).expanduser().resolve()
-    if not (source / datalist).is_file():
-        raise InputError(f"{source / datalist} does not exist: wanted a JSON file that describes the data set.")
     if modality is not None and not isinstance(modality, str):
         raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
     dims = {"auto": None, "2": 2, "3": 3}[one_of(str(spatial_dims), ("auto", "2", "3"), "spatial_dims")]
     limit = _bytes(memory)
     chosen_by = one_of(validation, ("best", "none"), "validation")
     timed = is_true(estimate, "estimate")
-    pattern = _group_pattern(source / datalist, group_pattern)
+    data = find_data(target, dataset_dir, datalist, images, labels, modality, class_names)
+    pattern = _group_pattern(data.sections(), group_pattern)
     how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
-    lists = SegmentationDatalist(source, datalist, labelled_fraction, split_seed, **how)
-    (channels, names), rules = read_description(source / datalist), read_label_rules(source / datalist)
-    names = names or {value: str(value) for value in rules.values()} or segment_names(lists.labelled)
+    lists = data.lists(labelled_fraction, split_seed, **how)
+    names = data.names or {value: str(value) for value in data.rules.values()} or segment_names(lists.labelled)
     uneven = is_true(allow_gaps, "allow_gaps")
-    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven, rules.ignore_value)
-    channels = [modality] if modality else channels
+    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven, data.rules.ignore_value)
+    channels = [modality] if modality else data.channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
         raise InputError(
-            f"{source / datalist} must name the {fingerprint.channels} channels of the images, got {len(channels)} "
+            f"{data.file} must name the {fingerprint.channels} channels of the images, got {len(channels)} "
             f"names: {', '.join(channels)}."
         )
-    where = {"dataset_dir": str(source), "datalist_file": _without_parents(source, datalist)}
     split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
     split |= {"validation": "none"} if chosen_by == "none" else {}
     split |= {"group_pattern": pattern} if pattern else {}
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
     filling |= {"allow_gaps": True} if uneven else {}
     chosen, why = (dims, "as given") if dims else choose_dims(fingerprint, limit)
-    planned = with_label_rules(plan_task(fingerprint, channels, names, chosen, limit), rules)
-    task = {**where, **split, **filling, **planned}
+    planned = with_label_rules(plan_task(fingerprint, channels, names, chosen, limit), data.rules)
+    task = {**data.where, **split, **filling, **planned}
     pretrain = task.setdefault("stages", {}).setdefault("pretrain", {})
     pretrain["method"] = _method(method, lists)
-    _write_whole(target, task, channels)
+    with data.written():
+        _write_whole(target, task, channels)
+    if task["scaling"]["_target_"] != "ScaleIntensityRanged" and looks_like_ct(lists.training[0], uneven):
+        case = lists.training[0]["case"]
+        print(f"{case} looks like CT: whole numbers, some below -900. Give --modality CT if all images are CT.")
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
     print(_summary(target, task, lists, fingerprint, f"{chosen}-D: {why}", time))
 
 
-def _group_pattern(file: Path, given: str | None) -> str | None:
+def _group_pattern(sections: Mapping[str, list[Record]], given: str | None) -> str | None:
     """Return the given expression, or one proposed from the case names."""
     if given != "auto":
         return None if given is None or str(given).lower() in ("", "none") else given
-    records = [record for section in read_sections(file).values() for record in section]
+    records = [record for section in sections.values() for record in section]
     cases = [record["case"] for record in records]
     pattern = None if any("patient" in record for record in records) else propose_pattern(cases)
     if pattern:
@@ -152,11 +158,6 @@ def _bytes(memory: Any) -> float:
     if isinstance(memory, bool) or not isinstance(memory, int | float) or not 1 <= memory < math.inf:
         raise InputError(f"memory must be a number of GiB from 1, got {memory!r}.")
     return float(memory) * GIB
-
-
-def _without_parents(source: Path, datalist: str) -> str:
-    """Return the path of the JSON file as given, or resolved if it contains ``..``."""
-    return str((source / datalist).resolve()) if ".." in Path(datalist).parts else datalist
 
 
 def _target(name: str, folder: Path) -> Path:

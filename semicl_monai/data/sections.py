@@ -40,8 +40,11 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
         InputError: When the file or one of its entries cannot be used, a list of images has an unknown name, or a case
             name occurs twice.
     """
-    file = Path(file)
-    content = read_json(file, "datalist")
+    return sections_of(Path(file), read_json(Path(file), "datalist"))
+
+
+def sections_of(file: Path, content: Mapping[str, Any]) -> dict[str, list[Record]]:
+    """Return the lists of :func:`read_sections`, given the content of a file, which need not exist."""
     sections = nnunet_sections(file.parent, content) if is_nnunet(content) else _listed_sections(file, content)
     sections["test"] = [record for record in sections["test"] if "label" in record]
     if not is_nnunet(content):

@@ -11,10 +11,11 @@ from semicl_monai.utils.errors import InputError
 from semicl_monai.utils.option_checks import check_number_signs
 
 HELP = ("-h", "--help")
-# Path arguments of all commands: fire would read a folder called 2024 as a number.
+# Paths and names among the arguments of all commands: fire would read a folder called 2024 as a number.
 PATHS = (
-    *("app", "bundle", "cardiac_dir", "commit", "dataset_dir", "datalist", "folder", "group_pattern", "image", "name"),
-    *("output_dir", "output_file", "python", "settings", "split_file", "study_dir", "weights"),
+    *("app", "bundle", "cardiac_dir", "class_names", "commit", "dataset_dir", "datalist", "folder", "group_pattern"),
+    *("image", "images", "labels", "name", "output_dir", "output_file", "python", "settings", "split_file"),
+    *("study_dir", "weights"),
 )
 
 

@@ -1,0 +1,97 @@
+"""Names of cases and patients, by the paths of their images."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from semicl_monai.data.pairing.named_file import NamedFile, bids_subject, is_bids
+from semicl_monai.data.pairing.words import is_channel, split_words, without_roles
+
+FEWEST_PATIENTS = 3
+MOST_SCANS = 10  # average per patient, as in semicl_monai.data.patients
+NO_PATIENTS = frozenset(("site", "center", "centre", "hospital", "fold", "batch", "part", "year", "series", "study"))
+
+
+def name_cases(images: Sequence[Sequence[NamedFile]]) -> list[str]:
+    """Return a name for each image, given its files.
+
+    It is the name of the file, without that of the channel. If such names repeat, it is made of the parts of the path
+    that differ: the folder, where each patient has one.
+
+    Example:
+        >>> from semicl_monai.data.pairing.named_file import read_name
+        >>> names = [read_name(path, path) for path in ("p1/image.nii.gz", "p2/image.nii.gz")]
+        >>> name_cases([[name] for name in names])
+        ['p1', 'p2']
+    """
+    known = [files[0].case for files in images]
+    stems = [case or _stem(files) for case, files in zip(known, images, strict=True)]
+    if len(set(stems)) == len(stems):
+        return stems
+    paths = [(*files[0].parts[:-1], _stem(files)) for files in images]
+    counts = Counter(part for path in paths for part in set(path))
+    own = [[part for part in path if counts[part] < len(paths) and _tells(part)] for path in paths]
+    short = [_joined(parts) for parts in own]
+    is_clear = len(set(short)) == len(short) and all(short)
+    return short if is_clear else ["_".join(path) for path in paths]
+
+
+def name_patients(images: Sequence[Sequence[NamedFile]]) -> list[str]:
+    """Return the patient of each image; empty texts if the files do not tell it.
+
+    It is the subject of BIDS, the PatientID of DICOM, or the folder if some folders hold several images.
+    """
+    for find in (_of_bids, _known, _folder):
+        found = [find(files[0]) for files in images]
+        count = len(set(found))
+        tells = all(found) and (find is _of_bids or FEWEST_PATIENTS <= count < len(found) <= MOST_SCANS * count)
+        if tells:
+            return found
+    return [""] * len(images)
+
+
+def _of_bids(image: NamedFile) -> str:
+    return bids_subject(image) if is_bids(image) else ""
+
+
+def _known(image: NamedFile) -> str:
+    return image.patient
+
+
+def _folder(image: NamedFile) -> str:
+    """The first folder with a number; a folder of a hospital is no patient."""
+    return next((part for part in image.parts[:-1] if re.search(r"\d", part) and not _is_other(part)), "")
+
+
+def _is_other(part: str) -> bool:
+    """Whether a folder is of a hospital, a fold or the like."""
+    return bool(NO_PATIENTS & set(re.findall("[a-z]+", part.casefold())))
+
+
+def _stem(files: Sequence[NamedFile]) -> str:
+    """The name of a file without the words of its channel."""
+    stem = files[0].parts[-1]
+    if len(files) > 1 or re.fullmatch(r".+_0000", stem):
+        pieces = re.split(r"([_\-.\s]+)", stem)
+        words = pieces[::2]
+        channel = next((n for n in reversed(range(len(words))) if is_channel(split_words(words[n]))), None)
+        if channel is not None and len(words) > 1:
+            at = 2 * channel
+            pieces = pieces[: at - 1] + pieces[at + 1 :] if at else pieces[2:]
+            stem = "".join(pieces)
+    return stem
+
+
+def _tells(part: str) -> bool:
+    return bool(set(without_roles(split_words(part))) - {"tr", "ts"})
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """The parts of a path; a folder is left out if the name after it begins with it."""
+    return "_".join(
+        part
+        for number, part in enumerate(parts)
+        if not (number + 1 < len(parts) and parts[number + 1].casefold().startswith(part.casefold()))
+    )
