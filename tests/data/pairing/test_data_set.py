@@ -91,6 +91,7 @@ LAYOUTS = {
         "k_001",
     ),
     "words without a gap": (["Pat{}.nii", "Pat{}Seg.nii"], "Pat1.nii", "Pat1Seg.nii", "Pat1"),
+    "a word more in the label": (["c{}.nii", "c{}_liver_seg.nii"], "c1.nii", "c1_liver_seg.nii", "c1"),
     "LUNA": (["subset{}/1.3.{}.mhd", "seg-lungs/1.3.{}.mhd"], "subset1/1.3.1.mhd", "seg-lungs/1.3.1.mhd", "1.3.1"),
     "a number that the image repeats": (
         ["Patient {}/{} T1 axial.nrrd", "Patient {}/Segmentation.seg.nrrd"],
