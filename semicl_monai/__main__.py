@@ -21,6 +21,7 @@ COMMANDS = LazyCommands(
             "drawing": "semicl_monai.apps.benchmark_drawing:benchmark_drawing",
             "inference": "semicl_monai.apps.benchmark_inference:benchmark_inference",
             "loss": "semicl_monai.apps.benchmark_loss:benchmark_loss",
+            "memory": "semicl_monai.apps.benchmark_memory:benchmark_memory",
             "training": "semicl_monai.apps.benchmark_training:benchmark_training",
         },
         "export_bundle": "semicl_monai.apps.export_bundle:export_bundle",

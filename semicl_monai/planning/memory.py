@@ -17,8 +17,8 @@ OF_PARAMETERS = 24  # bytes of each parameter: weight, gradient, two moments, th
 def training_memory(patch: Sequence[int], topology: Topology, filters: Sequence[int], patches: int) -> float:
     """Estimate the bytes that a training step of a :class:`monai.networks.nets.DynUNet` takes.
 
-    The numbers of bytes were fitted to peaks of memory on a CPU (``benchmark plan``): steps of student and teacher in
-    float32, with patches of 40 x 56 x 40 to 224 x 256 x 10 voxels and 16 or 32 filters.
+    The numbers of bytes were fitted to peaks of memory on a CPU, of steps of student and teacher in float32.
+    ``python -m semicl_monai benchmark memory`` measures such peaks again.
 
     Args:
         patch: edges of a patch, in voxels.

@@ -35,7 +35,7 @@ def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float) 
     """
 
     def fits(patch: np.ndarray, topology: Topology) -> bool:
-        return training_memory(patch.tolist(), topology, _filters(topology), PATCHES) <= memory
+        return training_memory(patch.tolist(), topology, filters_of(topology), PATCHES) <= memory
 
     patch, topology = largest_patch(_at_least_two_poolings(shape, spacing), spacing, fits)
     small = smaller_patch(patch, spacing, topology, PRETRAINING * float(np.prod(patch)))
@@ -69,7 +69,8 @@ def describe_patches(task: Mapping[str, Any]) -> dict[str, str]:
     memory = training_memory(task["roi_size"], topology, network["filters"], PATCHES)
     return {
         "network": f"DynUNet, strides {halved}, filters {network['filters']}",
-        "batch": f"1 labelled and {PATCHES - 1} unlabelled patches, 1 of each volume; windows overlap by a half",
+        "batch": f"2 patches; with unlabelled volumes 1 labelled and {PATCHES - 1} unlabelled ones, 1 of each volume",
+        "inference": "windows overlap by a half",
         "memory": f"about {memory / GIB:.1f} GiB a training step, in float32",
     }
 
@@ -79,7 +80,8 @@ def _at_least_two_poolings(shape: Sequence[int], spacing: Sequence[float]) -> li
     return [max(size, SMALLEST) if edge < ALIKE * finest else size for size, edge in zip(shape, spacing, strict=True)]
 
 
-def _filters(topology: Topology) -> list[int]:
+def filters_of(topology: Topology) -> list[int]:
+    """Return the channels of each level of a network."""
     first, most = FILTERS
     return [min(first * 2**level, most) for level in range(len(topology.strides))]
 
@@ -101,7 +103,7 @@ def _network(topology: Topology) -> dict[str, Any]:
         "kernel_size": [list(kernel) for kernel in topology.kernels],
         "strides": [list(stride) for stride in topology.strides],
         "upsample_kernel_size": [list(stride) for stride in topology.strides[1:]],
-        "filters": _filters(topology),
+        "filters": filters_of(topology),
         "norm_name": ["instance", {"affine": True}],
     }
 

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from monai.networks.nets import DynUNet
+
+from semicl_monai.apps import benchmark_memory as module
+from semicl_monai.planning import GIB, topology_of, training_memory
+from semicl_monai.planning.memory import _parameters
+from semicl_monai.planning.patches import filters_of
+
+
+@pytest.mark.parametrize(("patch", "spacing"), [((40, 56, 40), (1, 1, 1)), ((128, 128, 10), (1.5, 1.5, 10))])
+def test_parameters_are_those_of_the_network_but_for_the_small_ones(patch, spacing):
+    topology = topology_of(patch, spacing)
+    filters = filters_of(topology)
+    network = DynUNet(3, 1, 3, topology.kernels, topology.strides, topology.strides[1:], filters)
+    assert _parameters(topology, np.array(filters)) == pytest.approx(
+        sum(p.numel() for p in network.parameters()), rel=0.01
+    )
+
+
+def test_more_voxels_patches_or_channels_take_more_memory():
+    topology = topology_of((64, 64, 64), (1, 1, 1))
+    few = training_memory((64, 64, 64), topology, filters_of(topology), 2)
+    assert few > 0.8 * GIB
+    assert training_memory((128, 64, 64), topology, filters_of(topology), 2) > few
+    assert training_memory((64, 64, 64), topology, filters_of(topology), 3) > few
+    assert training_memory((64, 64, 64), topology, [2 * number for number in filters_of(topology)], 2) > few
+
+
+def test_the_benchmark_measures_beside_what_is_predicted(monkeypatch, capsys):
+    monkeypatch.setattr(module, "PLANS", (((40, 56, 40), (1.0, 1.0, 1.0)),))
+    module.benchmark_memory()
+    words = capsys.readouterr().out.split()
+    measured, predicted = float(words[6]), float(words[9])
+    assert words[:5] == ["40", "x", "56", "x", "40"]
+    assert 0.5 < measured < 1.3 * predicted
