@@ -1,10 +1,12 @@
-"""A user's own data in 3-D in a real MONAI Label server: oblique NRRD and NIfTI studies with thick slices."""
+"""A user's own data in MONAI Label: oblique NRRD and NIfTI studies with thick slices, in 2-D and 3-D."""
 
 from __future__ import annotations
 
 import json
+import sys
 
 import label_server
+import monai.bundle
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -13,13 +15,11 @@ from semicl_monai.apps.export_bundle import export_bundle
 from semicl_monai.apps.monailabel_app import monailabel_app
 from semicl_monai.apps.new_bundle import new_bundle
 
-pytestmark = pytest.mark.slow
-
 NAME = "liver_mri_segmentation"
 CLASSES = ["Left", "Right"]
 FORMATS = {"c0": ".nrrd", "c1": ".nii.gz", "c2": ".nrrd", "c3": ".nii.gz", "c4": ".nrrd", "c5": ".nrrd"}
 SMALL = {"iterations_per_epoch": 8, "batch_size": 2, "samples_per_volume": 2, "learning_rate": 0.01}
-FILTERS = [8, 8, 8, 16]
+NETWORKS = {2: {"features": [4, 4, 8, 8, 8, 4]}, 3: {"filters": [8, 8, 8, 16]}}
 
 
 def volumes(case):
@@ -55,17 +55,15 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def bundle(data):
-    """The bundle of ``new_bundle`` in 3-D with its default method, after a first pre-training, small and fast."""
-    new_bundle(NAME, str(data), folder=str(data.parent), spatial_dims=3, estimate=False, modality="MRI")
-    folder = data.parent / NAME
-    task = json.loads((folder / "task.json").read_text())
-    assert (task["thick_axis"], task["stages"]["pretrain"]["method"]) == (2, "self_training")
-    task["network_def"]["filters"] = FILTERS
-    (folder / "task.json").write_text(json.dumps({**task, **SMALL}))
-    export_bundle(str(folder))
-    return folder
+def make_bundle(data, folder, dims, **options):
+    """Make a bundle by ``new_bundle`` with its default method, and make it small and fast."""
+    new_bundle(NAME, str(data), folder=str(folder), spatial_dims=dims, estimate=False, modality="MRI", **options)
+    bundle = folder / NAME
+    task = json.loads((bundle / "task.json").read_text())
+    task["network_def"].update(NETWORKS[dims])
+    (bundle / "task.json").write_text(json.dumps({**task, **SMALL}))
+    export_bundle(str(bundle))
+    return bundle
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +79,13 @@ def studies(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(bundle, studies, tmp_path_factory):
+def server(data, studies, tmp_path_factory):
     if not label_server.has_monailabel():
         pytest.skip("MONAI Label is in the extra 'label'; name its interpreter with SEMICL_LABEL_PYTHON")
     work = tmp_path_factory.mktemp("label")
     app = label_server.download_app(work)
+    bundle = make_bundle(data, work, 3)
+    assert read(bundle / "task.json")["thick_axis"] == 2
     monailabel_app(str(app), str(bundle))
     with label_server.LabelServer(app, studies, [NAME, f"{NAME}_pretraining"], epistemic_model=NAME) as running:
         yield running
@@ -114,6 +114,7 @@ def names(record, part):
     return sorted(case["case"] for case in record[part])
 
 
+@pytest.mark.slow
 def test_own_data_in_3d_are_labelled_pre_trained_fine_tuned_segmented_and_scored(server, studies, data, tmp_path):
     models = server.app / "model" / NAME / "models"
     assert server.get("/info/")["models"][NAME]["labels"] == {"left": 1, "right": 2}
@@ -149,3 +150,66 @@ def test_own_data_in_3d_are_labelled_pre_trained_fine_tuned_segmented_and_scored
     server.wait_for_scores()
     scores = [server.get("/datastore/?output=all")["objects"][case]["image"]["info"] for case in ("c3", "c4", "c5")]
     assert all(np.isfinite(score["epistemic_entropy"]) for score in scores)
+
+
+@pytest.fixture
+def app(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/main.py").touch()
+    return tmp_path / "app"
+
+
+@pytest.fixture
+def train(studies, monkeypatch):
+    """Run the config of a trainer with two labelled studies as MONAI Label 0.8.5 does."""
+    monkeypatch.delenv("MONAI_LABEL_STUDIES", raising=False)
+
+    def train(bundle):
+        config = str(bundle / "configs/train.json")
+        parser = monai.bundle.ConfigParser()
+        parser.read_config(config)
+        model = {"load_path": str(bundle / "models/model.pt"), "load_dict": {"model": "$@network"}, "strict": False}
+        records = [
+            (case, studies / f"labels/final/{name}") for case, name in (("c0", "c0.nii.gz"), ("c3", "c3.seg.nrrd"))
+        ]
+        overrides = {
+            "bundle_root": str(bundle),
+            "device": "cpu",
+            "train#trainer#max_epochs": 1,
+            "train#dataset#data": records,
+            "train#handlers": [{"_target_": "CheckpointLoader", **model}, *parser["train"]["handlers"]],
+            "validate#dataset#data": [],
+        }
+        hook = sys.excepthook
+        try:
+            monai.bundle.run("run", config_file=config, iterations_per_epoch=1, **overrides)
+        finally:
+            sys.excepthook = hook
+            monai.data.set_track_meta(True)
+
+    return train
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_bundle_whose_method_has_no_pre_training_pre_trains_and_is_fine_tuned_by_labels(
+    data, app, train, tmp_path, dims
+):
+    bundle = make_bundle(data, tmp_path, dims)
+    assert read(bundle / "task.json")["stages"]["pretrain"]["method"] == "self_training"
+    monai.bundle.run("pretrain", config_file=str(bundle / "configs/pretrain.json"))
+    assert read(bundle / "models/model_pretrained.json")["method"] == "self_training"
+    monailabel_app(str(app), str(bundle))
+    installed = app / "model" / NAME
+
+    # the folder of the data has unlabelled volumes, which are not those of the server
+    train(installed)
+    record = read(installed / "models/model.json")
+    assert (names(record, "labelled"), names(record, "unlabelled")) == (["c0", "c3"], [])
+
+    train(app / "model" / f"{NAME}_pretraining")
+    seen = read(installed / "models/model_pretrained.json")
+    assert seen["method"] == "global_local"
+    assert (names(seen, "labelled"), names(seen, "unlabelled")) == (["c0", "c3"], ["c1", "c2", "c4", "c5"])
+    train(installed)
+    record = read(installed / "models/model.json")
+    assert (record["method"], names(record, "labelled")) == ("global_local", ["c0", "c3"])
