@@ -64,13 +64,17 @@ def fine_tuning_of(method: str, datalist: SegmentationDatalist | None = None, as
         return SUPERVISED
     if asked_for is not None or datalist is None or not found.images:
         return method
-    if _has_volumes_of_a_client():
-        logger.warning(f"The labelled volumes are not those of a data list: fine-tuning is supervised, not {method}.")
-        return SUPERVISED
-    if datalist.has_unlabelled():
+    reason = _why_supervised(datalist)
+    if reason is None:
         return method
-    logger.warning(f"There is no unlabelled volume for {method}: fine-tuning is supervised.")
+    logger.warning(f"{reason}: fine-tuning is supervised, not {method}.")
     return SUPERVISED
+
+
+def _why_supervised(datalist: SegmentationDatalist) -> str | None:
+    if _has_volumes_of_a_client():
+        return "The labelled volumes are not those of the data list"
+    return None if datalist.has_unlabelled() else "There is no unlabelled volume"
 
 
 def _has_volumes_of_a_client() -> bool:

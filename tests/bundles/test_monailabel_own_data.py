@@ -55,9 +55,9 @@ def data(tmp_path_factory):
     return folder
 
 
-def make_bundle(data, folder, dims, **options):
+def make_bundle(data, folder, dims):
     """Make a bundle by ``new_bundle`` with its default method, and make it small and fast."""
-    new_bundle(NAME, str(data), folder=str(folder), spatial_dims=dims, estimate=False, modality="MRI", **options)
+    new_bundle(NAME, str(data), folder=str(folder), spatial_dims=dims, estimate=False, modality="MRI")
     bundle = folder / NAME
     task = json.loads((bundle / "task.json").read_text())
     task["network_def"].update(NETWORKS[dims])
@@ -115,14 +115,14 @@ def names(record, part):
 
 
 @pytest.mark.slow
-def test_own_data_in_3d_are_labelled_pre_trained_fine_tuned_segmented_and_scored(server, studies, data, tmp_path):
+def test_own_data_in_3d_are_labelled_pre_trained_fine_tuned_segmented_and_scored(server, studies, tmp_path):
     models = server.app / "model" / NAME / "models"
     assert server.get("/info/")["models"][NAME]["labels"] == {"left": 1, "right": 2}
     for case in ("c1", "c2"):  # a NIfTI and a NRRD study
         server.save_label(case, saved_by_slicer(case, tmp_path), ["Right", "Left"])
     objects = server.get("/datastore/?output=all")["objects"]
     found = {case: study["labels"].get("final", {}).get("ext") for case, study in objects.items()}
-    # MONAI Label 0.8.5 takes the second for a label of "c3.seg", and keeps the name of no sent label
+    # MONAI Label 0.8.5 takes c3.seg.nrrd for the label of a study c3.seg, and saves what is sent as .seg.nrrd as .nrrd
     assert found == {**dict.fromkeys(FORMATS), "c0": ".nii.gz", "c1": ".nrrd", "c2": ".nrrd"}
 
     log = server.train(f"{NAME}_pretraining", max_epochs=1, val_split=0)
@@ -169,8 +169,9 @@ def train(studies, monkeypatch):
         parser = monai.bundle.ConfigParser()
         parser.read_config(config)
         model = {"load_path": str(bundle / "models/model.pt"), "load_dict": {"model": "$@network"}, "strict": False}
+        pairs = (studies / "c0.nrrd", "c0.nii.gz"), (studies / "c3.nii.gz", "c3.seg.nrrd")
         records = [
-            (case, studies / f"labels/final/{name}") for case, name in (("c0", "c0.nii.gz"), ("c3", "c3.seg.nrrd"))
+            {"image": str(image.resolve()), "label": str(studies / "labels/final" / label)} for image, label in pairs
         ]
         overrides = {
             "bundle_root": str(bundle),
@@ -191,9 +192,7 @@ def train(studies, monkeypatch):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_a_bundle_whose_method_has_no_pre_training_pre_trains_and_is_fine_tuned_by_labels(
-    data, app, train, tmp_path, dims
-):
+def test_a_bundle_whose_method_has_no_pre_training_is_pre_trained_and_fine_tuned(data, app, train, tmp_path, dims):
     bundle = make_bundle(data, tmp_path, dims)
     assert read(bundle / "task.json")["stages"]["pretrain"]["method"] == "self_training"
     monai.bundle.run("pretrain", config_file=str(bundle / "configs/pretrain.json"))
