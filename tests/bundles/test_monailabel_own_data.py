@@ -18,7 +18,7 @@ from semicl_monai.apps.new_bundle import new_bundle
 NAME = "liver_mri_segmentation"
 CLASSES = ["Left", "Right"]
 FORMATS = {"c0": ".nrrd", "c1": ".nii.gz", "c2": ".nrrd", "c3": ".nii.gz", "c4": ".nrrd", "c5": ".nrrd"}
-SMALL = {"iterations_per_epoch": 8, "batch_size": 2, "samples_per_volume": 2, "learning_rate": 0.01}
+SMALL = {"iterations_per_epoch": 8, "batch_size": 2, "samples_per_volume": 1, "learning_rate": 0.01}
 NETWORKS = {2: {"features": [4, 4, 8, 8, 8, 4]}, 3: {"filters": [8, 8, 8, 16]}}
 
 
@@ -131,7 +131,7 @@ def test_own_data_in_3d_are_labelled_pre_trained_fine_tuned_segmented_and_scored
     assert seen["method"] == "global_local"
     assert (names(seen, "labelled"), names(seen, "unlabelled")) == (["c0", "c1", "c2"], ["c3", "c4", "c5"])
 
-    log = server.train(NAME, max_epochs=6, val_split=0)
+    log = server.train(NAME, max_epochs=5, val_split=0)
     assert f"Training starts from the pre-trained weights {models / 'model_pretrained.pt'}" in log
     record = read(models / "model.json")
     assert (names(record, "labelled"), names(record, "unlabelled")) == (["c0", "c1", "c2"], ["c3", "c4", "c5"])
