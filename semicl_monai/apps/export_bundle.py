@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.apps.bundle_metadata import read_metadata, renewed_metadata
+from semicl_monai.methods import objectives_of
 from semicl_monai.utils import OPTIONS, InputError, did_you_mean, read_json, write_whole
 
 SOURCES = Path(__file__).parents[1] / "configs"
@@ -74,6 +75,8 @@ def _metadata(bundle: str | Path, file: Path) -> dict[str, str]:
 def label_pretraining(bundle: str | Path) -> dict[str, Any]:
     """Return the config for pre-training in MONAI Label, which is the bundle's config with the data of MONAI Label.
 
+    A bundle whose method has no pre-training, such as ``self_training``, gets the default method of pre-training.
+
     Args:
         bundle: folder of the bundle, with its config files.
 
@@ -84,11 +87,18 @@ def label_pretraining(bundle: str | Path) -> dict[str, Any]:
     del config["datalist"]  # in MONAI Label the studies are the data
     merge(config, _read("monailabel"))
     config["datalist"] |= {entry: f"@{entry}" for entry in OF_LABELS if entry in config}
+    if not _pretrains(config.get("method")):
+        config["method"] = _read("pretrain")["method"]
     if (Path(bundle) / "task.json").is_file():
         merge(config, _read_task(bundle).get("stages", {}).get(LABEL_PRETRAIN, {}))
     # MONAI Label only knows a config file called train.json with a list of steps called "run"
     config["run"] = config.pop("pretrain")
     return config
+
+
+def _pretrains(method: Any) -> bool:
+    """Whether a method has a pre-training. A method of a user's own module, which may not be found here, has one."""
+    return not isinstance(method, str) or "." in method or _computed(method) or bool(objectives_of(method))
 
 
 def export_config(bundle: str | Path, name: str) -> str:

@@ -22,6 +22,7 @@ def monailabel_app(app: str, bundle: str | None = None) -> None:
     """Copy a bundle into the ``monaibundle`` app of MONAI Label, and add a trainer for its pre-training.
 
     The trainer is called ``<bundle>_pretraining``. It uses all studies of the datastore, and labels where they exist.
+    If the method of the bundle has no pre-training, such as ``self_training``, the trainer's method is the default one.
     The next training of the bundle starts from the pre-trained weights. A bundle without weights gets untrained
     weights, because MONAI Label does not offer a model without weights.
 

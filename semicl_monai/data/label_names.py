@@ -25,7 +25,8 @@ def check_label_names(
 
     3D Slicer numbers the segments of a label by their order. If a segment is moved or deleted, the classes of other
     segments change. Upper and lower case are the same. Only the values that a label holds are compared. A label without
-    stored names passes. Records that are not studies of MONAI Label pass too.
+    stored names passes. So does a label whose file names its segments, because it is read by these names. Records that
+    are not studies of MONAI Label pass too.
 
     Args:
         records: ``{"image": path, "label": path}`` of each labelled volume.
@@ -65,16 +66,24 @@ def segment_names(records: Iterable[Mapping[str, Any]]) -> Names:
     """
     names: dict[str, str] = {}
     for record in records:
-        with suppress(Exception):  # the loader says what is wrong with a label that cannot be read
-            for name in (open_volume(record["label"]).segments or {}).values():
-                names.setdefault(_plain(name), name)
+        for name in _segments(record["label"]).values():
+            names.setdefault(_plain(name), name)
     names.pop("background", None)
     return dict(enumerate(names.values(), 1))
+
+
+def _segments(label: str) -> Names:
+    """The names of the segments in the file of a label; empty if it does not name them."""
+    with suppress(Exception):  # the loader says what is wrong with a label that cannot be read
+        return open_volume(label).segments or {}
+    return {}
 
 
 def _first_wrong(readings: list[Names], label: str, class_names: Names) -> tuple[int, str, str] | None:
     if not any(_wrong(names, class_names) for names in readings):
         return None  # no value can be wrong, so that the label need not be read
+    if _segments(label):
+        return None
     values = _values(label)
     fitting = [names for names in readings if values <= set(names)] or readings
     held = [{value: name for value, name in names.items() if value in values} for names in fitting]

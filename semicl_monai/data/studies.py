@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
 
 from semicl_monai.data.images import case_name, check_repeated_cases
 from semicl_monai.data.label_names import check_label_names
@@ -16,10 +15,11 @@ from semicl_monai.data.listing import listing
 from semicl_monai.data.study_folder import StudyFolder, find_study_folder
 from semicl_monai.utils import InputError
 from semicl_monai.utils.distributed import rank_and_size
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES
+from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES, Volume, format_of, open_volume, stored_files
+from semicl_monai.utils.formats.dicom_series import DicomSeries
 
 MOST_VALUES = 32  # of a mask; an image has more
-SMALL = 0.2  # largest ratio of a mask's file size to the size of its voxels
+MOST_BYTES = 0.4  # of a voxel in the compressed file of a mask; an image has more
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,8 @@ def list_studies(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """List all studies of a MONAI Label server, given some labelled ones.
 
     MONAI Label gives only the labelled studies. For a link it gives the target. The folder of the studies is found from
-    the paths of the labels. Files that are not NIfTI, folders, and masks among the studies are left out with a warning.
+    the paths of the labels. Studies are NIfTI or NRRD. Other formats of volumes are studies if the server lists them.
+    Other files, folders, and masks among the studies are left out with a warning.
 
     Args:
         records: ``{"image": path, "label": path}`` of at least one labelled study.
@@ -38,8 +39,8 @@ def list_studies(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         the link.
 
     Raises:
-        InputError: When no study is labelled, the folder cannot be found from the labels, a labelled study is not
-            NIfTI, or two studies have the same name.
+        InputError: When no study is labelled, the folder cannot be found from the labels, a labelled study is no
+            volume, or two studies have the same name.
     """
     if not records:
         raise InputError(
@@ -53,7 +54,7 @@ def list_studies(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         )
     labelled = {record["image"] for record in _labelled(folder, records)}
     files = [file for file in sorted(folder.images.iterdir()) if file.name[0] != "."]
-    studies = [file for file in files if file.name.endswith(NIFTI_SUFFIXES) and file.is_file()]
+    studies = [file for file in files if _is_study(folder, file)]
     masks = [file for file in studies if str(file) not in labelled and _is_mask(file)]
     _warn_of_left_out(folder, files, studies, masks)
     found = [{"image": str(file), "case": case_name(file)} for file in studies if file not in masks]
@@ -76,7 +77,7 @@ def labelled_studies(
         regions: as for :func:`check_label_names`.
 
     Raises:
-        InputError: When a study is not NIfTI, or its label has other class names, see :func:`check_label_names`.
+        InputError: When a study is no volume, or its label has other class names, see :func:`check_label_names`.
     """
     check_label_names(records, class_names, ignore_value, regions)
     folder = find_study_folder(records)
@@ -106,19 +107,30 @@ def _labelled(folder: StudyFolder, records: Sequence[Mapping[str, Any]]) -> list
         if record["case"].startswith("."):
             raise InputError(f"study {record['case']}: must not be a hidden file, got {record['image']}: delete it.")
         for key in ("image", "label"):
-            if not record[key].endswith(NIFTI_SUFFIXES):
-                raise InputError(f"study {record['case']}: {key} must be NIfTI (.nii or .nii.gz), got {record[key]}.")
+            if format_of(record[key]) in (None, DicomSeries):
+                wanted = "NIfTI (.nii or .nii.gz) or NRRD (.nrrd)"
+                raise InputError(f"study {record['case']}: {key} must be {wanted}, got {record[key]}.")
     return found
+
+
+def _is_study(folder: StudyFolder, file: Path) -> bool:
+    is_volume = file.name.endswith(folder.suffixes) and not file.name.endswith(SEGMENTATION_SUFFIXES)
+    return is_volume and file.is_file()
 
 
 def _warn_of_left_out(folder: StudyFolder, files: list[Path], studies: list[Path], masks: list[Path]) -> None:
     names = {case_name(file) for file in studies}
-    # the labels, and the folders of DICOM series that a server has turned into studies
+    # the labels, the folders of DICOM series that a server has turned into studies, and the data files of headers
     own = {folder.datastore.name, folder.labels.parent.name, *names}
+    own |= {part.name for file in studies for part in stored_files(file)}
+    left = [file for file in files if file not in studies and file.name not in own]
+    labels = [file for file in left if file.name.endswith(SEGMENTATION_SUFFIXES) and file.is_file()]
+    wanted = "wanted " + ", ".join(folder.suffixes)
     reasons = {
-        "wanted .nii or .nii.gz": [f.name for f in files if f.is_file() and f not in studies and f.name not in own],
-        "links to nothing": [file.name for file in files if not file.exists()],
-        "folders, wanted .nii or .nii.gz": [file.name for file in files if file.is_dir() and file.name not in own],
+        wanted: [file.name for file in left if file.is_file() and file not in labels],
+        "segmentations": [file.name for file in labels],
+        "links to nothing": [file.name for file in left if not file.exists()],
+        f"folders, {wanted}": [file.name for file in left if file.is_dir()],
         "few whole numbers as in a mask": [file.name for file in masks],
     }
     for reason, left_out in reasons.items():
@@ -129,11 +141,14 @@ def _warn_of_left_out(folder: StudyFolder, files: list[Path], studies: list[Path
 def _is_mask(file: Path) -> bool:
     """Whether an image holds only a few whole numbers, as a mask does; the loader handles unreadable images."""
     try:
-        image = Nifti1Image.from_filename(file)
-        num_bytes = np.prod(image.shape) * image.get_data_dtype().itemsize
-        if file.name.endswith(".gz") and file.stat().st_size > max(SMALL * num_bytes, 2048):
+        image = open_volume(file)
+        if _is_compressed(image) and file.stat().st_size > max(MOST_BYTES * np.prod(image.shape), 2048):
             return False  # too large for a mask; reading it would take time
-        values = np.unique(np.asanyarray(image.dataobj))
-    except Exception:  # a broken file can make nibabel and zlib raise anything
+        values = np.unique(image.read())
+    except Exception:  # a broken file can make its reader raise anything
         return False
     return 1 < len(values) <= MOST_VALUES and bool((values == np.round(values)).all())
+
+
+def _is_compressed(image: Volume) -> bool:
+    return image.file.suffix == ".gz" or image.header.get("encoding", "raw") != "raw"

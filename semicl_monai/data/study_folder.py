@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from semicl_monai.utils import read_json
-from semicl_monai.utils.nifti import NIFTI_SUFFIXES
+from semicl_monai.utils.formats import FORMATS, SUFFIXES, without_suffix
+from semicl_monai.utils.formats.dicom_series import DicomSeries
 
 DATASTORE = "datastore_v2.json"
-SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd")
+OF_SERVER = (".nii.gz", ".nii", ".nrrd")  # of the files that MONAI Label lists by default, those that are volumes
 
 
 class StudyFolder:
     """Studies and finished labels in the layout of MONAI Label 0.8.5, with the client's notes on the labels.
 
-    ``STUDIES/x.nii.gz`` is a study, and ``STUDIES/labels/final/x.nii.gz`` is its label. ``STUDIES/datastore_v2.json``
-    may name other folders. It also holds the client's notes on each label. Each file may be a link. MONAI Label gives
-    the targets of links. The folder and the name of a target do not identify a study.
+    ``STUDIES/x.nii.gz`` is a study, and ``STUDIES/labels/final/x.nii.gz`` is its label. The label may be in another
+    format than the study. ``STUDIES/datastore_v2.json`` may name other folders. It also holds the formats of the
+    studies, and the client's notes on each label. Each file may be a link. MONAI Label gives the targets of links. The
+    folder and the name of a target do not identify a study.
 
     Args:
         folder: the folder that the server was started with.
@@ -28,6 +30,7 @@ class StudyFolder:
         images: the folder of the studies.
         labels: the folder of the finished labels.
         datastore: the file ``datastore_v2.json``, which may be missing.
+        suffixes: endings of the studies: those of MONAI Label by default, and those that its server lists besides.
 
     Raises:
         InputError: When ``datastore_v2.json`` cannot be read.
@@ -42,6 +45,9 @@ class StudyFolder:
         self._objects = as_dict(known.get("objects"))
         files = sorted(self.labels.iterdir()) if self.labels.is_dir() else []
         self._labels = {os.path.realpath(file): file for file in files}
+        self._studies = {f"{study}{self._label(study).get('ext')}": study for study in self._objects}
+        listed = [str(as_dict(as_dict(study).get("image")).get("ext")) for study in self._objects.values()]
+        self.suffixes = tuple(dict.fromkeys([*OF_SERVER, *filter(_is_of_files, listed)]))
 
     def has(self, label: str | os.PathLike[str]) -> bool:
         """Whether a file is one of the labels, also as the target of a link."""
@@ -54,13 +60,16 @@ class StudyFolder:
             record: ``{"image": path, "label": path}``. Both paths may be the targets of links.
         """
         label = self._labels[os.path.realpath(record["label"])]
-        study = study_name(label)
+        # a server may call the study of x.seg.nrrd x or x.seg
+        study = self._studies.get(label.name) or _study_name(label)
         return {**record, "image": self._image(study, record["image"]), "label": str(label), "case": study}
 
     def info(self, study: str) -> dict[str, Any]:
         """Return the client's notes on the label of a study."""
-        of_study = as_dict(self._objects.get(study))
-        return as_dict(as_dict(as_dict(of_study.get("labels")).get("final")).get("info"))
+        return as_dict(self._label(study).get("info"))
+
+    def _label(self, study: str) -> dict[str, Any]:
+        return as_dict(as_dict(as_dict(self._objects.get(study)).get("labels")).get("final"))
 
     def _image(self, study: str, image: str) -> str:
         target = os.path.realpath(image)
@@ -91,11 +100,6 @@ def find_study_folder(records: Iterable[Mapping[str, Any]]) -> StudyFolder | Non
     return None
 
 
-def study_name(file: Path) -> str:
-    """The file name of a study or a label without the suffixes of MONAI Label."""
-    return next((file.name.removesuffix(suffix) for suffix in SUFFIXES if file.name.endswith(suffix)), file.stem)
-
-
 def as_dict(value: Any) -> dict[str, Any]:
     """A part of a JSON file as a dictionary; it is empty if the part is not an object."""
     return value if isinstance(value, dict) else {}
@@ -110,3 +114,13 @@ def _around(labels: Iterable[str | os.PathLike[str]]) -> list[Path]:
 def _above(final: Path) -> list[Path]:
     usual = [final.parents[1]] if final.parent.name == "labels" else []
     return usual + [folder for folder in final.parents[:4] if (folder / DATASTORE).is_file()]
+
+
+def _study_name(label: Path) -> str:
+    name = without_suffix(label.name)
+    return label.stem if name == label.name else name
+
+
+def _is_of_files(suffix: str) -> bool:
+    """Whether a suffix is that of volumes that are files."""
+    return suffix in FORMATS and FORMATS[suffix] is not DicomSeries

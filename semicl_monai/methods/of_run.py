@@ -10,6 +10,7 @@ from semicl_monai.methods.fine_tuning import FineTuningMethod
 from semicl_monai.methods.registry import find_method, objectives_of
 from semicl_monai.networks import from_scratch, made_by
 from semicl_monai.utils import InputError
+from semicl_monai.utils.running_config import running_config
 
 logger = logging.getLogger(__name__)
 SUPERVISED = "random"
@@ -41,6 +42,9 @@ def method_of_run(method: str | None, pretrained: str | Path | None) -> str:
 def fine_tuning_of(method: str, datalist: SegmentationDatalist | None = None, asked_for: str | None = None) -> str:
     """Return the method that fine-tunes: ``method`` itself, or ``"random"``, which is supervised.
 
+    Unlabelled volumes are those of the data list. If a client such as MONAI Label puts its own labelled volumes in
+    place of those of the data list, fine-tuning is supervised: the unlabelled volumes of the data list are other data.
+
     Args:
         method: name of the method of the run.
         datalist: the data set. If the method needs unlabelled volumes and the data set has none, fine-tuning is
@@ -58,7 +62,22 @@ def fine_tuning_of(method: str, datalist: SegmentationDatalist | None = None, as
     found = find_method(method)
     if not issubclass(found, FineTuningMethod):
         return SUPERVISED
-    if asked_for is not None or datalist is None or not found.images or datalist.has_unlabelled():
+    if asked_for is not None or datalist is None or not found.images:
         return method
-    logger.warning(f"There is no unlabelled volume for {method}: fine-tuning is supervised.")
+    reason = _why_supervised(datalist)
+    if reason is None:
+        return method
+    logger.warning(f"{reason}: fine-tuning is supervised, not {method}.")
     return SUPERVISED
+
+
+def _why_supervised(datalist: SegmentationDatalist) -> str | None:
+    if _has_volumes_of_a_client():
+        return "The labelled volumes are not those of the data list"
+    return None if datalist.has_unlabelled() else "There is no unlabelled volume"
+
+
+def _has_volumes_of_a_client() -> bool:
+    """Whether records stand in the config where the data list is expected."""
+    dataset = running_config().get("train", {}).get("dataset", {})
+    return isinstance(dataset.get("data"), list)

@@ -46,7 +46,6 @@ def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float) 
         **_thick(patch, axis),
         "network_def": _network(topology),
         "stages": {
-            "monailabel_pretrain": {"method": "global_local"},
             "pretrain": {
                 "roi_size": small,
                 **{key: value for key, value in _thick(small, axis).items() if key == "sample_size"},

@@ -154,6 +154,23 @@ def test_pretraining_in_monai_label_is_that_of_the_bundle_on_its_studies(bundle)
     assert label["train"]["dataset"]["transform"] == own["train"]["dataset"]["transform"]
 
 
+@pytest.mark.parametrize(
+    ("method", "wanted"),
+    [
+        ("self_training", "global_local"),
+        ("random", "global_local"),
+        ("pcl", "pcl"),
+        ("my_methods.Own", "my_methods.Own"),
+    ],
+)
+def test_a_method_without_pre_training_gives_way_in_the_pre_training_of_monai_label(bundle, method, wanted):
+    task = json.loads((bundle / "task.json").read_text())
+    (bundle / "task.json").write_text(json.dumps({**task, "stages": {"pretrain": {"method": method}}}))
+    export_bundle(str(bundle))
+    assert label_pretraining(bundle)["method"] == wanted
+    assert json.loads((bundle / "configs/pretrain.json").read_text())["method"] == method
+
+
 def test_a_mistyped_entry_of_a_stage_of_a_task_is_refused(bundle):
     task = json.loads((bundle / "task.json").read_text())
     (bundle / "task.json").write_text(json.dumps({**task, "stages": {"train": {"epohs": 3}}}))

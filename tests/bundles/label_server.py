@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ class LabelServer:
         file = folder / f"{study}_mask.nii.gz"
         file.write_bytes(self.post(f"/infer/{model}?image={study}&output=image", {}))
         return nibabel.load(file)
+
+    def infer_as_slicer(self, model: str, study: str, folder: Path) -> Path:
+        """Return the file of the mask of a study that 3D Slicer asks for."""
+        file = folder / f"{study}_mask.nrrd"
+        params = json.dumps({"result_extension": ".nrrd", "result_dtype": "uint8"})
+        form = urllib.parse.urlencode({"params": params}).encode()
+        request = urllib.request.Request(f"{self.url}/infer/{model}?image={study}&output=image", form)
+        with OPENER.open(request, timeout=300) as answer:
+            file.write_bytes(answer.read())
+        return file
 
     def train(self, model: str, ends: str = "DONE", **request: Any) -> str:
         """Train to the end and return what the server has logged meanwhile."""

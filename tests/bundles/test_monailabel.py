@@ -103,7 +103,7 @@ def test_few_labels_and_pre_training_on_all_studies_make_the_model_better(server
         server.save_label(study, studies[1][study], ["anterior", "Posterior"])
 
     log = server.train(f"{NAME}_pretraining", **as_slicer_asks(server, f"{NAME}_pretraining", max_epochs=2))
-    assert f"1 of {studies[0]} left out (wanted .nii or .nii.gz): scan.mha." in log
+    assert f"1 of {studies[0]} left out (wanted .nii.gz, .nii, .nrrd): scan.mha." in log
     seen = json.loads((models_of(server) / "model_pretrained.json").read_text())
     assert sorted(names(seen, "labelled") + names(seen, "unlabelled")) == sorted([*studies[1], "turned"])
     labelled = sorted(studies[1])[:NUM_LABELLED]

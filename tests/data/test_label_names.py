@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 
 from semicl_monai.data import check_label_names, labelled_studies
+from semicl_monai.transforms import LoadCased
 from semicl_monai.utils import InputError
 
 CLASSES = ["Anterior", "Posterior"]
@@ -129,3 +131,21 @@ def test_segments_cannot_be_regions(check):
         InputError, match=r"MONAI Label has one segment for each voxel, .* regions .*Anterior, Posterior"
     ):
         check(slicer("anterior", "posterior"), regions=[[1, 2], [2]])
+
+
+@pytest.mark.parametrize("names", [("Posterior", "Anterior"), ("Anterior", "Posterior")])
+def test_a_label_that_names_its_segments_is_read_by_them_in_any_order(tmp_path, monkeypatch, names):
+    monkeypatch.delenv("MONAI_LABEL_STUDIES", raising=False)
+    (tmp_path / "labels/final").mkdir(parents=True)
+    files = {"image": str(tmp_path / "s1.nrrd"), "label": str(tmp_path / "labels/final/s1.nrrd")}
+    voxels, space = np.arange(24, dtype=np.int16).reshape(2, 3, 4), {"space": "RAS", "space directions": np.eye(3)}
+    nrrd.write(files["image"], voxels, space)
+    segments = {f"Segment{number}_Name": name for number, name in enumerate(names)}
+    segments |= {f"Segment{number}_LabelValue": str(number + 1) for number in range(len(names))}
+    nrrd.write(files["label"], (voxels % 3).astype(np.uint8), {**space, **segments})
+    final = {"ext": ".nrrd", "info": slicer(*names)}
+    (tmp_path / "datastore_v2.json").write_text(json.dumps({"objects": {"s1": {"labels": {"final": final}}}}))
+    (record,) = labelled_studies([files], CLASSES)
+    label = LoadCased(("image", "label"), num_classes=3, class_names=CLASSES)(record)["label"][0].numpy()
+    for number, name in enumerate(CLASSES, 1):
+        assert np.array_equal(label == number, voxels % 3 == names.index(name) + 1)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import logging
 
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from monai.transforms import Compose
 
 from semicl_monai.data import VolumeDataset, labelled_studies, list_studies, name_cases
 from semicl_monai.transforms import LoadCased
 from semicl_monai.utils import InputError
+from semicl_monai.utils.formats.nrrd_volume import NrrdVolume
 
 NAMES = ["Anterior", "Posterior"]
 
@@ -110,7 +113,7 @@ def test_a_number_at_the_end_of_a_study_is_a_part_of_its_name(tmp_path):
 
 
 def test_what_is_left_out_is_named_with_the_reason(studies, records, caplog):
-    for name in ("x.nrrd", "y.mha", "._s0.nii.gz", ".lock"):
+    for name in ("x.png", "y.mha", "z.seg.nrrd", "._s0.nii.gz", ".lock"):
         (studies / name).touch()
     (studies / "dicom").mkdir()
     (studies / "s4").mkdir()  # the series that a server has made the study s4 of
@@ -120,9 +123,10 @@ def test_what_is_left_out_is_named_with_the_reason(studies, records, caplog):
     with caplog.at_level(logging.WARNING):
         assert cases(list_studies(records)) == ["s0", "s1", "s2", "s3", "s4"]
     assert [record.message for record in caplog.records] == [
-        f"2 of {studies} left out (wanted .nii or .nii.gz): x.nrrd, y.mha.",
+        f"2 of {studies} left out (wanted .nii.gz, .nii, .nrrd): x.png, y.mha.",
+        f"1 of {studies} left out (segmentations): z.seg.nrrd.",
         f"1 of {studies} left out (links to nothing): gone.nii.gz.",
-        f"1 of {studies} left out (folders, wanted .nii or .nii.gz): dicom.",
+        f"1 of {studies} left out (folders, wanted .nii.gz, .nii, .nrrd): dicom.",
         f"1 of {studies} left out (few whole numbers as in a mask): mask.nii.gz.",
     ]
 
@@ -145,13 +149,79 @@ def test_a_labelled_study_is_no_mask_whatever_it_holds(studies):
     assert cases(list_studies(handed_over(studies, "phantom.nii.gz")))[0] == "phantom"
 
 
-@pytest.mark.parametrize(("image", "label"), [("x.nrrd", "x.nii.gz"), ("x.nii.gz", "x.nrrd")])
-def test_a_labelled_study_that_is_not_nifti_is_refused(studies, image, label):
+def write(file, values):
+    """Write any format by an independent library."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(file), True)
+
+
+@pytest.fixture
+def nrrd_studies(studies):
+    """NRRD studies among those of NIfTI: a link, one without a label, and three labelled ones."""
+    random = np.random.default_rng(1)
+    for name in ("n0", "n1", "n2"):
+        write(studies / f"{name}.nrrd", random.integers(0, 2000, (10, 9, 8), np.int16))
+    for name in ("n0.nrrd", "n1.nii.gz", "n2.seg.nrrd"):  # a label may have another format than its study
+        write(studies / "labels/final" / name, random.integers(0, 3, (10, 9, 8), np.uint8))
+    write(studies.parent / "archive/9/scan.nrrd", random.integers(0, 2000, (10, 9, 8), np.int16))
+    (studies / "s9.nrrd").symlink_to(studies.parent / "archive/9/scan.nrrd")
+    write(studies / "mask.nrrd", random.integers(0, 3, (10, 9, 8), np.uint8))
+    return studies
+
+
+def test_nrrd_studies_are_found_among_nifti_ones(nrrd_studies, records, caplog):
+    found = list_studies(records)
+    assert cases(found) == ["n0", "n1", "n2", "s0", "s1", "s2", "s3", "s4", "s9"]
+    assert found[-1]["image"] == f"{nrrd_studies}/s9.nrrd"
+    assert [record.message for record in caplog.records] == [
+        f"1 of {nrrd_studies} left out (few whole numbers as in a mask): mask.nrrd."
+    ]
+
+
+def test_a_label_may_have_another_format_than_its_study(nrrd_studies):
+    final = nrrd_studies / "labels/final"
+    pairs = (("n0.nrrd", "n0.nrrd"), ("n1.nrrd", "n1.nii.gz"), ("n2.nrrd", "n2.seg.nrrd"))
+    records = [{"image": str(nrrd_studies / image), "label": str(final / label)} for image, label in pairs]
+    found = labelled_studies(records, NAMES)
+    assert found == [{**record, "case": f"n{number}"} for number, record in enumerate(records)]
+    dataset = VolumeDataset(records, Compose([LoadCased(("image", "label"), num_classes=3, class_names=NAMES)]))
+    for item, record in zip(dataset, records, strict=True):
+        for key in ("image", "label"):
+            expected = sitk.GetArrayFromImage(sitk.ReadImage(record[key])).T
+            assert np.array_equal(item[key][0].numpy(), expected)
+
+
+def test_what_a_server_lists_besides_is_a_study_too(studies, records):
+    (studies / "datastore_v2.json").write_text(
+        json.dumps({"objects": {"y": {"image": {"ext": ".mha"}}, "x": {"image": {"ext": ".png"}}}})
+    )
+    write(studies / "y.mha", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    (studies / "x.png").touch()
+    assert cases(list_studies(records))[-1] == "y"
+
+
+def test_the_data_file_of_a_header_is_not_called_left_out(studies, records, caplog):
+    (studies / "datastore_v2.json").write_text(json.dumps({"objects": {"y": {"image": {"ext": ".mhd"}}}}))
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5)), str(studies / "y.mhd"))
+    assert (studies / "y.raw").exists()
+    assert cases(list_studies(records))[-1] == "y"
+    assert not caplog.records
+
+
+def test_a_large_image_is_not_read_to_tell_that_it_is_no_mask(studies, records, monkeypatch):
+    write(studies / "large.nrrd", np.random.default_rng(2).integers(0, 2000, (30, 30, 30), np.int16))
+    monkeypatch.setattr(NrrdVolume, "read", lambda volume: pytest.fail("it was read"))
+    assert "large" in cases(list_studies(records))
+
+
+@pytest.mark.parametrize(("image", "label"), [("x.png", "x.nii.gz"), ("x.nii.gz", "x.json")])
+def test_a_labelled_study_that_is_no_volume_is_refused(studies, image, label):
     for file in (studies / image, studies / "labels/final" / label):
         file.touch()
     record = {"image": str(studies / image), "label": str(studies / "labels/final" / label)}
+    wrong = r"study x: (image|label) must be NIfTI \(\.nii or \.nii\.gz\) or NRRD \(\.nrrd\), got .*/x\.(png|json)\."
     for refuse in (list_studies, lambda records: labelled_studies(records, NAMES)):
-        with pytest.raises(InputError, match=r"study x: (image|label) must be NIfTI \(.*\), got .*/x\.nrrd\."):
+        with pytest.raises(InputError, match=wrong):
             refuse([record])
 
 

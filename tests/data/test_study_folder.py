@@ -139,3 +139,22 @@ def test_data_that_are_not_those_of_the_server_are_no_studies(studies, tmp_path,
     other.parent.mkdir(parents=True)
     other.touch()
     assert find_study_folder([{"image": str(tmp_path / "other/a.nii.gz"), "label": str(other)}]) is None
+
+
+@pytest.mark.parametrize(("listed", "case"), [("a", "a"), ("a.seg", "a.seg")])
+def test_a_study_is_called_as_the_server_calls_it(studies, listed, case):
+    """By default a server calls ``a.seg.nrrd`` ``a.seg``, unless ``*.seg.nrrd`` is among its endings."""
+    label = studies / "labels/final/a.seg.nrrd"
+    label.touch()
+    ext = label.name.removeprefix(listed)
+    write(studies, objects={listed: {"labels": {"final": {"ext": ext, "info": {"params": 1}}}}})
+    record = {"image": str(studies / "a.nii.gz"), "label": str(label)}
+    found = find_study_folder([record])
+    assert found.record(record)["case"] == case
+    assert found.info(case) == {"params": 1}
+
+
+def test_the_endings_of_studies_are_those_that_the_server_lists_and_that_are_read(studies):
+    write(studies, objects={name: {"image": {"ext": name}} for name in (".mha", ".png", ".nii", ".dcm")})
+    found = find_study_folder(handed_over(studies, "a.nii.gz"))
+    assert found.suffixes == (".nii.gz", ".nii", ".nrrd", ".mha")

@@ -29,6 +29,11 @@ class Volumes:
         return self.found
 
 
+class Unlabelled(Volumes):
+    def __init__(self):
+        super().__init__(True)
+
+
 @pytest.mark.parametrize(
     ("found", "asked_for", "wanted"),
     [(True, None, "tcsm"), (False, None, "random"), (False, "tcsm", "tcsm")],
@@ -36,6 +41,21 @@ class Volumes:
 def test_the_method_of_the_weights_gives_way_where_there_is_no_unlabelled_volume(found, asked_for, wanted):
     assert fine_tuning_of("tcsm", Volumes(found), asked_for) == wanted
     assert fine_tuning_of("mixup", Volumes(found), asked_for) == "mixup"
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"), [("$@datalist", "tcsm"), ([{"image": "a.nii", "label": "b.nii"}], "random"), ([], "random")]
+)
+def test_with_the_volumes_of_a_client_the_unlabelled_ones_of_the_data_list_are_not_used(data, wanted):
+    """MONAI Label writes the records of its studies into the config."""
+    config = {
+        "datalist": {"_target_": f"{Unlabelled.__module__}.Unlabelled"},
+        "fine_tuning": {"_target_": "semicl_monai.methods.fine_tuning_of", "method": "tcsm", "datalist": "@datalist"},
+        "train": {"dataset": {"_target_": "monai.data.Dataset", "data": data}},
+    }
+    assert ConfigParser(config).get_parsed_content("fine_tuning") == wanted
+    config["fine_tuning"]["asked_for"] = "tcsm"
+    assert ConfigParser(config).get_parsed_content("fine_tuning") == "tcsm"
 
 
 def test_it_comes_from_a_config():
