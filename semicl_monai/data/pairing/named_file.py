@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from semicl_monai.data.pairing.words import LABEL_WORDS, has_number, is_channel, split_words, without_roles
+from semicl_monai.data.pairing.words import LABEL_WORDS, has_number, is_channel, is_site, split_words, without_roles
 from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES, without_suffix
 
 BIDS = re.compile(r"sub-[A-Za-z0-9]+(_.+)?")
@@ -115,11 +115,12 @@ def _name_words(stem: str) -> tuple[str, ...]:
 
 
 def _bids_folders(above: Sequence[str], stem: str) -> Sequence[str]:
-    """The folders of a file; in BIDS without those of pipelines and of kinds of images."""
+    """The folders of a file; in BIDS without those of pipelines and of kinds of images, but with sites."""
     if not BIDS.fullmatch(stem):
         return above
     first = next((number for number, part in enumerate(above) if BIDS.fullmatch(part)), len(above))
-    return [part for part in above[first:] if part not in BIDS_FOLDERS]
+    sites = [part for part in above[:first] if is_site(part)]
+    return [*sites, *(part for part in above[first:] if part not in BIDS_FOLDERS)]
 
 
 def _folder_words(part: str, kept: Collection[str]) -> tuple[str, ...]:

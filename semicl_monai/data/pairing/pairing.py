@@ -84,9 +84,9 @@ def pair_files(
 
 
 def _named(found: Sequence[tuple[tuple[NamedFile, ...], NamedFile | None]]) -> tuple[PairedCase, ...]:
-    files = [images for images, _ in found]
+    files, labels = [images for images, _ in found], [label for _, label in found]
     parts = parts_of([(images[0], label is not None) for images, label in found])
-    rows = zip(name_cases(files), files, (label for _, label in found), name_patients(files), parts, strict=True)
+    rows = zip(name_cases(files, labels), files, labels, name_patients(files), parts, strict=True)
     cases = [PairedCase(*row) for row in rows]
     _check_names_differ(cases)
     return tuple(sorted(cases, key=lambda case: case.case))

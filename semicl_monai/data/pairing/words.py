@@ -28,6 +28,9 @@ SEQUENCES = frozenset(
         *("outphase", "dp"),
     )
 )
+# Folders of different people. A study is left out if it lies below a patient.
+SITES = frozenset(("site", "center", "centre", "hospital", "clinic", "cohort", "institution", "study"))
+OF_SEQUENCE = re.compile(r"(3d)?t[12][a-z]{3,}")  # t1mprage, t2space
 CHANNEL = re.compile(r"\d{4}")  # of nnU-Net: case_0000.nii.gz
 _BY_LENGTH = "|".join(sorted(LABEL_WORDS | IMAGE_WORDS, key=len, reverse=True))
 _ENDS = "|".join(sorted((word for word in LABEL_WORDS if len(word) > 2), key=len, reverse=True))
@@ -81,7 +84,7 @@ def is_channel(words: Collection[str]) -> bool:
         >>> is_channel(["t1ce"]), is_channel(["0001"]), is_channel(["visit2"]), is_channel([])
         (True, True, False, False)
     """
-    return bool(words) and all(_is_sequence(word) or CHANNEL.fullmatch(word) for word in words)
+    return bool(words) and all(is_sequence(word) or CHANNEL.fullmatch(word) for word in words)
 
 
 def has_number(words: Collection[str]) -> bool:
@@ -91,8 +94,24 @@ def has_number(words: Collection[str]) -> bool:
         >>> has_number(["frame01"]), has_number(["t1"]), has_number(["liver"])
         (True, False, False)
     """
-    return any(any(map(str.isdigit, word)) for word in words if not _is_sequence(word))
+    return any(any(map(str.isdigit, word)) for word in words if not is_sequence(word))
 
 
-def _is_sequence(word: str) -> bool:
-    return word.removeprefix("3d") in SEQUENCES
+def is_sequence(word: str) -> bool:
+    """Whether a word names a sequence.
+
+    Example:
+        >>> [is_sequence(word) for word in ("t1ce", "3dflair", "t1mprage", "t1a", "liver")]
+        [True, True, True, False, False]
+    """
+    return word.removeprefix("3d") in SEQUENCES or OF_SEQUENCE.fullmatch(word) is not None
+
+
+def is_site(part: str) -> bool:
+    """Whether a folder is of a hospital or a data set, so that equal names in two of them are different people.
+
+    Example:
+        >>> [is_site(part) for part in ("site1", "Hospital_B", "ds000114", "p01", "sites of fractures")]
+        [True, True, True, False, False]
+    """
+    return bool(SITES & set(re.findall("[a-z]+", part.casefold()))) or re.fullmatch(r"ds\d{3,}", part) is not None
