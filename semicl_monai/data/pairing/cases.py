@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 
 from semicl_monai.data.pairing.named_file import NamedFile, bids_subject, is_bids
-from semicl_monai.data.pairing.words import SITES, is_channel, is_site, split_words, without_roles
+from semicl_monai.data.pairing.words import is_channel, is_site, split_words, without_roles
 
 FEWEST_PATIENTS = 3
 FIRST_CHANNEL = re.compile(r".+_0000")
 MOST_SCANS = 10  # average per patient, as in semicl_monai.data.patients
-NO_PATIENTS = SITES | {"fold", "batch", "part", "year", "series"}
+NO_PATIENTS = frozenset(("fold", "batch", "part", "year", "series", "study"))
 
 
 def name_cases(images: Sequence[Sequence[NamedFile]], labels: Sequence[NamedFile | None] = ()) -> list[str]:
@@ -64,9 +65,10 @@ def name_patients(images: Sequence[Sequence[NamedFile]]) -> list[str]:
 
 
 def _sites(images: Sequence[NamedFile]) -> list[list[str]]:
-    """The folders of sites of each image that not all images share."""
+    """The folders of sites of each image above its patient that not all images share."""
     shared = set.intersection(*(set(image.parts[:-1]) for image in images))
-    return [[part for part in image.parts[:-1] if part not in shared and is_site(part)] for image in images]
+    above = [takewhile(lambda part: not _is_patient(part), image.parts[:-1]) for image in images]
+    return [[part for part in parts if part not in shared and is_site(part)] for parts in above]
 
 
 def _of_bids(image: NamedFile) -> str:
@@ -79,12 +81,16 @@ def _known(image: NamedFile) -> str:
 
 def _folder(image: NamedFile) -> str:
     """The first folder with a number; a folder of a hospital is no patient."""
-    return next((part for part in image.parts[:-1] if re.search(r"\d", part) and not _is_other(part)), "")
+    return next(filter(_is_patient, image.parts[:-1]), "")
+
+
+def _is_patient(part: str) -> bool:
+    return re.search(r"\d", part) is not None and not _is_other(part)
 
 
 def _is_other(part: str) -> bool:
     """Whether a folder is of a hospital, a fold or the like."""
-    return bool(NO_PATIENTS & set(re.findall("[a-z]+", part.casefold())))
+    return is_site(part) or bool(NO_PATIENTS & set(re.findall("[a-z]+", part.casefold())))
 
 
 def _numbered(images: Sequence[Sequence[NamedFile]], labels: Sequence[NamedFile | None]) -> set[NamedFile]:

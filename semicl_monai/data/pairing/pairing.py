@@ -12,6 +12,7 @@ from semicl_monai.data.pairing.channels import channel_words, group_channels, gr
 from semicl_monai.data.pairing.matching import Match, match_files
 from semicl_monai.data.pairing.named_file import NamedFile
 from semicl_monai.data.pairing.parts import parts_of
+from semicl_monai.data.pairing.sequences import without_other_sequences
 from semicl_monai.data.pairing.words import is_like_label, split_words
 from semicl_monai.utils import InputError
 
@@ -74,12 +75,15 @@ def pair_files(
     others, series = _without_time_series([image for image in images if image not in used])
     if not is_sure:
         _check_not_labels(others)
+    lines = []
+    if channels == [()]:
+        others, lines = without_other_sequences(others, list(used))
     bare = group_unlabelled(others, channels)
     found: list[tuple[tuple[NamedFile, ...], NamedFile | None]] = [
         *((tuple(group.values()), label) for label, group in groups.items()),
         *((files, None) for files in bare),
     ]
-    reasons = [*left_out, f"time series: {listing(series)}"] if series else left_out
+    reasons = [*left_out, *([f"time series: {listing(series)}"] if series else []), *lines]
     return Pairing(_named(found), _channel_names(channels, groups), tuple(reasons))
 
 

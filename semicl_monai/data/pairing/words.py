@@ -28,8 +28,8 @@ SEQUENCES = frozenset(
         *("outphase", "dp"),
     )
 )
-# Folders of different people. A study is left out if it lies below a patient.
-SITES = frozenset(("site", "center", "centre", "hospital", "clinic", "cohort", "institution", "study"))
+# Folders of different people. A study may also be one of several of a patient.
+SITES = frozenset(("site", "center", "centre", "hospital", "clinic", "cohort", "institution"))
 OF_SEQUENCE = re.compile(r"(3d)?t[12][a-z]{3,}")  # t1mprage, t2space
 CHANNEL = re.compile(r"\d{4}")  # of nnU-Net: case_0000.nii.gz
 _BY_LENGTH = "|".join(sorted(LABEL_WORDS | IMAGE_WORDS, key=len, reverse=True))
