@@ -15,7 +15,7 @@ Rules, the first that finds an image for a label counts:
    that all labels have says nothing: ``p1/vertebra_L1``.
 7. There is one label, and its name tells nothing: ``image`` and ``label``. No image has a number.
 
-A single label needs a number, by which rules 3 and 4 know its case, or a single image.
+A single label of several images needs a number in rules 3 to 5, which tells its case.
 """
 
 from __future__ import annotations
@@ -56,14 +56,16 @@ def match_files(labels: Sequence[NamedFile], images: Sequence[NamedFile]) -> lis
     by_series = _by_series(labels, images)
     has_series = any(image.series for image in images)
     labels = [label for label in labels if not (label.series and has_series)]
-    shared = _shared(labels) if len(labels) > 1 else set()
+    is_single = len(labels) == 1 < len(images)
+    shared = set() if is_single else _shared(labels)
+    sides = set() if is_single else _side_words(labels, images), _side_words(images, labels)
     label_has_more = partial(_label_has_more, shared=shared)
-    without_side_words = partial(_without_side_words, shared=shared)
+    without_side_words = partial(_without_side_words, sides=sides, shared=shared)
     found: list[Match] = []
     for rule in (_same, _same_name, _image_has_more, label_has_more, without_side_words, _same_folder, _only_label):
         matched = {match.label for match in found}
         more = rule([label for label in labels if label not in matched], images)
-        found += _sure(more, found, is_single=len(labels) == 1 < len(images))
+        found += _sure(more, found, is_single and rule not in (_same_folder, _only_label))
     return [*by_series, *found]
 
 
@@ -80,9 +82,9 @@ def _sure(matches: Sequence[Match], before: Sequence[Match], is_single: bool) ->
 
 
 def _is_known(match: Match) -> bool:
-    """Whether a number or a folder tells the case, or names differ in a sequence only."""
+    """Whether a number tells the case, or names differ in a sequence only."""
     same = not match.extra and (not match.rest or is_channel(match.rest))
-    return same or bool(match.label.folders) or has_number(match.image.words)
+    return same or has_number(match.image.words)
 
 
 def _by_series(labels: Sequence[NamedFile], images: Sequence[NamedFile]) -> list[Match]:
@@ -116,8 +118,10 @@ def _label_has_more(labels: Sequence[NamedFile], images: Sequence[NamedFile], sh
     return found
 
 
-def _without_side_words(labels: Sequence[NamedFile], images: Sequence[NamedFile], shared: set[str]) -> list[Match]:
-    of_labels, of_images = _side_words(labels, images), _side_words(images, labels)
+def _without_side_words(
+    labels: Sequence[NamedFile], images: Sequence[NamedFile], sides: tuple[set[str], set[str]], shared: set[str]
+) -> list[Match]:
+    of_labels, of_images = sides
     if not of_labels and not of_images:
         return []
     plain = {_without(image, of_images): image for image in images}

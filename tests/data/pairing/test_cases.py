@@ -49,7 +49,10 @@ def test_the_name_of_the_channel_is_left_out():
         (["p1/a.nii", "p2/a.nii", "p3/a.nii"], [""] * 3),  # a patient a case
         (["p1/a.nii", "p1/b.nii", "p2/a.nii"], [""] * 3),  # too few to split
         (["site1/a.nii", "site1/b.nii", "site2/a.nii", "site3/a.nii"], [""] * 4),
-        (["site1/p1/a.nii", "site1/p1/b.nii", "site2/p1/a.nii", "site2/p2/a.nii"], ["site1_p1"] * 2 + ["site2_p1", "site2_p2"]),
+        (
+            ["site1/p1/a.nii", "site1/p1/b.nii", "site2/p1/a.nii", "site2/p2/a.nii"],
+            ["site1_p1"] * 2 + ["site2_p1", "site2_p2"],
+        ),
         (["p1/site1/a.nii", "p1/site2/b.nii", "p2/site1/a.nii", "p3/site1/a.nii"], ["p1", "p1", "p2", "p3"]),
         (["site1/p1/a.nii", "site1/p1/b.nii", "site1/p2/a.nii", "site1/p3/a.nii"], ["p1", "p1", "p2", "p3"]),
         (["2019/p1/a.nii", "2020/p1/b.nii", "2019/p2/a.nii", "2020/p3/b.nii"], [""] * 4),

@@ -410,7 +410,9 @@ def test_unlabelled_images_of_each_labelled_sequence_are_used(tree):
 
 
 def test_a_label_of_the_same_other_words_in_all_names_is_paired(tree):
-    assert found(tree("anna.nii", "bob.nii", "anna_liver_seg.nii", "bob_liver_seg.nii"))["bob"][1] == "bob_liver_seg.nii"
+    assert (
+        found(tree("anna.nii", "bob.nii", "anna_liver_seg.nii", "bob_liver_seg.nii"))["bob"][1] == "bob_liver_seg.nii"
+    )
 
 
 def test_a_case_keeps_its_number(tree):
@@ -432,7 +434,35 @@ def test_equal_names_at_two_sites_are_two_patients(tree, patients, site):
 
 def test_formats_that_are_not_read_are_named(tree):
     pairing, _ = find_pairs(str(tree("a.nii", "a_seg.nii", "b.mgz", "c.txt")))
-    assert pairing.left_out == ("a format that is not read: b.mgz",)
+    assert pairing.left_out == ("a format that is not read (FreeSurfer): b.mgz",)
+
+
+@pytest.mark.parametrize("image", ["image.nii", "t1.nii", "scan.nii.gz", "brain.nrrd"])
+def test_a_single_image_and_a_label_whose_name_tells_nothing_are_paired(tree, image):
+    (pair,) = found(tree(image, "label.nii")).values()
+    assert pair == (image, "label.nii", "")
+
+
+def test_sequences_in_one_folder_with_one_label_are_channels(tree):
+    (pair,) = found(tree("t1.nii", "flair.nii", "mask.nii")).values()
+    assert pair == ("flair.nii t1.nii", "mask.nii", "")
+
+
+@pytest.mark.parametrize("names", ["a{}_seg1.nii a{}_seg2.nii", "a{}_reader1_seg.nii a{}_reader2_seg.nii"])
+def test_the_labels_of_one_reader_are_chosen_by_the_pattern_that_is_proposed(tree, names):
+    root = tree(*numbered("a{}.nii", *names.split()))
+    with pytest.raises(InputError, match=r"a1\.nii has 2 labels") as raised:
+        find_pairs(str(root))
+    pattern = str(raised.value).rpartition("DIR/")[2].rstrip("'.")
+    pairs = found(root, "", pattern)
+    assert {case: label for case, (_, label, _) in pairs.items()} == {
+        f"a{n}": names.split()[0].format(n) for n in (1, 2, 3)
+    }
+
+
+def test_a_format_that_is_not_read_is_named_where_labels_have_no_image(tree):
+    with pytest.raises(InputError, match=r"1 of 2 labels .*left out as a format that is not read \(Analyze .*b\.hdr"):
+        find_pairs(str(tree("a.nii", "a_seg.nii", "b.img", "b.hdr", "b_seg.nii")))
 
 
 # name, files by number, what is asked
@@ -461,7 +491,19 @@ QUESTIONS = {
     ),
     "two readers": (
         ["a{}.nii", "a{}_reader1_seg.nii", "a{}_reader2_seg.nii"],
-        r"no label has a name like that of an image: the labels are a1_reader1_seg\.nii",
+        r"image a1\.nii has 2 labels, a1_reader1_seg\.nii, a1_reader2_seg\.nii: .* --labels 'DIR/\*\*/\*_reader1_seg\.nii'",
+    ),
+    "two raters": (
+        ["a{}.nii", "a{}_seg1.nii", "a{}_seg2.nii"],
+        r"image a1\.nii has 2 labels, a1_seg1\.nii, a1_seg2\.nii: .* --labels 'DIR/\*\*/\*_seg1\.nii'",
+    ),
+    "two structures, not both in all images": (
+        ["a{}.nii", "a{}_liver_seg.nii", "a1_spleen_seg.nii"],
+        r"image a1\.nii has 2 labels, a1_liver_seg\.nii, a1_spleen_seg\.nii: .* --labels 'DIR/\*\*/\*_liver_seg\.nii'",
+    ),
+    "Analyze": (
+        ["a{}.img", "a{}.hdr", "a{}_seg.nii"],
+        r"no image found; left out as a format that is not read \(Analyze or NIfTI in two files\): a1\.hdr, .*; convert",
     ),
     "two derivatives": (
         [
@@ -508,7 +550,7 @@ SINGLE_QUESTIONS = {
     ),
     "another person has the name and more": (
         ["anna.nii", "bob.nii", "anna_maria_seg.nii", "bob_seg.nii"],
-        r"1 of 2 labels have no image: anna_maria_seg\.nii",
+        r"1 of 2 labels have no image: anna_maria_seg\.nii; .* not taken for a label of anna\.nii, as it has 'maria' more",
     ),
     "the image has more": (
         ["anna_maria.nii", "bob.nii", "anna_seg.nii", "bob_seg.nii"],
