@@ -22,7 +22,7 @@ def name_cases(images: Sequence[Sequence[NamedFile]], labels: Sequence[NamedFile
     It is the name of the file, without that of the channel. If such names repeat, it is made of the parts of the path
     that differ: the folder, where each patient has one.
 
-    ``_0000`` is the channel of nnU-Net if all images have it, or a label lacks it. Otherwise it is the number of a case.
+    ``_0000`` is the channel of nnU-Net if all images have it, or the label lacks it. Otherwise it numbers the case.
 
     Args:
         images: the files of each image.

@@ -491,7 +491,7 @@ QUESTIONS = {
     ),
     "two readers": (
         ["a{}.nii", "a{}_reader1_seg.nii", "a{}_reader2_seg.nii"],
-        r"image a1\.nii has 2 labels, a1_reader1_seg\.nii, a1_reader2_seg\.nii: .* --labels 'DIR/\*\*/\*_reader1_seg\.nii'",
+        r"image a1\.nii has 2 labels, a1_reader1_seg\.nii, .* --labels 'DIR/\*\*/\*_reader1_seg\.nii'",
     ),
     "two raters": (
         ["a{}.nii", "a{}_seg1.nii", "a{}_seg2.nii"],
@@ -503,7 +503,7 @@ QUESTIONS = {
     ),
     "Analyze": (
         ["a{}.img", "a{}.hdr", "a{}_seg.nii"],
-        r"no image found; left out as a format that is not read \(Analyze or NIfTI in two files\): a1\.hdr, .*; convert",
+        r"no image found; left out as a format that is not read \(Analyze .*\): a1\.hdr, .*; convert such images to",
     ),
     "two derivatives": (
         [
@@ -550,7 +550,7 @@ SINGLE_QUESTIONS = {
     ),
     "another person has the name and more": (
         ["anna.nii", "bob.nii", "anna_maria_seg.nii", "bob_seg.nii"],
-        r"1 of 2 labels have no image: anna_maria_seg\.nii; .* not taken for a label of anna\.nii, as it has 'maria' more",
+        r"1 of 2 labels have no image: anna_maria_seg.* is not taken for a label of anna\.nii, as it has 'maria' more",
     ),
     "the image has more": (
         ["anna_maria.nii", "bob.nii", "anna_seg.nii", "bob_seg.nii"],
