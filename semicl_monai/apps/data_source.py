@@ -166,11 +166,13 @@ def _described(folder: Path, datalist: str, given: dict[int, str]) -> DataSource
         return DataSource(source, datalist, channels, names, rules=rules)
     classes, of_given = split_names(given, BY_OPTION)
     if rules.regions or (names and classes != names) or rules.ignore_value not in (None, of_given.ignore_value):
-        known = dict(rules.regions) or names
-        known |= {} if rules.ignore_value is None else {rules.ignore_value: "ignore"}
-        raise InputError(f"{file} names the classes {known}, but class_names is {given}: give no --class_names.")
-    by = {} if names else {"named_by": BY_OPTION}
-    return DataSource(source, datalist, channels, names or classes, rules=of_given, **by)
+        known = [*rules.regions] or [f"{name}={value}" for value, name in names.items()]
+        known += [] if rules.ignore_value is None else [f"ignore={rules.ignore_value}"]
+        raise InputError(
+            f"{file} names the classes {', '.join(known)}, but class_names is {given}: give no --class_names."
+        )
+    by = BY_FILE if names else BY_OPTION
+    return DataSource(source, datalist, channels, names or classes, rules=of_given, named_by=by)
 
 
 def _paired(target: Path, images: str, labels: str | None, modality: str | None, names: dict[int, str]) -> DataSource:

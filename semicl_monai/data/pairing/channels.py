@@ -105,10 +105,15 @@ def _split(words: Words, channel: Words) -> Words | None:
 
 
 def _several(label: NamedFile, images: Sequence[NamedFile]) -> InputError:
+    shown = listing([_with_type(image) for image in images])
     return InputError(
-        f"label {label.shown} fits {len(images)} images, {_shown(images)}, whose names do not tell that they are "
+        f"label {label.shown} fits {len(images)} images, {shown}, whose names do not tell that they are "
         f"channels of one image: {_choose(images[0])}."
     )
+
+
+def _with_type(image: NamedFile) -> str:
+    return f"{image.shown} ({image.series_type})" if image.series_type else image.shown
 
 
 def _choose(image: NamedFile) -> str:

@@ -32,8 +32,8 @@ def find_images(root: Path, folders: Sequence[Path]) -> tuple[list[NamedFile], l
             place = each.image if each.image.is_dir() else each.image.with_name(each.case)
             name = read_name(str(each.image), _relative(place, root))
             series = series_of(each.image)
-            modality = str(series.headers[0].get("Modality", ""))
-            given = {"case": case, "patient": each.patient, "series": series.uid, "modality": modality}
+            told = [str(series.headers[0].get(tag, "")).strip() for tag in ("Modality", "SeriesDescription")]
+            given = {"case": case, "patient": each.patient, "series": series.uid, "series_type": " ".join(told).strip()}
             found.append(NamedFile(**{**vars(name), **given, "is_label": False}))
         others += [reason for reason in left_out if not reason.endswith("SEG")]
     return found, [left_out_line(others).removeprefix("left out of the ")] if others else []

@@ -82,7 +82,7 @@ def find_files(given: str, option: str) -> FoundFiles:
 def _found(
     root: Path, files: list[Path], folders: tuple[Path, ...], option: str, is_pattern: bool = False
 ) -> FoundFiles:
-    volumes = [file for file in files if is_volume(file.name) and not _is_slice(file)]
+    volumes = [file for file in files if is_volume(file.name) and not _is_slice(file) and file.exists()]
     wrong = [file.relative_to(root).as_posix() for file in volumes if not file.name.endswith(SUFFIXES)]
     if wrong:
         raise InputError(
@@ -93,13 +93,15 @@ def _found(
 
 
 def _others(root: Path, files: Sequence[Path]) -> list[str]:
-    """Lines on files in formats that are not read."""
+    """Lines on files in formats that are not read, and on links without a file."""
     names = defaultdict(list)
     for file in files:
         found = next((name for ending, name in OTHER_FORMATS.items() if file.name.lower().endswith(ending)), None)
         if found:
             names[found].append(file.relative_to(root).as_posix())
-    return [f"a format that is not read ({name}): {listing(found)}" for name, found in names.items()]
+    lost = [file.relative_to(root).as_posix() for file in files if not file.exists()]
+    lines = [f"a format that is not read ({name}): {listing(found)}" for name, found in names.items()]
+    return lines + ([f"a link that leads nowhere: {listing(lost)}"] if lost else [])
 
 
 def _is_slice(file: Path) -> bool:

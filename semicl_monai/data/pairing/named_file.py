@@ -27,7 +27,7 @@ class NamedFile:
         is_label: whether its name or a folder tells that it is a label.
         case: its case name if that is known otherwise, as of a DICOM series.
         patient: its patient if that is known otherwise.
-        modality: the modality of a DICOM series, such as ``MR``.
+        series_type: modality and description of a DICOM series, such as ``MR t2_tse``.
         series: SeriesInstanceUID, of a DICOM series or of the series that a DICOM SEG belongs to.
         root: name of the root, if images and labels have different ones.
     """
@@ -39,7 +39,7 @@ class NamedFile:
     is_label: bool
     case: str = ""
     patient: str = ""
-    modality: str = ""
+    series_type: str = ""
     series: str = ""
     root: str = ""
 

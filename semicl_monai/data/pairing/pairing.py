@@ -75,7 +75,7 @@ def pair_files(
     others, series = _without_time_series([image for image in images if image not in used])
     if not is_sure:
         _check_not_labels(others)
-    lines = []
+    lines: list[str] = []
     if channels == [()]:
         others, lines = without_other_sequences(others, list(used))
     bare = group_unlabelled(others, channels)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from semicl_monai.data.listing import listing
 from semicl_monai.data.pairing.matching import Words
 from semicl_monai.data.pairing.named_file import NamedFile, is_bids
-from semicl_monai.data.pairing.words import has_number, is_sequence, without_roles
+from semicl_monai.data.pairing.words import has_number, is_sequence, split_words, without_roles
 
 # Phases of contrast. They tell images apart as sequences do, but are rarely channels of one image.
 PHASES = frozenset(("arterial", "portal", "venous", "portalvenous", "delayed", "precontrast", "postcontrast"))
@@ -43,12 +43,17 @@ def sequence_of(image: NamedFile) -> frozenset[str]:
         >>> [sorted(sequence_of(read_name(name, name))) for name in names]
         [['ce-gd', 't1'], ['ct', 'portal'], ['flair', 'mr'], []]
     """
-    found = {_plain(word) for word in image.words if is_sequence(word) or word in PHASES}
+    found = {_plain(word) for word in image.words if _tells(word)}
     if is_bids(image):
         *entities, suffix = image.parts[-1].casefold().split("_")
         found |= {_plain(suffix)} if entities and _is_suffix(suffix) else set()
         found |= {each for each in entities if each.split("-", maxsplit=1)[0] in OF_BIDS}
-    return frozenset(found | {_plain(image.modality.casefold())} - {""})
+    of_series = split_words(image.series_type)
+    return frozenset(found | {_plain(word) for word in (*of_series[:1], *filter(_tells, of_series[1:]))})
+
+
+def _tells(word: str) -> bool:
+    return is_sequence(word) or word in PHASES
 
 
 def _is_suffix(word: str) -> bool:
@@ -68,4 +73,4 @@ def _is_other(image: NamedFile, known: set[frozenset[str]], plain: set[Words]) -
     if any(known):
         special = sequence - {"mr"} or sequence
         return not any(special <= each for each in known)
-    return tuple(word for word in image.words if not is_sequence(word) and word not in PHASES) in plain
+    return tuple(word for word in image.words if not _tells(word)) in plain

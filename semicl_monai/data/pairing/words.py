@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 
 # Words that tell what a file is. They are left out when names are compared.
@@ -10,13 +11,14 @@ LABEL_WORDS = frozenset(
     (
         *("label", "labels", "lbl", "lbls", "labelmap", "labelmaps", "seg", "segs", "dseg", "segm", "segmentation"),
         *("segmentations", "mask", "masks", "msk", "gt", "groundtruth", "truth", "manual", "annotation"),
+        *("segmentierung", "segmentierungen", "maske", "masken", "masque", "masques", "segmentación", "segmentazione"),
         *("annotations", "annot", "roi", "rois", "contour", "contours", "delineation", "delineations"),
     )
 )
 IMAGE_WORDS = frozenset(
     (
         *("image", "images", "img", "imgs", "im", "imaging", "volume", "volumes", "vol", "scan", "scans"),
-        *("orig", "original", "raw", "rawdata", "data"),
+        *("orig", "original", "raw", "rawdata", "data", "bild", "bilder", "aufnahme", "aufnahmen"),
     )
 )
 # Sequences of one patient. Files that differ only in such a word are channels of one image.
@@ -43,11 +45,13 @@ NO_LABEL = re.compile("un(label|annotat|segm|mask)|labell?ed|annotated|masked")
 def split_words(name: str) -> tuple[str, ...]:
     """Return the words of a name in small letters; a number beside a word such as ``img`` is a word of its own.
 
+    An umlaut may be one character or two, as macOS writes it.
+
     Example:
         >>> split_words("ct_train-1001.Label"), split_words("img0001"), split_words("imagesTr"), split_words("Pat1Seg")
         (('ct', 'train', '1001', 'label'), ('img', '0001'), ('images', 'tr'), ('pat1', 'seg'))
     """
-    words = [word for word in re.split(r"[^\w]+|_+", name.casefold()) if word]
+    words = [word for word in re.split(r"[^\w]+|_+", unicodedata.normalize("NFC", name).casefold()) if word]
     return tuple(part for word in words for part in _parts(word))
 
 

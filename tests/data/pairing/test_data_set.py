@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from semicl_monai.data.pairing import find_pairs
@@ -342,6 +344,24 @@ def test_hidden_files_are_left_out_and_links_are_followed_once(tree, tmp_path):
     (root / "link").symlink_to(other, target_is_directory=True)
     (other / "loop").symlink_to(root, target_is_directory=True)
     assert found(root) == {"a": ("a.nii.gz", "a_seg.nii.gz", ""), "c": ("link/c.nii.gz", "link/c_seg.nii.gz", "")}
+
+
+def test_a_link_that_leads_nowhere_is_left_out_and_said(tree):
+    root = tree("a.nii", "a_seg.nii")
+    (root / "b.nii").symlink_to(root / "nowhere.nii")
+    pairing, _ = find_pairs(str(root))
+    assert [case.case for case in pairing.cases] == ["a"]
+    assert pairing.left_out == ("a link that leads nowhere: b.nii",)
+
+
+def test_umlauts_of_one_or_two_characters_are_the_same(tree):
+    names = ("Müller, Jörg", "Schäfer Änne", "Zoë N.", "Weiß")
+    images = [unicodedata.normalize("NFC", name) for name in names]
+    root = tree(
+        *(f"Bilder/{name}.nii" for name in images),
+        *(f"Masken/{unicodedata.normalize('NFD', name.upper())}.nrrd" for name in names),
+    )
+    assert {case: label is not None for case, (_, label, _) in found(root).items()} == dict.fromkeys(images, True)
 
 
 def test_unlabelled_images_of_channels_are_grouped_as_labelled_ones_are(tree):
