@@ -125,3 +125,12 @@ def test_a_question_about_series_tells_what_they_are(tmp_path):
     series(tmp_path / "p2", PatientID="p2")
     with pytest.raises(InputError, match=r"fits 2 images, p1/x \(MR t2\), p1/y \(PT t2\), whose names do not tell"):
         find_pairs(str(tmp_path))
+
+
+def test_folders_of_series_may_have_any_names_where_each_label_has_one_series(tmp_path):
+    for number in (1, 2, 3):
+        series(tmp_path / f"dicom/PAT{number:03}/ST0/1.3.{7 * number}.{number**2}", PatientID=f"P{number}")
+        (tmp_path / f"PAT{number:03}.seg.nrrd").touch()
+    pairing, _ = find_pairs(str(tmp_path))
+    assert [case.label.parts[-1] for case in pairing.cases] == ["PAT001", "PAT002", "PAT003"]
+    assert all(f"/{case.label.parts[-1]}/" in case.images[0].file for case in pairing.cases)
