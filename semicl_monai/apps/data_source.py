@@ -16,6 +16,7 @@ from semicl_monai.data.listing import listing
 from semicl_monai.data.pairing import data_list, find_pairs, names_of_table, parse_class_names, report_pairs
 from semicl_monai.data.sections import Record, read_sections, sections_of
 from semicl_monai.utils import InputError, read_json, reason_of
+from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES
 
 DATALIST = "dataset.json"
 BY_FILE, BY_OPTION, BY_TABLE = "'labels' of the JSON file", "class_names", "the table dseg.tsv"
@@ -190,7 +191,8 @@ def _paired(target: Path, images: str, labels: str | None, modality: str | None,
         f"with --dataset_dir {root} --datalist {file}."
     )
     channels = list(content.get("modality", {}).values())
-    if not names:
+    have_segments = any(label.series or label.file.endswith(SEGMENTATION_SUFFIXES) for label in found)
+    if not names and not have_segments:
         print("Classes are called by their values. Give --class_names liver,tumour to name them.")
     if modality is None:
         print("Images become z-scores. Give --modality CT if they are in Hounsfield units.")

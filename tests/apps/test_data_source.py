@@ -242,6 +242,16 @@ def test_paths_and_names_of_the_command_are_text():
     assert {"images", "labels", "class_names"} <= set(paths_of(new_bundle))
 
 
+def test_class_names_are_not_asked_for_where_segments_have_names(tmp_path, capsys):
+    for ending, asks in ((".nrrd", True), (".seg.nrrd", False)):
+        folder = tmp_path / ending
+        folder.mkdir()
+        for file in ("a.nrrd", f"a_label{ending}"):
+            (folder / file).touch()
+        find_data(tmp_path / NAME, images=str(folder))
+        assert ("Give --class_names" in capsys.readouterr().out) == asks
+
+
 def test_what_is_held_out_is_not_opened(make, patients, monkeypatch):
     opened, load = [], nib.load
 
