@@ -29,8 +29,8 @@ def check_matches(
     _check_one_label(matches)
     matched = {match.label for match in matches}
     lost = [label for label in labels if label not in matched]
-    like = like_files(lost, images)
-    _check_one_label([*matches, *like])
+    like = like_files([label for label in lost if not label.series], images)
+    _check_one_label([*matches, *like], "; if one of them is of an image that is missing, add that image")
     if not lost:
         return
     hint = f"{_more_words(like)}{''.join(f'; left out as {reason}' for reason in left_out)}"
@@ -46,7 +46,7 @@ def check_matches(
     )
 
 
-def _check_one_label(matches: Sequence[Match]) -> None:
+def _check_one_label(matches: Sequence[Match], hint: str = "") -> None:
     of_image: dict[NamedFile, list[NamedFile]] = defaultdict(list)
     for match in matches:
         of_image[match.image].append(match.label)
@@ -55,7 +55,7 @@ def _check_one_label(matches: Sequence[Match]) -> None:
             raise InputError(
                 f"image {image.shown} has {len(found)} labels, {_shown(found)}: wanted one label an image, with a "
                 "number for each class; merge them into one file, or choose by a pattern, such as --labels "
-                f"{_pattern(found[0], image)}."
+                f"{_pattern(found[0], image)}{hint}."
             )
 
 

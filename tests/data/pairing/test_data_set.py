@@ -473,7 +473,7 @@ def test_the_labels_of_one_reader_are_chosen_by_the_pattern_that_is_proposed(tre
     root = tree(*numbered("a{}.nii", *names.split()))
     with pytest.raises(InputError, match=r"a1\.nii has 2 labels") as raised:
         find_pairs(str(root))
-    pattern = str(raised.value).rpartition("DIR/")[2].rstrip("'.")
+    pattern = str(raised.value).rpartition("DIR/")[2].partition("'")[0]
     pairs = found(root, "", pattern)
     assert {case: label for case, (_, label, _) in pairs.items()} == {
         f"a{n}": names.split()[0].format(n) for n in (1, 2, 3)
@@ -563,6 +563,10 @@ SINGLE_QUESTIONS = {
     "a label without image": (
         ["p1.nii", "p1_seg.nii", "p2_seg.nii"],
         r"1 of 2 labels have no image: p2_seg\.nii; add the images or take the labels away",
+    ),
+    "the image of a label is missing, and another scan has a part of its name": (
+        ["p1.nii", "p1_seg.nii", "p1_2_seg.nii", "p2.nii", "p2_seg.nii"],
+        r"image p1\.nii has 2 labels, p1_seg\.nii, p1_2_seg\.nii: .*; if one of them is of an image that is missing, add",
     ),
     "the image of a label is missing, and another scan is there": (
         ["p3_1.nii", "p3_2_seg.nii", "p1_1.nii", "p1_1_seg.nii"],
