@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from semicl_monai.data.listing import listing
 from semicl_monai.data.pairing.matching import Words
 from semicl_monai.data.pairing.named_file import NamedFile, is_bids
-from semicl_monai.data.pairing.words import has_number, is_sequence, split_words, without_roles
+from semicl_monai.data.pairing.words import CHANNEL, has_number, is_sequence, split_words, without_roles
 
 # Phases of contrast. They tell images apart as sequences do, but are rarely channels of one image.
 PHASES = frozenset(("arterial", "portal", "venous", "portalvenous", "delayed", "precontrast", "postcontrast"))
@@ -25,11 +25,13 @@ def without_other_sequences(
     """Return the images that may be of a sequence of those with a label, and a line that names the others.
 
     An image without a sequence in its name stays. If no image with a label has one, an image is of another sequence if
-    its name differs from that of another image in the sequence only: ``p1_T2`` beside ``p1``.
+    its name differs from that of another image in the sequence only: ``p1_T2`` beside ``p1``. A channel of nnU-Net that
+    all images with a label have, such as ``0000``, counts as their sequence.
     """
     known = {sequence_of(image) for image in labelled}
     plain = {image.words for image in (*images, *labelled) if not sequence_of(image)}
-    others = [image for image in images if _is_other(image, known, plain)]
+    channel = _shared_channel(labelled)
+    others = [image for image in images if _is_other(image, known, plain) or _is_other_channel(image, channel)]
     names = f"another sequence than the images with a label: {listing([image.shown for image in others])}"
     return [image for image in images if image not in others], [names] if others else []
 
@@ -59,6 +61,18 @@ def _tells(word: str) -> bool:
 def _is_suffix(word: str) -> bool:
     """Whether the end of a name of BIDS tells a sequence, known or not; a number tells the case."""
     return word in SUFFIXES or ("-" not in word and not has_number([word]) and without_roles([word]) != ())
+
+
+def _shared_channel(labelled: Sequence[NamedFile]) -> str:
+    """The number that the names of several images end in; empty if there is none."""
+    ends = {image.words[-1] for image in labelled if image.words}
+    return ends.pop() if len(labelled) > 1 and len(ends) == 1 and CHANNEL.fullmatch(min(ends)) else ""
+
+
+def _is_other_channel(image: NamedFile, channel: str) -> bool:
+    return (
+        bool(channel and image.words) and CHANNEL.fullmatch(image.words[-1]) is not None and image.words[-1] != channel
+    )
 
 
 def _plain(word: str) -> str:

@@ -401,6 +401,11 @@ SEQUENCES = {
         ["1", "2", "3"],
         ["pet"] * 3,
     ),
+    "channels of nnU-Net": (
+        [*numbered("p{}_0000.nii", "p{}_0000_seg.nii", "p{}_0001.nii")],
+        ["p1", "p2", "p3"],
+        ["p1_0001", "p2_0001", "p3_0001"],
+    ),
     "phases of contrast": (
         [*numbered("p{}_portal.nii", "p{}_portal_seg.nii", "p{}_arterial.nii")],
         ["p1_portal", "p2_portal", "p3_portal"],
@@ -566,7 +571,7 @@ SINGLE_QUESTIONS = {
     ),
     "the image of a label is missing, and another scan has a part of its name": (
         ["p1.nii", "p1_seg.nii", "p1_2_seg.nii", "p2.nii", "p2_seg.nii"],
-        r"image p1\.nii has 2 labels, p1_seg\.nii, p1_2_seg\.nii: .*; if one of them is of an image that is missing, add",
+        r"image p1\.nii has 2 labels, p1_seg\.nii, p1_2_seg\.nii: .*; if one of them is of an image that is missing",
     ),
     "the image of a label is missing, and another scan is there": (
         ["p3_1.nii", "p3_2_seg.nii", "p1_1.nii", "p1_1_seg.nii"],
