@@ -11,12 +11,15 @@ from typing import Any
 
 from semicl_monai.apps.export_bundle import as_text
 from semicl_monai.data import LabelRules, SegmentationDatalist, read_description, read_label_rules
+from semicl_monai.data.description import split_names
 from semicl_monai.data.listing import listing
 from semicl_monai.data.pairing import data_list, find_pairs, names_of_table, parse_class_names, report_pairs
 from semicl_monai.data.sections import Record, read_sections, sections_of
 from semicl_monai.utils import InputError, read_json, reason_of
+from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES
 
 DATALIST = "dataset.json"
+BY_FILE, BY_OPTION, BY_TABLE = "'labels' of the JSON file", "class_names", "the table dseg.tsv"
 DESCRIBES = ("training", "channel_names")  # one of them is in each dataset.json that can be used
 
 
@@ -31,6 +34,7 @@ class DataSource:
         names: names of the label values without background; empty if they are not known.
         content: content of the JSON file if it is to be written; ``None`` if it exists.
         rules: the value to ignore, and regions.
+        named_by: where ``names`` come from, for messages.
     """
 
     dataset_dir: Path
@@ -39,6 +43,7 @@ class DataSource:
     names: dict[int, str]
     content: dict[str, Any] | None = None
     rules: LabelRules = field(default_factory=LabelRules)
+    named_by: str = BY_FILE
 
     @property
     def file(self) -> Path:
@@ -100,13 +105,14 @@ def find_data(
         images: a folder or a pattern, in place of ``dataset_dir``. A ``dataset.json`` in it is used.
         labels: a folder or a pattern.
         modality: the modality of the images.
-        class_names: names of the classes.
+        class_names: names of the classes. A name ``ignore`` gives the value of voxels that are not annotated.
 
     Raises:
         InputError: When options do not go together, or the data cannot be found or paired.
     """
     _check_options(dataset_dir, datalist, images, labels)
     names = {} if class_names is None else parse_class_names(class_names)
+    split_names(names, BY_OPTION)
     if images is not None and not _is_described(Path(str(images)).expanduser(), labels):
         return _paired(target, str(images), None if labels is None else str(labels), modality, names)
     return _described(Path(str(dataset_dir if images is None else images)), datalist, names)
@@ -156,9 +162,18 @@ def _described(folder: Path, datalist: str, given: dict[int, str]) -> DataSource
     if not file.is_file():
         raise InputError(f"{file} does not exist: wanted a JSON file that describes the data set.")
     channels, names = read_description(file)
-    if given and names and given != names:
-        raise InputError(f"{file} names the classes {names}, but class_names is {given}: give no --class_names.")
-    return DataSource(source, datalist, channels, names or given, rules=read_label_rules(file))
+    rules = read_label_rules(file)
+    if not given:
+        return DataSource(source, datalist, channels, names, rules=rules)
+    classes, of_given = split_names(given, BY_OPTION)
+    if rules.regions or (names and classes != names) or rules.ignore_value not in (None, of_given.ignore_value):
+        known = [*rules.regions] or [f"{name}={value}" for value, name in names.items()]
+        known += [] if rules.ignore_value is None else [f"ignore={rules.ignore_value}"]
+        raise InputError(
+            f"{file} names the classes {', '.join(known)}, but class_names is {given}: give no --class_names."
+        )
+    by = BY_FILE if names else BY_OPTION
+    return DataSource(source, datalist, channels, names or classes, rules=of_given, named_by=by)
 
 
 def _paired(target: Path, images: str, labels: str | None, modality: str | None, names: dict[int, str]) -> DataSource:
@@ -167,19 +182,21 @@ def _paired(target: Path, images: str, labels: str | None, modality: str | None,
         raise InputError(f"{file} exists already: move it away, or give another name, or give it by --datalist.")
     pairing, root = find_pairs(images, labels)
     found = [case.label for case in pairing.cases if case.label]
-    names = names or names_of_table(found)
-    content = data_list(pairing, file.parent, modality, names)
+    by = BY_OPTION if names else BY_TABLE
+    names, rules = split_names(names or names_of_table(found), by)
+    content = data_list(pairing, file.parent, modality, names, rules.ignore_value)
     print("\n".join(report_pairs(pairing)))
     print(
         f"The pairs are written to {file} with the bundle. To correct them, edit the file and make the bundle again "
         f"with --dataset_dir {root} --datalist {file}."
     )
     channels = list(content.get("modality", {}).values())
-    if not names:
+    have_segments = any(label.series or label.file.endswith(SEGMENTATION_SUFFIXES) for label in found)
+    if not names and not have_segments:
         print("Classes are called by their values. Give --class_names liver,tumour to name them.")
     if modality is None:
         print("Images become z-scores. Give --modality CT if they are in Hounsfield units.")
-    return DataSource(root.resolve(), str(file), channels, names, content)
+    return DataSource(root.resolve(), str(file), channels, names, content, rules, by)
 
 
 def _write_new(file: Path, text: str) -> None:

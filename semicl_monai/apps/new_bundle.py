@@ -20,11 +20,14 @@ from semicl_monai.apps.plan_task import choose_dims, describe_plan, plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, take_fingerprint
 from semicl_monai.data.hounsfield import looks_like_ct
 from semicl_monai.data.label_names import segment_names
+from semicl_monai.data.patients import compile_pattern
 from semicl_monai.data.sections import Record
+from semicl_monai.data.split import checked_seed, parse_labelled_fraction
 from semicl_monai.methods import find_method
 from semicl_monai.methods.registry import name_of
 from semicl_monai.planning import GIB
 from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
+from semicl_monai.utils.nifti import check_replace_nan
 
 TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
 
@@ -88,7 +91,8 @@ def new_bundle(
             was paired is printed, and written beside the bundle as ``NAME_datalist.json``.
         labels: a folder or a pattern for the labels, if they are not known by names such as ``case_seg.nii.gz``.
         class_names: names of the label values 1, 2, ..., as in ``"liver,tumour"``, or with their values, as in
-            ``"liver=1,tumour=5"``. By default, the JSON file, a table ``dseg.tsv`` or the segments name them.
+            ``"liver=1,tumour=5"``. The highest value may be called ``ignore``, for voxels that are not annotated. By
+            default, the JSON file, a table ``dseg.tsv`` or the segments name them.
 
     Raises:
         InputError: When the bundle's folder exists already, or the data cannot be used.
@@ -99,13 +103,13 @@ def new_bundle(
     dims = {"auto": None, "2": 2, "3": 3}[one_of(str(spatial_dims), ("auto", "2", "3"), "spatial_dims")]
     limit = _bytes(memory)
     chosen_by = one_of(validation, ("best", "none"), "validation")
-    timed = is_true(estimate, "estimate")
+    timed, uneven = is_true(estimate, "estimate"), is_true(allow_gaps, "allow_gaps")
+    _check_options(method, group_pattern, replace_nan, labelled_fraction, split_seed)
     data = find_data(target, dataset_dir, datalist, images, labels, modality, class_names)
     pattern = _group_pattern(data.sections(), group_pattern)
     how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
     lists = data.lists(labelled_fraction, split_seed, **how)
     names = data.names or {value: str(value) for value in data.rules.values()} or segment_names(lists.labelled)
-    uneven = is_true(allow_gaps, "allow_gaps")
     fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven, data.rules.ignore_value)
     channels = [modality] if modality else data.channels
     if len(channels) > 1 and len(channels) != fingerprint.channels:
@@ -119,7 +123,8 @@ def new_bundle(
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
     filling |= {"allow_gaps": True} if uneven else {}
     chosen, why = (dims, "as given") if dims else choose_dims(fingerprint, limit)
-    planned = with_label_rules(plan_task(fingerprint, channels, names, chosen, limit), data.rules)
+    by = data.named_by if data.names or data.rules.regions else "names of segments"
+    planned = with_label_rules(plan_task(fingerprint, channels, names, chosen, limit, by), data.rules)
     task = {**data.where, **split, **filling, **planned}
     pretrain = task.setdefault("stages", {}).setdefault("pretrain", {})
     pretrain["method"] = _method(method, lists)
@@ -130,6 +135,18 @@ def new_bundle(
         print(f"{case} looks like CT: whole numbers, some below -900. Give --modality CT if all images are CT.")
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
     print(_summary(target, task, lists, fingerprint, f"{chosen}-D: {why}", time))
+
+
+def _check_options(
+    method: str | None, group_pattern: Any, replace_nan: Any, labelled_fraction: float | int | str, split_seed: int
+) -> None:
+    """Refuse options before anything is read."""
+    if method is not None:
+        find_method(method)
+    compile_pattern(group_pattern)
+    check_replace_nan(replace_nan)
+    parse_labelled_fraction(labelled_fraction)
+    checked_seed(split_seed)
 
 
 def _group_pattern(sections: Mapping[str, list[Record]], given: str | None) -> str | None:

@@ -34,6 +34,7 @@ def plan_task(
     names: Mapping[int, str],
     spatial_dims: int | None = None,
     memory: float = 8 * GIB,
+    named_by: str = "'labels' of the JSON file",
 ) -> dict[str, Any]:
     """Plan the content of ``task.json`` from the training images.
 
@@ -55,12 +56,13 @@ def plan_task(
         names: names of the label values, empty if unknown.
         spatial_dims: 2 for slices, 3 for patches. By default, it is chosen by :func:`choose_dims`.
         memory: bytes that a training step may take.
+        named_by: where ``names`` come from, for the error.
 
     Raises:
         InputError: When a label holds a value without a name, when there are more than 100 classes, when a value is
             above 65535, or when the foreground of CT has only one intensity.
     """
-    values, spacing = _values(found, names), target_spacing(found)
+    values, spacing = _values(found, names, named_by), target_spacing(found)
     axis = slice_axis(np.median(found.shapes, axis=0), np.median(found.spacings, axis=0))
     dims = spatial_dims or choose_dims(found, memory)[0]
     shape = _median_shape(found, spacing)
@@ -133,12 +135,10 @@ def _median_shape(found: Fingerprint, spacing: np.ndarray) -> list[int]:
     return [max(1, int(np.ceil(edge))) for edge in shape]
 
 
-def _values(found: Fingerprint, names: Mapping[int, str]) -> list[int]:
+def _values(found: Fingerprint, names: Mapping[int, str], named_by: str) -> list[int]:
     unknown = sorted(set(found.label_values) - set(names)) if names else []
     if unknown:
-        raise InputError(
-            f"the labels hold the value {unknown[0]}, but 'labels' of the JSON file names only {sorted(names)}."
-        )
+        raise InputError(f"the labels hold the value {unknown[0]}, but {named_by} names only {sorted(names)}.")
     values = sorted(names or found.label_values)
     if len(values) > MOST_CLASSES:
         raise InputError(f"there must be at most {MOST_CLASSES} classes, got {len(values)}.")

@@ -59,10 +59,31 @@ def read_description(file: str | Path) -> tuple[list[str], dict[int, str]]:
             raise InputError(f"{file}: 'labels' must differ, got {value} for {labels[value]} and {name}.")
         labels[value] = name
     labels.pop(0, None)
-    _check_has_class(labels, file)
-    _check_names_differ([*labels.values(), *rules.regions], file)
+    _check_has_class(labels, f"{file}: 'labels'")
+    _check_names_differ([*labels.values(), *rules.regions], f"{file}: 'labels'")
     _check_no_code([*names, *labels.values(), *rules.regions], file)
     return names, labels
+
+
+def split_names(names: Mapping[int, str], where: str) -> tuple[dict[int, str], LabelRules]:
+    """Return the names of the classes, and the value of the name ``ignore`` if it is among them.
+
+    Args:
+        names: names by their label values, as a user has given them.
+        where: the option or file that they come from, for the error.
+
+    Raises:
+        InputError: When a name cannot be used, as in :func:`read_description`, or ``ignore`` is not the highest value.
+
+    Example:
+        >>> split_names({1: "liver", 2: "ignore"}, "class_names")
+        ({1: 'liver'}, LabelRules(ignore_value=2, regions={}, regions_class_order=()))
+    """
+    classes = {value: name for value, name in names.items() if not is_ignore(name)}
+    _check_has_class(classes, where)
+    _check_names_differ(list(classes.values()), where)
+    _check_no_code(list(classes.values()), where)
+    return classes, LabelRules(_ignore_value([(name, value) for value, name in names.items()], list(classes), where))
 
 
 def read_label_rules(file: str | Path) -> LabelRules:
@@ -81,8 +102,9 @@ def read_label_rules(file: str | Path) -> LabelRules:
     content = read_json(Path(file), "datalist")
     regions = _regions(content, file)
     values = [value for region in regions.values() for value in region] or [v for v, _ in _classes(content, file)]
-    rules = LabelRules(_ignore_value(content, values, file), regions, _order(content, regions, file))
-    _check_has_class(dict(enumerate(regions, 1)), file)
+    ignored = _ignore_value(_labels(content, file), values, f"{file}: 'labels'")
+    rules = LabelRules(ignored, regions, _order(content, regions, file))
+    _check_has_class(dict(enumerate(regions, 1)), f"{file}: 'labels'")
     return rules
 
 
@@ -111,7 +133,7 @@ def _only(value: Any) -> Any:
 def _classes(content: Mapping[str, Any], file: str | Path) -> list[tuple[int, str]]:
     """Value and name of each label that is one value, without the one to ignore."""
     found = [(name, value) for name, value in _labels(content, file) if not is_ignore(name)]
-    return [(_whole_value(value, name, file), name) for name, value in found]
+    return [(_whole_value(value, name, f"{file}: 'labels'"), name) for name, value in found]
 
 
 def _regions(content: Mapping[str, Any], file: str | Path) -> dict[str, tuple[int, ...]]:
@@ -120,21 +142,22 @@ def _regions(content: Mapping[str, Any], file: str | Path) -> dict[str, tuple[in
         return {}
     regions = {}
     for name, entry in labels:
-        values = tuple(_whole_value(value, name, file) for value in (entry if isinstance(entry, list) else [entry]))
+        given = entry if isinstance(entry, list) else [entry]
+        values = tuple(_whole_value(value, name, f"{file}: 'labels'") for value in given)
         if not values or (0 in values and values != (0,)) or len(set(values)) < len(values):
             raise InputError(f"{file}: 'labels' must give a region different values from 1, got {entry} for {name}.")
         regions[name] = values
     return {name: values for name, values in regions.items() if values != (0,)}
 
 
-def _ignore_value(content: Mapping[str, Any], values: Sequence[int], file: str | Path) -> int | None:
-    found = [(name, value) for name, value in _labels(content, file) if is_ignore(name)]
+def _ignore_value(labels: Sequence[tuple[str, Any]], values: Sequence[int], where: str) -> int | None:
+    found = [(name, value) for name, value in labels if is_ignore(name)]
     if not found:
         return None
-    value = _whole_value(found[0][1], found[0][0], file)
+    value = _whole_value(found[0][1], found[0][0], where)
     if len(found) > 1 or value <= max([0, *values]):
         raise InputError(
-            f"{file}: 'labels' must give 'ignore' one value above all others, which go to {max([0, *values])}, got "
+            f"{where} must give 'ignore' one value above all others, which go to {max([0, *values])}, got "
             f"{', '.join(str(each) for _, each in found)}."
         )
     return value
@@ -225,24 +248,24 @@ def _channels(content: Mapping[str, Any], file: str | Path) -> list[str]:
     return [name.strip() for name in names]
 
 
-def _whole_value(value: Any, name: str, file: str | Path) -> int:
+def _whole_value(value: Any, name: str, where: str) -> int:
     if not str(value).isdecimal():
-        raise InputError(f"{file}: 'labels' must give each name one whole number, got {value!r} for {name}.")
+        raise InputError(f"{where} must give each name one whole number, got {value!r} for {name}.")
     return int(value)
 
 
-def _check_names_differ(names: Sequence[str], file: str | Path) -> None:
+def _check_names_differ(names: Sequence[str], where: str) -> None:
     for name in names:
         if name == "mean" or names.count(name) > 1:
-            raise InputError(f"{file}: 'labels' must have names that differ, none of them 'mean', got '{name}'.")
+            raise InputError(f"{where} must have names that differ, none of them 'mean', got '{name}'.")
 
 
-def _check_has_class(labels: Mapping[int, str], file: str | Path) -> None:
+def _check_has_class(labels: Mapping[int, str], where: str) -> None:
     for value, name in labels.items():
         if name.strip().casefold() in ("", "background"):
-            raise InputError(f"{file}: 'labels' must name a class for {value}, got '{name}'; background is 0.")
+            raise InputError(f"{where} must name a class for {value}, got '{name}'; background is 0.")
         if not name.isprintable():
-            raise InputError(f"{file}: 'labels' must have names of one line, got {name!r} for {value}.")
+            raise InputError(f"{where} must have names of one line, got {name!r} for {value}.")
 
 
 def _check_no_code(names: Sequence[Any], file: str | Path) -> None:

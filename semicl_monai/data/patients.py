@@ -32,7 +32,7 @@ def name_patients(sections: Mapping[str, list[Record]], group_pattern: Any = Non
     Raises:
         InputError: When ``group_pattern`` is not a regular expression, or finds nothing in a case name.
     """
-    pattern = _compiled(group_pattern)
+    pattern = compile_pattern(group_pattern)
     records = [record for section in sections.values() for record in section]
     if pattern is None:
         if not any("patient" in record for record in records):
@@ -46,7 +46,12 @@ def name_patients(sections: Mapping[str, list[Record]], group_pattern: Any = Non
     }
 
 
-def _compiled(group_pattern: Any) -> re.Pattern[str] | None:
+def compile_pattern(group_pattern: Any) -> re.Pattern[str] | None:
+    """Return the option ``group_pattern`` as an expression; ``None`` for no expression.
+
+    Raises:
+        InputError: When it is not a regular expression.
+    """
     if group_pattern is None or str(group_pattern).lower() in ("", "none"):
         return None
     if not isinstance(group_pattern, str):

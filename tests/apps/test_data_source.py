@@ -9,7 +9,7 @@ import pytest
 
 from semicl_monai.apps.data_source import find_data
 from semicl_monai.apps.new_bundle import new_bundle
-from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data import LabelRules, SegmentationDatalist
 from semicl_monai.utils import InputError, paths_of
 
 NAME = "knee_mri_segmentation"
@@ -85,6 +85,64 @@ def test_names_and_modality_stand_in_the_list_and_in_the_task(make):
     task = read(bundle / "task.json")
     assert task["class_names"] == ["bone", "cyst"]
     assert task["scaling"]["_target_"] == "ScaleIntensityRanged"
+
+
+def test_a_class_called_ignore_is_the_value_to_ignore_also_when_the_list_is_read_again(make, patients):
+    bundle = make(class_names="bone=1,ignore=2")
+    task, file = read(bundle / "task.json"), f"{bundle}_datalist.json"
+    assert (task["class_names"], task["ignore_value"]) == (["bone"], 2)
+    assert read(file)["labels"] == {"0": "background", "1": "bone", "2": "ignore"}
+    again = make("a_b_c", images=None, dataset_dir=str(patients), datalist=file)
+    assert read(again / "task.json") == task
+
+
+def test_a_value_to_ignore_below_others_is_refused_before_files_are_searched(make, tmp_path):
+    message = "class_names must give 'ignore' one value above all others, which go to 2, got 1"
+    refuse(make, message, class_names="ignore=1,bone=2", images=str(tmp_path / "nowhere"))
+
+
+def test_the_value_to_ignore_may_be_given_for_a_file_without_names(patients, tmp_path):
+    (patients / "dataset.json").write_text('{"training": []}')
+    data = find_data(tmp_path / NAME, images=str(patients), class_names="bone,ignore")
+    assert (data.names, data.rules) == ({1: "bone"}, LabelRules(ignore_value=2))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [{"background": 0, "bone": 1, "ignore": 3}, {"bone": [1, 2], "cyst": 2}, {"bone": 1, "x": 2}],
+)
+def test_a_value_to_ignore_regions_and_names_of_the_file_are_not_overruled(patients, tmp_path, labels):
+    content = {"labels": labels, "training": [], "regions_class_order": [1, 2]}
+    (patients / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"dataset\.json names the classes .*, but class_names is .*: give no --class"):
+        find_data(tmp_path / NAME, images=str(patients), class_names="bone,ignore")
+
+
+def test_a_value_without_a_name_is_refused_by_the_option_that_names_the_others(make, patients):
+    refuse(make, r"the labels hold the value 2, but class_names names only \[1\]\.", class_names="bone")
+    (patients / "dseg.tsv").write_text("index\tname\n1\tbone\n")
+    refuse(make, r"the labels hold the value 2, but the table dseg\.tsv names only \[1\]\.")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "nonsense"}, "unknown method 'nonsense'; known: random, "),
+        ({"memory": 0}, "memory must be a number of GiB from 1, got 0"),
+        ({"spatial_dims": 4}, "spatial_dims must be .*got '4'"),
+        ({"group_pattern": "(p"}, r"group_pattern must be a regular expression, got '\(p'"),
+        ({"group_pattern": 3}, "group_pattern must be a regular expression, got 3"),
+        ({"allow_gaps": "perhaps"}, "allow_gaps must be .*got 'perhaps'"),
+        ({"replace_nan": "x"}, "replace_nan must be a finite number, got 'x'"),
+        ({"labelled_fraction": 0}, "labelled_fraction must be a fraction above 0.0"),
+        ({"split_seed": -1}, "split_seed must be a whole number from 0"),
+        ({"validation": "some"}, "validation must be .*got 'some'"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_read_or_written(make, tmp_path, capsys, options, message):
+    refuse(make, message, **{"images": str(tmp_path / "nowhere"), **options})
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "bundles").exists()
 
 
 def test_paths_are_relative_to_the_list_and_links_stay(make, patients, tmp_path):
@@ -182,6 +240,16 @@ def test_an_image_in_hounsfield_units_gets_a_hint(make, patients, capsys):
 
 def test_paths_and_names_of_the_command_are_text():
     assert {"images", "labels", "class_names"} <= set(paths_of(new_bundle))
+
+
+def test_class_names_are_not_asked_for_where_segments_have_names(tmp_path, capsys):
+    for ending, asks in ((".nrrd", True), (".seg.nrrd", False)):
+        folder = tmp_path / ending
+        folder.mkdir()
+        for file in ("a.nrrd", f"a_label{ending}"):
+            (folder / file).touch()
+        find_data(tmp_path / NAME, images=str(folder))
+        assert ("Give --class_names" in capsys.readouterr().out) == asks
 
 
 def test_what_is_held_out_is_not_opened(make, patients, monkeypatch):

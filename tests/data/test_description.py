@@ -5,7 +5,7 @@ import json
 import pytest
 
 from semicl_monai.data import LabelRules, read_description, read_label_rules
-from semicl_monai.data.description import check_class_values
+from semicl_monai.data.description import check_class_values, split_names
 from semicl_monai.utils import InputError
 
 
@@ -200,3 +200,24 @@ def test_regions_are_those_of_the_file(tmp_path, regions, values, fits):
     else:
         with pytest.raises(InputError, match=r"dataset\.json gives the values \[.*\] to '.*', but regions give \["):
             check_class_values(file, ["Whole tumour", "tumour core", "enhancing"], values, regions)
+
+
+def test_names_of_an_option_are_split_into_classes_and_the_value_to_ignore():
+    assert split_names({1: "a", 5: "Ignore"}, "class_names") == ({1: "a"}, LabelRules(ignore_value=5))
+    assert split_names({1: "a"}, "class_names") == ({1: "a"}, LabelRules())
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({1: "ignore", 2: "a"}, "class_names must give 'ignore' one value above all others, which go to 2, got 1"),
+        ({1: "a", 2: "ignore", 3: "Ignore"}, "class_names must give 'ignore' one value above all others, .* got 2, 3"),
+        ({1: "mean"}, "class_names must have names that differ, none of them 'mean', got 'mean'"),
+        ({1: "background", 2: "a"}, "class_names must name a class for 1, got 'background'; background is 0"),
+        ({1: "$print(1)"}, r"class_names: a name must not begin with \$, @ or %: .*got '\$print"),
+        ({1: "a#b"}, r"class_names: a name must not hold '#' or '::', which separate names in MONAI"),
+    ],
+)
+def test_names_of_an_option_that_cannot_be_used_are_refused(names, message):
+    with pytest.raises(InputError, match=message):
+        split_names(names, "class_names")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from semicl_monai.data.listing import listing
@@ -65,11 +65,18 @@ def group_unlabelled(images: Sequence[NamedFile], channels: Sequence[Words]) -> 
 def _rests(matches: Sequence[Match]) -> list[Words]:
     """The words that only an image has; among several images of a label, without those that all images have.
 
-    A number of the label may be repeated in the name of its image.
+    A number of the label may be repeated in the name of its image. The only DICOM series of a label has none: folders
+    of series are often called by numbers or UIDs.
     """
-    several = len({match.label for match in matches}) < len(matches)
+    counts = Counter(match.label for match in matches)
+    several = len(counts) < len(matches)
     shared = set.intersection(*(set(match.rest) for match in matches)) if several else set()
-    return [tuple(word for word in match.rest if word not in shared | set(match.label.words)) for match in matches]
+    return [
+        ()
+        if match.image.series and counts[match.label] == 1
+        else tuple(word for word in match.rest if word not in shared | set(match.label.words))
+        for match in matches
+    ]
 
 
 def _check_alike(groups: Mapping[NamedFile, Mapping[Words, NamedFile]]) -> None:
@@ -105,10 +112,15 @@ def _split(words: Words, channel: Words) -> Words | None:
 
 
 def _several(label: NamedFile, images: Sequence[NamedFile]) -> InputError:
+    shown = listing([_with_type(image) for image in images])
     return InputError(
-        f"label {label.shown} fits {len(images)} images, {_shown(images)}, whose names do not tell that they are "
+        f"label {label.shown} fits {len(images)} images, {shown}, whose names do not tell that they are "
         f"channels of one image: {_choose(images[0])}."
     )
+
+
+def _with_type(image: NamedFile) -> str:
+    return f"{image.shown} ({image.series_type})" if image.series_type else image.shown
 
 
 def _choose(image: NamedFile) -> str:

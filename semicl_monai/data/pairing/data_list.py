@@ -10,7 +10,13 @@ from typing import Any
 from semicl_monai.data.pairing.pairing import PairedCase, Pairing
 
 
-def data_list(pairing: Pairing, folder: Path, modality: str | None, names: Mapping[int, str]) -> dict[str, Any]:
+def data_list(
+    pairing: Pairing,
+    folder: Path,
+    modality: str | None,
+    names: Mapping[int, str],
+    ignore_value: int | None = None,
+) -> dict[str, Any]:
     """Return the content of the JSON file, as :class:`semicl_monai.data.SegmentationDatalist` reads it.
 
     Images of a folder ``test`` or ``imagesTs`` without a label are listed under ``test``, where they are left out.
@@ -20,13 +26,15 @@ def data_list(pairing: Pairing, folder: Path, modality: str | None, names: Mappi
         folder: the folder that the file will lie in. Paths are relative to it if they share a folder with it.
         modality: the modality of the images, by default the names of the channels.
         names: names of the label values; empty if they are not known.
+        ignore_value: label value of voxels that are not annotated, if there is one.
     """
     # only the user knows whether numbers are Hounsfield units: a file called ct.nii.gz may hold others
     are_ct = all(name.upper().startswith("CT") for name in pairing.channels)
     channels = [modality] if modality else [] if are_ct else list(pairing.channels)
     content: dict[str, Any] = {"modality": {str(n): name for n, name in enumerate(channels)}} if channels else {}
-    if names:
-        content["labels"] = {"0": "background", **{str(value): name for value, name in sorted(names.items())}}
+    labels = {**names} | ({} if ignore_value is None else {ignore_value: "ignore"})
+    if labels:
+        content["labels"] = {"0": "background", **{str(value): name for value, name in sorted(labels.items())}}
     lists: dict[str, list[dict[str, Any]]] = {"training": [], "unlabelled": [], "validation": [], "test": []}
     for case in pairing.cases:
         lists[_list_of(case)].append(_entry(case, folder))

@@ -14,7 +14,7 @@ from semicl_monai.data.pairing.named_file import NamedFile, is_bids, read_name
 from semicl_monai.data.pairing.pairing import Pairing, pair_files
 from semicl_monai.data.pairing.words import LABEL_WORDS, split_words
 from semicl_monai.utils import InputError
-from semicl_monai.utils.formats import without_suffix
+from semicl_monai.utils.formats import WANTED, without_suffix
 
 NO_VOLUMES = ("func", "fmap", "eeg", "meg", "ieeg")  # folders of BIDS
 EXAMPLE = "'DIR/**/*_lesion.nii.gz'"
@@ -53,7 +53,7 @@ def find_pairs(images: str, labels: str | None = None) -> tuple[Pairing, Path]:
     if not found.labels and labels is None and of_images.is_pattern:
         found = _with_labels_around(of_images, found)
     if not found.images:
-        raise InputError(f"--images {images}: no image found{_but(found)}.")
+        raise InputError(f"--images {images}: no image found{_but(found, of_images)}.")
     if not found.labels:
         raise InputError(f"no label found in {of_images.root}: {_unlike(found)}.")
     return pair_files(found.images, found.labels, found.left_out, of_images.is_pattern), of_images.root
@@ -62,7 +62,7 @@ def find_pairs(images: str, labels: str | None = None) -> tuple[Pairing, Path]:
 def _among_images(found: FoundFiles) -> FoundNames:
     series, others = find_images(found.root, found.folders)
     root = found.root if series else _without_shared_labels(found)
-    names = _names(root, found.files, _shared_words(found.files))
+    names = _names(root, found.files, _shared_words((*found.files, *found.unread)))
     names, left_out = _without_derivatives(names)
     images = [name for name in names if not name.is_label]
     labels = [name for name in names if name.is_label]
@@ -83,7 +83,7 @@ def _with_labels_around(of_images: FoundFiles, found: FoundNames) -> FoundNames:
 
 def _apart(of_images: FoundFiles, of_labels: FoundFiles) -> FoundNames:
     """Images and labels of two places, one of which may be inside the other."""
-    kept = _shared_words((*of_images.files, *of_labels.files))
+    kept = _shared_words((*of_images.files, *of_images.unread, *of_labels.files))
     labels = _names(of_labels.root, of_labels.files, kept, are_labels=True)
     taken = {label.file for label in labels}
     images = _names(of_images.root, [file for file in of_images.files if str(file) not in taken], kept)
@@ -155,9 +155,10 @@ def _without_other_labels(images: list[NamedFile]) -> tuple[list[NamedFile], lis
     return [image for image in images if not image.is_label], [line]
 
 
-def _but(found: FoundNames) -> str:
-    if not found.labels:
-        return _left_out(found)
+def _but(found: FoundNames, of_images: FoundFiles) -> str:
+    if not found.labels or of_images.others:
+        convert = f"; convert such images to {WANTED}" if of_images.others else ""
+        return _left_out(found) + convert
     shown = listing([label.shown for label in found.labels])
     return (
         f", as all {len(found.labels)} files are named like labels ({shown}): give patterns for --images and --labels"

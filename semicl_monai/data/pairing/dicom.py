@@ -23,16 +23,18 @@ def find_images(root: Path, folders: Sequence[Path]) -> tuple[list[NamedFile], l
     found, others = [], []
     for folder in folders:
         try:
-            series, left_out = find_series(folder)
+            found_series, left_out = find_series(folder)
         except InputError as error:  # pydicom is missing
             return [], [f"DICOM: {folder} {error}"]
         inside = folder.relative_to(root).parts
-        for each in series:
+        for each in found_series:
             case = "_".join([*inside[:-1], each.case] if each.image == folder or not inside else [*inside, each.case])
             place = each.image if each.image.is_dir() else each.image.with_name(each.case)
             name = read_name(str(each.image), _relative(place, root))
-            given = {"case": case, "patient": each.patient, "series": series_of(each.image).uid, "is_label": False}
-            found.append(NamedFile(**{**vars(name), **given}))
+            series = series_of(each.image)
+            told = [str(series.headers[0].get(tag, "")).strip() for tag in ("Modality", "SeriesDescription")]
+            given = {"case": case, "patient": each.patient, "series": series.uid, "series_type": " ".join(told).strip()}
+            found.append(NamedFile(**{**vars(name), **given, "is_label": False}))
         others += [reason for reason in left_out if not reason.endswith("SEG")]
     return found, [left_out_line(others).removeprefix("left out of the ")] if others else []
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,19 @@ from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import SUFFIXES, is_volume
 from semicl_monai.utils.formats.dicom_series import DicomSeries
 
-OTHER_FORMATS = (".img", ".hdr", ".mgz", ".mnc")
+OTHER_VOLUMES = {
+    **dict.fromkeys((".img", ".hdr", ".img.gz"), "Analyze or NIfTI in two files"),
+    **dict.fromkeys((".mgz", ".mgh"), "FreeSurfer"),
+    ".mnc": "MINC",
+    **dict.fromkeys((".nii.bz2", ".nii.zip", ".nii.xz"), "compressed otherwise than by gzip"),
+}
+OTHER_FORMATS = {
+    **OTHER_VOLUMES,
+    **dict.fromkeys((".npy", ".npz"), "NumPy"),
+    **dict.fromkeys((".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"), "pictures"),
+    ".mat": "MATLAB",
+    **dict.fromkeys((".h5", ".hdf5"), "HDF5"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,7 @@ class FoundFiles:
         folders: folders that may hold DICOM series.
         others: files in formats that are not read, and other files that are left out.
         is_pattern: whether a pattern was given.
+        unread: volumes in formats that are not read.
     """
 
     root: Path
@@ -33,6 +47,7 @@ class FoundFiles:
     folders: tuple[Path, ...]
     others: tuple[str, ...] = field(default=())
     is_pattern: bool = False
+    unread: tuple[Path, ...] = ()
 
 
 def find_files(given: str, option: str) -> FoundFiles:
@@ -67,15 +82,26 @@ def find_files(given: str, option: str) -> FoundFiles:
 def _found(
     root: Path, files: list[Path], folders: tuple[Path, ...], option: str, is_pattern: bool = False
 ) -> FoundFiles:
-    volumes = [file for file in files if is_volume(file.name) and not _is_slice(file)]
+    volumes = [file for file in files if is_volume(file.name) and not _is_slice(file) and file.exists()]
     wrong = [file.relative_to(root).as_posix() for file in volumes if not file.name.endswith(SUFFIXES)]
     if wrong:
         raise InputError(
             f"--{option}: the endings of files must be in small letters, got {listing(wrong)}: rename them."
         )
-    names = [file.relative_to(root).as_posix() for file in files if file.name.lower().endswith(OTHER_FORMATS)]
-    others = (f"a format that is not read: {listing(names)}",) if names else ()
-    return FoundFiles(root, tuple(volumes), folders, others, is_pattern)
+    unread = tuple(file for file in files if file.name.lower().endswith(tuple(OTHER_VOLUMES)))
+    return FoundFiles(root, tuple(volumes), folders, tuple(_others(root, files)), is_pattern, unread)
+
+
+def _others(root: Path, files: Sequence[Path]) -> list[str]:
+    """Lines on files in formats that are not read, and on links without a file."""
+    names = defaultdict(list)
+    for file in files:
+        found = next((name for ending, name in OTHER_FORMATS.items() if file.name.lower().endswith(ending)), None)
+        if found:
+            names[found].append(file.relative_to(root).as_posix())
+    lost = [file.relative_to(root).as_posix() for file in files if not file.exists()]
+    lines = [f"a format that is not read ({name}): {listing(found)}" for name, found in names.items()]
+    return lines + ([f"a link that leads nowhere: {listing(lost)}"] if lost else [])
 
 
 def _is_slice(file: Path) -> bool:

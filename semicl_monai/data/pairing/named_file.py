@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from semicl_monai.data.pairing.words import LABEL_WORDS, has_number, is_channel, split_words, without_roles
+from semicl_monai.data.pairing.words import LABEL_WORDS, has_number, is_channel, is_site, split_words, without_roles
 from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES, without_suffix
 
 BIDS = re.compile(r"sub-[A-Za-z0-9]+(_.+)?")
@@ -27,6 +27,7 @@ class NamedFile:
         is_label: whether its name or a folder tells that it is a label.
         case: its case name if that is known otherwise, as of a DICOM series.
         patient: its patient if that is known otherwise.
+        series_type: modality and description of a DICOM series, such as ``MR t2_tse``.
         series: SeriesInstanceUID, of a DICOM series or of the series that a DICOM SEG belongs to.
         root: name of the root, if images and labels have different ones.
     """
@@ -38,6 +39,7 @@ class NamedFile:
     is_label: bool
     case: str = ""
     patient: str = ""
+    series_type: str = ""
     series: str = ""
     root: str = ""
 
@@ -115,11 +117,12 @@ def _name_words(stem: str) -> tuple[str, ...]:
 
 
 def _bids_folders(above: Sequence[str], stem: str) -> Sequence[str]:
-    """The folders of a file; in BIDS without those of pipelines and of kinds of images."""
+    """The folders of a file; in BIDS without those of pipelines and of kinds of images, but with sites."""
     if not BIDS.fullmatch(stem):
         return above
     first = next((number for number, part in enumerate(above) if BIDS.fullmatch(part)), len(above))
-    return [part for part in above[first:] if part not in BIDS_FOLDERS]
+    sites = [part for part in above[:first] if is_site(part)]
+    return [*sites, *(part for part in above[first:] if part not in BIDS_FOLDERS)]
 
 
 def _folder_words(part: str, kept: Collection[str]) -> tuple[str, ...]:

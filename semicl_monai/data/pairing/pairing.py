@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semicl_monai.data.listing import listing
+from semicl_monai.data.pairing.ambiguities import check_matches
 from semicl_monai.data.pairing.cases import name_cases, name_patients
 from semicl_monai.data.pairing.channels import channel_words, group_channels, group_unlabelled
-from semicl_monai.data.pairing.matching import Match, match_files
+from semicl_monai.data.pairing.matching import match_files
 from semicl_monai.data.pairing.named_file import NamedFile
 from semicl_monai.data.pairing.parts import parts_of
+from semicl_monai.data.pairing.sequences import without_other_sequences
 from semicl_monai.data.pairing.words import is_like_label, split_words
 from semicl_monai.utils import InputError
 
@@ -67,26 +68,29 @@ def pair_files(
         InputError: When it is not clear which label belongs to which image. The message names the files.
     """
     matches = match_files(labels, images)
-    _check_matches(labels, images, matches)
+    check_matches(labels, images, matches, left_out)
     groups = group_channels(matches)
     channels = channel_words(groups)
     used = {image for group in groups.values() for image in group.values()}
     others, series = _without_time_series([image for image in images if image not in used])
     if not is_sure:
         _check_not_labels(others)
+    lines: list[str] = []
+    if channels == [()]:
+        others, lines = without_other_sequences(others, list(used))
     bare = group_unlabelled(others, channels)
     found: list[tuple[tuple[NamedFile, ...], NamedFile | None]] = [
         *((tuple(group.values()), label) for label, group in groups.items()),
         *((files, None) for files in bare),
     ]
-    reasons = [*left_out, f"time series: {listing(series)}"] if series else left_out
+    reasons = [*left_out, *([f"time series: {listing(series)}"] if series else []), *lines]
     return Pairing(_named(found), _channel_names(channels, groups), tuple(reasons))
 
 
 def _named(found: Sequence[tuple[tuple[NamedFile, ...], NamedFile | None]]) -> tuple[PairedCase, ...]:
-    files = [images for images, _ in found]
+    files, labels = [images for images, _ in found], [label for _, label in found]
     parts = parts_of([(images[0], label is not None) for images, label in found])
-    rows = zip(name_cases(files), files, (label for _, label in found), name_patients(files), parts, strict=True)
+    rows = zip(name_cases(files, labels), files, labels, name_patients(files), parts, strict=True)
     cases = [PairedCase(*row) for row in rows]
     _check_names_differ(cases)
     return tuple(sorted(cases, key=lambda case: case.case))
@@ -112,32 +116,6 @@ def _without_time_series(images: Sequence[NamedFile]) -> tuple[list[NamedFile], 
     """The images without a label but those called ``4d``, and the names of these; their frames have the labels."""
     series = [image for image in images if "4d" in split_words(image.parts[-1])]
     return [image for image in images if image not in series], [image.shown for image in series]
-
-
-def _check_matches(labels: Sequence[NamedFile], images: Sequence[NamedFile], matches: Sequence[Match]) -> None:
-    if not matches:
-        raise InputError(
-            f"no label has a name like that of an image: the labels are {_shown(labels)}, the images {_shown(images)}; "
-            "rename them, so that the label of case.nii.gz is case_seg.nii.gz or has the same name in another folder, "
-            f"or choose by a pattern, such as --labels {labels[0].pattern}."
-        )
-    of_image: dict[NamedFile, list[NamedFile]] = defaultdict(list)
-    for match in matches:
-        of_image[match.image].append(match.label)
-    for image, found in of_image.items():
-        if len(found) > 1:
-            raise InputError(
-                f"image {image.shown} has {len(found)} labels, {_shown(found)}: wanted one label an image, with a "
-                "number for each class; merge them into one file, or choose by a pattern, such as --labels "
-                f"{found[0].pattern}."
-            )
-    matched = {match.label for match in matches}
-    lost = [label for label in labels if label not in matched]
-    if lost:
-        raise InputError(
-            f"{len(lost)} of {len(labels)} labels have no image: {_shown(lost)}; add the images or take the labels "
-            "away, or choose by a pattern for --images and --labels."
-        )
 
 
 def _check_not_labels(images: Sequence[NamedFile]) -> None:

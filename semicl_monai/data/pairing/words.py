@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 
 # Words that tell what a file is. They are left out when names are compared.
@@ -10,13 +11,14 @@ LABEL_WORDS = frozenset(
     (
         *("label", "labels", "lbl", "lbls", "labelmap", "labelmaps", "seg", "segs", "dseg", "segm", "segmentation"),
         *("segmentations", "mask", "masks", "msk", "gt", "groundtruth", "truth", "manual", "annotation"),
+        *("segmentierung", "segmentierungen", "maske", "masken", "masque", "masques", "segmentación", "segmentazione"),
         *("annotations", "annot", "roi", "rois", "contour", "contours", "delineation", "delineations"),
     )
 )
 IMAGE_WORDS = frozenset(
     (
         *("image", "images", "img", "imgs", "im", "imaging", "volume", "volumes", "vol", "scan", "scans"),
-        *("orig", "original", "raw", "rawdata", "data"),
+        *("orig", "original", "raw", "rawdata", "data", "bild", "bilder", "aufnahme", "aufnahmen"),
     )
 )
 # Sequences of one patient. Files that differ only in such a word are channels of one image.
@@ -28,6 +30,9 @@ SEQUENCES = frozenset(
         *("outphase", "dp"),
     )
 )
+# Folders of different people. A study may also be one of several of a patient.
+SITES = frozenset(("site", "center", "centre", "hospital", "clinic", "cohort", "institution"))
+OF_SEQUENCE = re.compile(r"(3d)?t[12][a-z]{3,}")  # t1mprage, t2space
 CHANNEL = re.compile(r"\d{4}")  # of nnU-Net: case_0000.nii.gz
 _BY_LENGTH = "|".join(sorted(LABEL_WORDS | IMAGE_WORDS, key=len, reverse=True))
 _ENDS = "|".join(sorted((word for word in LABEL_WORDS if len(word) > 2), key=len, reverse=True))
@@ -40,11 +45,13 @@ NO_LABEL = re.compile("un(label|annotat|segm|mask)|labell?ed|annotated|masked")
 def split_words(name: str) -> tuple[str, ...]:
     """Return the words of a name in small letters; a number beside a word such as ``img`` is a word of its own.
 
+    An umlaut may be one character or two, as macOS writes it.
+
     Example:
         >>> split_words("ct_train-1001.Label"), split_words("img0001"), split_words("imagesTr"), split_words("Pat1Seg")
         (('ct', 'train', '1001', 'label'), ('img', '0001'), ('images', 'tr'), ('pat1', 'seg'))
     """
-    words = [word for word in re.split(r"[^\w]+|_+", name.casefold()) if word]
+    words = [word for word in re.split(r"[^\w]+|_+", unicodedata.normalize("NFC", name).casefold()) if word]
     return tuple(part for word in words for part in _parts(word))
 
 
@@ -81,7 +88,7 @@ def is_channel(words: Collection[str]) -> bool:
         >>> is_channel(["t1ce"]), is_channel(["0001"]), is_channel(["visit2"]), is_channel([])
         (True, True, False, False)
     """
-    return bool(words) and all(_is_sequence(word) or CHANNEL.fullmatch(word) for word in words)
+    return bool(words) and all(is_sequence(word) or CHANNEL.fullmatch(word) for word in words)
 
 
 def has_number(words: Collection[str]) -> bool:
@@ -91,8 +98,24 @@ def has_number(words: Collection[str]) -> bool:
         >>> has_number(["frame01"]), has_number(["t1"]), has_number(["liver"])
         (True, False, False)
     """
-    return any(any(map(str.isdigit, word)) for word in words if not _is_sequence(word))
+    return any(any(map(str.isdigit, word)) for word in words if not is_sequence(word))
 
 
-def _is_sequence(word: str) -> bool:
-    return word.removeprefix("3d") in SEQUENCES
+def is_sequence(word: str) -> bool:
+    """Whether a word names a sequence.
+
+    Example:
+        >>> [is_sequence(word) for word in ("t1ce", "3dflair", "t1mprage", "t1a", "liver")]
+        [True, True, True, False, False]
+    """
+    return word.removeprefix("3d") in SEQUENCES or OF_SEQUENCE.fullmatch(word) is not None
+
+
+def is_site(part: str) -> bool:
+    """Whether a folder is of a hospital or a data set, so that equal names in two of them are different people.
+
+    Example:
+        >>> [is_site(part) for part in ("site1", "Hospital_B", "ds000114", "p01", "sites of fractures")]
+        [True, True, True, False, False]
+    """
+    return bool(SITES & set(re.findall("[a-z]+", part.casefold()))) or re.fullmatch(r"ds\d{3,}", part) is not None

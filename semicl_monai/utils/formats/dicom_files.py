@@ -27,6 +27,7 @@ IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "2.1", "4
 NO_IMAGES = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTIMAGE", "SR", "PR", "KO", "REG", "FID", "DOC", "RWV")
 TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "PatientID"),
+    "SeriesDescription",
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "InstanceNumber", "ModalityLUTSequence"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
     *("RescaleSlope", "RescaleIntercept", "EchoTime", "TemporalPositionIdentifier", "AcquisitionNumber"),

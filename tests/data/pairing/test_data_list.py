@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from semicl_monai.data import read_description, read_label_rules
 from semicl_monai.data.pairing import data_list, pair_files, read_name
 
 
@@ -52,3 +54,10 @@ def test_a_file_called_ct_is_not_taken_for_hounsfield_units():
 def test_paths_are_relative_where_both_share_a_folder(folder, path):
     (entry,) = data_list(pairing("a.nii", "a_seg.nii"), Path(folder), None, {})["training"]
     assert entry["image"] == path
+
+
+def test_the_value_to_ignore_is_written_so_that_it_is_read_again(tmp_path):
+    content = data_list(pairing("a.nii", "a_seg.nii"), Path("/data"), None, {1: "liver"}, ignore_value=2)
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert read_description(tmp_path / "list.json")[1] == {1: "liver"}
+    assert read_label_rules(tmp_path / "list.json").ignore_value == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from semicl_monai.data.pairing import find_pairs
@@ -344,14 +346,148 @@ def test_hidden_files_are_left_out_and_links_are_followed_once(tree, tmp_path):
     assert found(root) == {"a": ("a.nii.gz", "a_seg.nii.gz", ""), "c": ("link/c.nii.gz", "link/c_seg.nii.gz", "")}
 
 
+def test_a_link_that_leads_nowhere_is_left_out_and_said(tree):
+    root = tree("a.nii", "a_seg.nii")
+    (root / "b.nii").symlink_to(root / "nowhere.nii")
+    pairing, _ = find_pairs(str(root))
+    assert [case.case for case in pairing.cases] == ["a"]
+    assert pairing.left_out == ("a link that leads nowhere: b.nii",)
+
+
+def test_umlauts_of_one_or_two_characters_are_the_same(tree):
+    names = ("Müller, Jörg", "Schäfer Änne", "Zoë N.", "Weiß")
+    images = [unicodedata.normalize("NFC", name) for name in names]
+    root = tree(
+        *(f"Bilder/{name}.nii" for name in images),
+        *(f"Masken/{unicodedata.normalize('NFD', name.upper())}.nrrd" for name in names),
+    )
+    assert {case: label is not None for case, (_, label, _) in found(root).items()} == dict.fromkeys(images, True)
+
+
 def test_unlabelled_images_of_channels_are_grouped_as_labelled_ones_are(tree):
     root = tree(*numbered("b{}/b{}_t1.nii".replace("{}", "{0}"), "b{0}/b{0}_t2.nii"), "b1/b1_seg.nii", "b3/b3_seg.nii")
     assert found(root)["b2"] == ("b2/b2_t1.nii b2/b2_t2.nii", None, "")
 
 
+# name, files, labelled and unlabelled images, images of another sequence
+SEQUENCES = {
+    "BIDS": (
+        [
+            *numbered("sub-0{0}/anat/sub-0{0}_T1w.nii", "sub-0{0}/anat/sub-0{0}_T2w.nii"),
+            *numbered("derivatives/x/sub-0{0}/anat/sub-0{0}_T1w_dseg.nii", count=2),
+        ],
+        ["sub-01_T1w", "sub-02_T1w", "sub-03_T1w"],
+        ["sub-01_T2w", "sub-02_T2w", "sub-03_T2w"],
+    ),
+    "BIDS, with and without contrast agent": (
+        [
+            *numbered("sub-{0}_T1w.nii", "sub-{0}_T1w_dseg.nii", "sub-{0}_ce-gd_T1w.nii"),
+        ],
+        ["sub-1_T1w", "sub-2_T1w", "sub-3_T1w"],
+        ["sub-1_ce-gd_T1w", "sub-2_ce-gd_T1w", "sub-3_ce-gd_T1w"],
+    ),
+    "two sequences in one folder": (
+        [*numbered("p{}_T1.nii", "p{}_T2.nii"), *numbered("p{}_T1_seg.nii", count=2)],
+        ["p1_T1", "p2_T1", "p3_T1"],
+        ["p1_T2", "p2_T2", "p3_T2"],
+    ),
+    "a patient with another sequence alone": (
+        [*numbered("p{}_T1w.nii", "p{}_T1w_seg.nii"), "p4_T1.nii", "p5.nii", "p6_T2.nii"],
+        ["p1_T1w", "p2_T1w", "p3_T1w", "p4_T1", "p5"],
+        ["p6_T2"],
+    ),
+    "a folder a sequence": (
+        [*numbered("{}/ct.nii", "{}/ct_seg.nii", "{}/pet.nii")],
+        ["1", "2", "3"],
+        ["pet"] * 3,
+    ),
+    "channels of nnU-Net": (
+        [*numbered("p{}_0000.nii", "p{}_0000_seg.nii", "p{}_0001.nii")],
+        ["p1", "p2", "p3"],
+        ["p1_0001", "p2_0001", "p3_0001"],
+    ),
+    "phases of contrast": (
+        [*numbered("p{}_portal.nii", "p{}_portal_seg.nii", "p{}_arterial.nii")],
+        ["p1_portal", "p2_portal", "p3_portal"],
+        ["p1_arterial", "p2_arterial", "p3_arterial"],
+    ),
+    "a sequence beside images whose names have none": (
+        [*numbered("p{}.nii", "p{}_seg.nii"), "p4.nii", "p4_T2.nii", "p1_T2.nii", "ct_p9.nii"],
+        ["ct_p9", "p1", "p2", "p3", "p4"],
+        ["p1_T2", "p4_T2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", SEQUENCES)
+def test_images_of_another_sequence_are_left_out_and_said(tree, layout):
+    files, cases, others = SEQUENCES[layout]
+    pairing, _ = find_pairs(str(tree(*files)))
+    assert [case.case for case in pairing.cases] == cases
+    (line,) = pairing.left_out
+    named = line.removeprefix("another sequence than the images with a label: ").split(", ")
+    assert [name.rsplit("/", 1)[-1].removesuffix(".nii") for name in named] == others
+
+
+def test_unlabelled_images_of_each_labelled_sequence_are_used(tree):
+    pairs = found(tree(*numbered("{}_ct.nii", "{}_ct_seg.nii", "{}_mr.nii", "{}_mr_seg.nii"), "8_ct.nii", "9_mr.nii"))
+    assert [case for case, (_, label, _) in pairs.items() if label is None] == ["8_ct", "9_mr"]
+
+
+def test_a_label_of_the_same_other_words_in_all_names_is_paired(tree):
+    assert (
+        found(tree("anna.nii", "bob.nii", "anna_liver_seg.nii", "bob_liver_seg.nii"))["bob"][1] == "bob_liver_seg.nii"
+    )
+
+
+def test_a_case_keeps_its_number(tree):
+    root = tree(*numbered("c_{:04}.nii", "c_{:04}_seg.nii", start=0, count=4))
+    assert list(found(root)) == ["c_0000", "c_0001", "c_0002", "c_0003"]
+
+
+@pytest.mark.parametrize("patients", ["{0}/p0{1}/a.nii {0}/p0{1}/b.nii", "{0}/sub-0{1}/sub-0{1}_T1w.nii"])
+@pytest.mark.parametrize("site", ["site{}", "Hospital {}", "ds00011{}"])
+def test_equal_names_at_two_sites_are_two_patients(tree, patients, site):
+    images = [file.format(site.format(s), p) for file in patients.split() for s in (1, 2) for p in (1, 2)]
+    pairs = found(tree(*images, *(file.replace(".nii", "_seg.nii") for file in images)))
+    patient = "sub-0{}" if "sub" in patients else "p0{}"
+    assert {who for _, _, who in pairs.values()} == {
+        f"{site.format(s)}_{patient.format(p)}" for s in (1, 2) for p in (1, 2)
+    }
+    assert all(label.startswith(image.removesuffix(".nii")) for image, label, _ in pairs.values())
+
+
 def test_formats_that_are_not_read_are_named(tree):
     pairing, _ = find_pairs(str(tree("a.nii", "a_seg.nii", "b.mgz", "c.txt")))
-    assert pairing.left_out == ("a format that is not read: b.mgz",)
+    assert pairing.left_out == ("a format that is not read (FreeSurfer): b.mgz",)
+
+
+@pytest.mark.parametrize("image", ["image.nii", "t1.nii", "scan.nii.gz", "brain.nrrd"])
+def test_a_single_image_and_a_label_whose_name_tells_nothing_are_paired(tree, image):
+    (pair,) = found(tree(image, "label.nii")).values()
+    assert pair == (image, "label.nii", "")
+
+
+def test_sequences_in_one_folder_with_one_label_are_channels(tree):
+    (pair,) = found(tree("t1.nii", "flair.nii", "mask.nii")).values()
+    assert pair == ("flair.nii t1.nii", "mask.nii", "")
+
+
+@pytest.mark.parametrize("names", ["a{}_seg1.nii a{}_seg2.nii", "a{}_reader1_seg.nii a{}_reader2_seg.nii"])
+def test_the_labels_of_one_reader_are_chosen_by_the_pattern_that_is_proposed(tree, names):
+    root = tree(*numbered("a{}.nii", *names.split()))
+    with pytest.raises(InputError, match=r"a1\.nii has 2 labels") as raised:
+        find_pairs(str(root))
+    pattern = str(raised.value).rpartition("DIR/")[2].partition("'")[0]
+    pairs = found(root, "", pattern)
+    assert {case: label for case, (_, label, _) in pairs.items()} == {
+        f"a{n}": names.split()[0].format(n) for n in (1, 2, 3)
+    }
+
+
+def test_a_format_that_is_not_read_is_named_where_labels_have_no_image(tree):
+    with pytest.raises(InputError, match=r"1 of 2 labels .*left out as a format that is not read \(Analyze .*b\.hdr"):
+        find_pairs(str(tree("a.nii", "a_seg.nii", "b.img", "b.hdr", "b_seg.nii")))
 
 
 # name, files by number, what is asked
@@ -380,7 +516,19 @@ QUESTIONS = {
     ),
     "two readers": (
         ["a{}.nii", "a{}_reader1_seg.nii", "a{}_reader2_seg.nii"],
-        r"no label has a name like that of an image: the labels are a1_reader1_seg\.nii",
+        r"image a1\.nii has 2 labels, a1_reader1_seg\.nii, .* --labels 'DIR/\*\*/\*_reader1_seg\.nii'",
+    ),
+    "two raters": (
+        ["a{}.nii", "a{}_seg1.nii", "a{}_seg2.nii"],
+        r"image a1\.nii has 2 labels, a1_seg1\.nii, a1_seg2\.nii: .* --labels 'DIR/\*\*/\*_seg1\.nii'",
+    ),
+    "two structures, not both in all images": (
+        ["a{}.nii", "a{}_liver_seg.nii", "a1_spleen_seg.nii"],
+        r"image a1\.nii has 2 labels, a1_liver_seg\.nii, a1_spleen_seg\.nii: .* --labels 'DIR/\*\*/\*_liver_seg\.nii'",
+    ),
+    "Analyze": (
+        ["a{}.img", "a{}.hdr", "a{}_seg.nii"],
+        r"no image found; left out as a format that is not read \(Analyze .*\): a1\.hdr, .*; convert such images to",
     ),
     "two derivatives": (
         [
@@ -421,9 +569,33 @@ SINGLE_QUESTIONS = {
         ["p1.nii", "p1_seg.nii", "p2_seg.nii"],
         r"1 of 2 labels have no image: p2_seg\.nii; add the images or take the labels away",
     ),
+    "the image of a label is missing, and another scan has a part of its name": (
+        ["p1.nii", "p1_seg.nii", "p1_2_seg.nii", "p2.nii", "p2_seg.nii"],
+        r"image p1\.nii has 2 labels, p1_seg\.nii, p1_2_seg\.nii: .*; if one of them is of an image that is missing",
+    ),
     "the image of a label is missing, and another scan is there": (
         ["p3_1.nii", "p3_2_seg.nii", "p1_1.nii", "p1_1_seg.nii"],
         r"1 of 2 labels have no image: p3_2_seg\.nii",
+    ),
+    "another person has the name and more": (
+        ["anna.nii", "bob.nii", "anna_maria_seg.nii", "bob_seg.nii"],
+        r"1 of 2 labels have no image: anna_maria_seg.* is not taken for a label of anna\.nii, as it has 'maria' more",
+    ),
+    "the image has more": (
+        ["anna_maria.nii", "bob.nii", "anna_seg.nii", "bob_seg.nii"],
+        r"all labels must have images with the same endings",
+    ),
+    "the only label has more": (
+        ["anna.nii", "bob.nii", "anna_maria_seg.nii"],
+        r"no label has a name like that of an image: the labels are anna_maria_seg\.nii",
+    ),
+    "the only image has more": (
+        ["anna_maria.nii", "bob.nii", "anna_seg.nii"],
+        r"no label has a name like that of an image: the labels are anna_seg\.nii",
+    ),
+    "labels with different words": (
+        ["anna.nii", "bob.nii", "anna_maria_seg.nii", "bob_liver_seg.nii"],
+        r"no label has a name like that of an image: the labels are anna_maria_seg\.nii, bob_liver",
     ),
     "a channel of a labelled image is missing": (
         [*numbered("k{}_0000.nii", "k{}_0001.nii", count=2), "k3_0000.nii", *numbered("k{}_seg.nii")],

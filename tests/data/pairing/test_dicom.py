@@ -102,3 +102,35 @@ def test_structure_sets_are_named_where_no_label_is_found(tmp_path):
     series(tmp_path / "rt", Modality="RTSTRUCT")
     with pytest.raises(InputError, match=r"no label found .*; left out as DICOM files, .*: 3 object\(s\) RTSTRUCT\."):
         find_pairs(str(tmp_path))
+
+
+def test_series_of_another_modality_or_sequence_are_left_out_and_said(tmp_path):
+    types = {"a": ("MR", "t2_tse_tra"), "b": ("MR", "T1 vibe"), "c": ("PT", "AC"), "d": ("MR", "ax T2")}
+    for number in (1, 2, 3):
+        for name, (modality, description) in types.items():
+            series(
+                tmp_path / f"p{number}/{name}", PatientID=f"p{number}", Modality=modality, SeriesDescription=description
+            )
+        segmentation(tmp_path / f"p{number}/a", tmp_path / f"p{number}/seg.dcm")
+    pairing, _ = find_pairs(str(tmp_path))
+    assert [case.case for case in pairing.cases if case.label is None] == ["p1_d", "p2_d", "p3_d"]
+    (line,) = pairing.left_out
+    assert line.startswith("another sequence than the images with a label: p1/b, p1/c, p2/b, p2/c")
+
+
+def test_a_question_about_series_tells_what_they_are(tmp_path):
+    for name, modality in (("x", "MR"), ("y", "PT")):
+        series(tmp_path / f"p1/{name}", PatientID="p1", Modality=modality, SeriesDescription="t2")
+    (tmp_path / "p1/lesion.seg.nrrd").touch()
+    series(tmp_path / "p2", PatientID="p2")
+    with pytest.raises(InputError, match=r"fits 2 images, p1/x \(MR t2\), p1/y \(PT t2\), whose names do not tell"):
+        find_pairs(str(tmp_path))
+
+
+def test_folders_of_series_may_have_any_names_where_each_label_has_one_series(tmp_path):
+    for number in (1, 2, 3):
+        series(tmp_path / f"dicom/PAT{number:03}/ST0/1.3.{7 * number}.{number**2}", PatientID=f"P{number}")
+        (tmp_path / f"PAT{number:03}.seg.nrrd").touch()
+    pairing, _ = find_pairs(str(tmp_path))
+    assert [case.label.parts[-1] for case in pairing.cases] == ["PAT001", "PAT002", "PAT003"]
+    assert all(f"/{case.label.parts[-1]}/" in case.images[0].file for case in pairing.cases)
