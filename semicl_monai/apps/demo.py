@@ -19,7 +19,14 @@ from semicl_monai.utils import InputError, duration
 # With these sizes the whole demonstration takes a few minutes on two CPU cores.
 NETWORK = {"network_def::features": [8, 16, 32, 64, 64, 8]}
 PATCHES = {"network_def::filters": [8, 16, 32, 64]}
-HEART = {**NETWORK, "spacing": [4.0, 4.0, 4.0], "roi_size": [64, 64], "cache_dir": "$@output_dir + '/cache'"}
+HEART = {"cache_dir": "$@output_dir + '/cache'"}
+HEART_SLICES = {**HEART, **NETWORK, "spacing": [4.0, 4.0, 4.0], "roi_size": [64, 64]}
+HEART_PATCHES = {
+    **HEART,
+    "network_def::filters": [8, 16, 32, 64, 64, 64],
+    "spacing": [5.0, 5.0, 5.0],
+    "roi_size": [48, 32, 32],  # bfloat16 needs a deepest map with three voxels along the first axis: Bfloat16Inferer
+}
 TRAINING = {"labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
 # Time of a stage relative to the others, for the estimate of what is left: as many training steps, or hardly more than
 # the start of a program.
@@ -34,11 +41,14 @@ class Demonstration(NamedTuple):
     options: dict[str, Any]
 
 
+CT, MR = (partial(make_synthetic_whole_heart, modality=modality) for modality in ("ct", "mr"))
 DEMONSTRATIONS = {
     "hippocampus_mri_segmentation": Demonstration(make_synthetic_hippocampus, "imagesTs", NETWORK),
     "hippocampus_mri_3d_segmentation": Demonstration(make_synthetic_hippocampus, "imagesTs", PATCHES),
-    "whole_heart_ct_segmentation": Demonstration(partial(make_synthetic_whole_heart, modality="ct"), "ct_test", HEART),
-    "whole_heart_mri_segmentation": Demonstration(partial(make_synthetic_whole_heart, modality="mr"), "mr_test", HEART),
+    "whole_heart_ct_segmentation": Demonstration(CT, "ct_test", HEART_SLICES),
+    "whole_heart_mri_segmentation": Demonstration(MR, "mr_test", HEART_SLICES),
+    "whole_heart_ct_3d_segmentation": Demonstration(CT, "ct_test", HEART_PATCHES),
+    "whole_heart_mri_3d_segmentation": Demonstration(MR, "mr_test", HEART_PATCHES),
 }
 
 

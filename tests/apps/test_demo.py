@@ -67,7 +67,7 @@ def test_the_options_of_each_bundle_are_options_it_has(tmp_path):
         assert all(option in parser for option in options), name
 
 
-@pytest.mark.parametrize("kind", ["ct", "mri"])
+@pytest.mark.parametrize("kind", ["ct", "mri", "ct_3d", "mri_3d"])
 def test_the_heart_is_shown_on_a_heart(tmp_path, monkeypatch, capsys, summary, kind):
     called = []
     monkeypatch.setattr(

@@ -18,10 +18,17 @@ from semicl_monai.utils import Provenance, save_tensors, with_provenance
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 VOLUMES = "hippocampus_mri_3d_segmentation"
-HEARTS = {"whole_heart_ct_segmentation": "ct", "whole_heart_mri_segmentation": "mr"}
+HEARTS = {
+    "whole_heart_ct_segmentation": "ct",
+    "whole_heart_mri_segmentation": "mr",
+    "whole_heart_ct_3d_segmentation": "ct",
+    "whole_heart_mri_3d_segmentation": "mr",
+}
 SLICES = {"network_def::features": [4, 4, 8, 8, 8, 4], "roi_size": [32, 32], "device": "cpu"}
 # bfloat16 is rounded otherwise by each kind of CPU
 PATCHES = {"network_def::filters": [4, 4, 8, 8], "roi_size": [16, 24, 16], "device": "cpu", "bfloat16": False}
+# five poolings, of which four halve the first axis
+DEEP_PATCHES = {**PATCHES, "network_def::filters": [4, 4, 8, 8, 8, 8], "roi_size": [32, 32, 32]}
 TRAINING = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2}
 
 
@@ -36,7 +43,7 @@ def dataset_dir(tmp_path_factory):
 def heart_dir(tmp_path_factory):
     """Both modalities in the challenge's layout: oblique, anisotropic, axial CT, coronal and sagittal MR."""
     folder = tmp_path_factory.mktemp("data") / "heart"
-    for modality in HEARTS.values():
+    for modality in ("ct", "mr"):
         make_synthetic_whole_heart(folder, modality, num_train=8, num_test=2, spatial_size=(24, 24, 16))
     return folder
 
@@ -78,7 +85,8 @@ def kind_options(bundle, tmp_path):
 @pytest.fixture
 def size(bundle):
     """Return for a stage the options that make the bundle run in a second."""
-    tiny = PATCHES if bundle.name == VOLUMES else SLICES
+    patches = DEEP_PATCHES if bundle.name in HEARTS else PATCHES
+    tiny = patches if "_3d_" in bundle.name else SLICES
     return lambda stage: {**tiny, **TRAINING} if stage in ("pretrain", "train") else tiny
 
 
