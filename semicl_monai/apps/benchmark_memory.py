@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import re
 import resource
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from monai.losses import DiceCELoss
@@ -69,4 +71,13 @@ def peak(patch: Sequence[int], topology: Topology) -> int:
         torch.stack([loss(level, labels) for level in network(images).unbind(1)]).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _largest_memory()
+
+
+def _largest_memory() -> int:
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
+    # not ru_maxrss: on Linux a new process starts with that of its parent
+    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+    return int(found[1]) * 1024 if found else 0

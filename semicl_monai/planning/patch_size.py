@@ -8,6 +8,7 @@ import numpy as np
 
 from semicl_monai.planning.topology import SMALLEST_MAP, Topology, topology_of
 
+DEEPEST = (3, 2, 2)  # voxels of the deepest map of a small patch
 SMALLEST = 4 * SMALLEST_MAP  # voxels; a DynUNet has at least two poolings
 
 
@@ -38,7 +39,10 @@ def largest_patch(
 
 
 def smaller_patch(patch: Sequence[int], spacing: Sequence[float], topology: Topology, voxels: float) -> list[int]:
-    """Return a patch for the same network with at most so many voxels, if its deepest map keeps two voxels an axis.
+    """Return a patch for the same network with at most so many voxels, if its deepest map stays large enough.
+
+    The deepest map keeps three voxels along the first axis, which bfloat16 on a CPU needs (see
+    :class:`~semicl_monai.inferers.Bfloat16Inferer`), and two along the others.
 
     Args:
         patch: edges of the large patch, in voxels.
@@ -49,7 +53,9 @@ def smaller_patch(patch: Sequence[int], spacing: Sequence[float], topology: Topo
     smaller: np.ndarray | None = np.array(patch)
     found = smaller
     while smaller is not None and np.prod(smaller) > voxels:
-        smaller = _shortened(smaller, spacing, topology.divisor, np.minimum(patch, 2 * topology.divisor))
+        smaller = _shortened(
+            smaller, spacing, topology.divisor, np.minimum(patch, np.array(DEEPEST) * topology.divisor)
+        )
         found = found if smaller is None else smaller
     return [int(edge) for edge in found]  # type: ignore[union-attr]  # it is the last patch that is not None
 

@@ -110,7 +110,7 @@ def test_every_stage_makes_the_same_of_an_image(parser, size, records):
 
 
 def test_a_client_that_brings_its_own_lists_needs_no_data_set(parser, size, records, tmp_path):
-    read = parser("train", roi_size=size("train")["roi_size"])
+    read = parser("train", roi_size=size("train")["roi_size"], bfloat16=False)
     read["bundle_root"], read["device"], read["pretrained"] = str(tmp_path), "$torch.device('cpu')", "none"
     read["train::dataset::data"], read["validate::dataset::data"] = records[:1], records[1:2]
     read["train::trainer::max_epochs"], read["dataset_dir"] = 1, "nowhere"
@@ -124,7 +124,7 @@ def test_a_client_without_a_data_set_learns_by_labels_whatever_made_the_weights(
 ):
     run_stage("pretrain", method="self_training")
     read = parser("train", output_dir=str(tmp_path), dataset_dir="nowhere", device="$torch.device('cpu')")
-    read["roi_size"] = size("train")["roi_size"]
+    read["roi_size"], read["bfloat16"] = size("train")["roi_size"], False
     read["train::dataset::data"], read["validate::dataset::data"] = records[:1], records[1:2]
     read["train::trainer::max_epochs"], read["iterations_per_epoch"] = 1, 1
     read.get_parsed_content("train::trainer").run()
