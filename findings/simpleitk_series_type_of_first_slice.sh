@@ -6,7 +6,8 @@
 # by the first file alone. When that one has slope 1, the volume is uint16. A value of 25.75 in another slice becomes
 # 25, and 70000 becomes 4464. Nothing is said. Each file read alone is right, and so is the same series when its first
 # slice has a fractional slope. pydicom 3.0.2 gives the right values for each slice.
-# SetOutputPixelType(sitkFloat64) on the reader gives the right values too. The loss of fractions is known there (issue 1636, pull 1640).
+# SetOutputPixelType(sitkFloat64) on the reader gives the right values too. The loss of fractions is known there
+# (issue 1636, pull 1640).
 #
 # Seen, at the first two voxels of three slices with slopes 1, 0.25 and 700, which all store 100 and 103:
 # pydicom 100, 103, 25, 25.75, 70000, 72100; SimpleITK, uint16: 100, 103, 25, 25, 4464, 6564; with the slopes 0.25, 1
