@@ -126,8 +126,8 @@ def new_bundle(
     by = data.named_by if data.names or data.rules.regions else "names of segments"
     planned = with_label_rules(plan_task(fingerprint, channels, names, chosen, limit, by), data.rules)
     task = {**data.where, **split, **filling, **planned}
-    pretrain = task.setdefault("stages", {}).setdefault("pretrain", {})
-    pretrain["method"] = _method(method, lists)
+    stages = task.get("stages", {})
+    task["stages"] = {**stages, "pretrain": {**stages.get("pretrain", {}), "method": _method(method, lists)}}
     with data.written():
         _write_whole(target, task, channels)
     if task["scaling"]["_target_"] != "ScaleIntensityRanged" and looks_like_ct(lists.training[0], uneven):

@@ -83,7 +83,7 @@ def _samples(size: Sequence[int]) -> dict[str, Any]:
     of_stage = {"block_size": BLOCK * stride, "method_def": {"stride": stride}}
     return {
         **({} if samples == 4 else {"samples_per_volume": samples}),
-        **({} if stride == PAPER_STRIDE else {"stages": {"pretrain": of_stage, "train": of_stage}}),
+        **({} if stride == PAPER_STRIDE else {"stages": {"pretrain": {**of_stage}, "train": {**of_stage}}}),
     }
 
 

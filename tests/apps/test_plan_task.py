@@ -97,6 +97,7 @@ def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones(size, sample
     assert task.get("samples_per_volume", 4) == samples
     of_stage = {"block_size": 4 * stride, "method_def": {"stride": stride}}
     assert task.get("stages", {}) == ({} if stride == 4 else {"pretrain": of_stage, "train": of_stage})
+    assert stride == 4 or task["stages"]["pretrain"] is not task["stages"]["train"]  # each may get entries of its own
 
 
 def test_a_slice_that_takes_too_much_memory_is_made_smaller_along_its_longer_edge():

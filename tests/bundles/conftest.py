@@ -10,6 +10,7 @@ import monai
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+from own_bundles import run_to_end
 
 from semicl_monai.data import mmwhs_sections
 from semicl_monai.networks import layout_of
@@ -117,15 +118,7 @@ def run_stage(workflow):
     """Run a stage of the bundle to its end."""
 
     def run(name, **options):
-        built = workflow(name, **options)
-        hook = sys.excepthook
-        try:
-            built.initialize()
-            built.run()
-        finally:
-            built.finalize()
-            sys.excepthook = hook
-        return built
+        return run_to_end(workflow(name, **options))
 
     return run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 
 import highdicom
 import monai
@@ -15,8 +14,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_data import write_series
-from monai.bundle import ConfigWorkflow
-from own_bundles import small
+from own_bundles import build, run_to_end, small
 
 from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.synthetic import make_synthetic_hippocampus
@@ -101,20 +99,8 @@ def run(tmp_path):
     """Run a stage of a bundle, small and short."""
 
     def run(bundle, name, **options):
-        run_id = name if name in ("pretrain", "evaluate") else "run"
-        kind = "train" if name in ("pretrain", "train") else "infer"
-        given = {"bundle_root": str(bundle), **small(bundle), **(SHORT if kind == "train" else {}), **options}
-        config = str(bundle / "configs" / f"{name}.json")
-        built, hook = (
-            ConfigWorkflow(config, run_id=run_id, logging_file=False, workflow_type=kind, **given),
-            sys.excepthook,
-        )
-        try:
-            built.initialize()
-            built.run()
-        finally:
-            built.finalize()
-            sys.excepthook = hook
+        short = SHORT if name in ("pretrain", "train") else {}
+        run_to_end(build(bundle, name, **small(bundle), **{**short, **options}))
 
     yield run
     monai.data.set_track_meta(True)

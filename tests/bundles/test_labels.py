@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import monai
@@ -14,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from own_bundles import build, make_own, run_to_end
 
 from semicl_monai.apps.export_bundle import write_configs
 from semicl_monai.apps.new_bundle import new_bundle
@@ -64,13 +65,7 @@ def data(tmp_path):
 @pytest.fixture
 def make(tmp_path):
     """Make a bundle for a data set, and return its folder."""
-
-    def make(data, **options):
-        given = {"spatial_dims": 2, "method": "global_local", "estimate": False, **options}
-        new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path / "bundles"), **given)
-        return tmp_path / "bundles/own_mri_segmentation"
-
-    return make
+    return partial(make_own, tmp_path / "bundles")
 
 
 @pytest.fixture
@@ -78,26 +73,15 @@ def run():
     """Run a stage of a bundle with a small network."""
 
     def run(bundle, name, **options):
-        kind = "train" if name in ("pretrain", "train") else "infer"
         short = {key: value for key, value in SHORT.items() if (key == "num_overlays") == (name == "evaluate")}
         small = {} if "volumes" in bundle.name else {"network_def::features": [4, 4, 8, 8, 8, 4]}
         given = {
-            "bundle_root": str(bundle),
             "device": "cpu",
             **small,
             **({} if name == "inference" else short),
             **options,
         }
-        config, run_id = str(bundle / "configs" / f"{name}.json"), name if name in ("pretrain", "evaluate") else "run"
-        built = ConfigWorkflow(config, run_id=run_id, logging_file=False, workflow_type=kind, **given)
-        hook = sys.excepthook
-        try:
-            built.initialize()
-            built.run()
-        finally:
-            built.finalize()
-            sys.excepthook = hook
-        return built
+        return run_to_end(build(bundle, name, **given))
 
     yield run
     monai.data.set_track_meta(True)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
+from functools import partial
 
 import monai
 import nibabel as nib
 import numpy as np
 import pytest
-from monai.bundle import ConfigWorkflow
-from own_bundles import small
+from own_bundles import build, make_own, run_to_end, small
 
-from semicl_monai.apps.new_bundle import new_bundle
 from semicl_monai.synthetic import make_synthetic_hippocampus
 
 SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_volume": 2}
@@ -22,13 +20,7 @@ SHORT = {"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "samples_per_v
 @pytest.fixture
 def make(tmp_path):
     """Make a bundle for a data set, and return its folder."""
-
-    def make(data, **options):
-        given = {"spatial_dims": 2, "method": "global_local", "estimate": False, **options}
-        new_bundle("own_mri_segmentation", str(data), folder=str(tmp_path / "bundles"), **given)
-        return tmp_path / "bundles/own_mri_segmentation"
-
-    return make
+    return partial(make_own, tmp_path / "bundles")
 
 
 @pytest.fixture
@@ -38,19 +30,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
 
     def run(bundle, name, **options):
-        run_id = name if name in ("pretrain", "evaluate") else "run"
-        kind = "train" if name in ("pretrain", "train") else "infer"
-        given = {"bundle_root": str(bundle), **small(bundle), **(SHORT if kind == "train" else {}), **options}
-        config = str(bundle / "configs" / f"{name}.json")
-        built = ConfigWorkflow(config, run_id=run_id, logging_file=False, workflow_type=kind, **given)
-        hook = sys.excepthook
-        try:
-            built.initialize()
-            built.run()
-        finally:
-            built.finalize()
-            sys.excepthook = hook
-        return built
+        short = SHORT if name in ("pretrain", "train") else {}
+        return run_to_end(build(bundle, name, **small(bundle), **{**short, **options}))
 
     yield run
     monai.data.set_track_meta(True)

@@ -7,7 +7,7 @@ Segments that overlap, and segmentations in fractions, are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,26 +64,6 @@ class DicomSegmentation(Volume):
                 raise InputError(f"must be a segmentation without overlaps, got two segments at slice {place}.")
             numbers[place][inside] = frame[inside] if segment is None else segment
         return numbers.transpose(2, 1, 0)
-
-    @classmethod
-    def write_mask(
-        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]
-    ) -> None:
-        """Not used: masks are written for images, see :class:`semicl_monai.utils.formats.dicom_series.DicomSeries`.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError
-
-    @classmethod
-    def is_own_mask(cls, file: Path) -> bool:
-        """Not used, see :class:`semicl_monai.utils.formats.dicom_series.DicomSeries`.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError
 
 
 def is_segmentation(file: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +40,6 @@ class NiftiVolume(Volume):
     def read(self) -> np.ndarray:
         """Return the voxels, see :func:`~semicl_monai.utils.nifti.read_voxels`."""
         return read_voxels(self.image)
-
-    @classmethod
-    def write_mask(
-        cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]
-    ) -> None:
-        """Not used: :class:`semicl_monai.transforms.NiftiWriter` writes the header of the image.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError
 
     @classmethod
     def is_own_mask(cls, file: Path) -> bool:

@@ -110,7 +110,6 @@ class Volume(ABC):
         """
 
     @classmethod
-    @abstractmethod
     def write_mask(
         cls, file: Path, mask: np.ndarray, affine: np.ndarray, image: Mapping[str, Any], names: Mapping[int, str]
     ) -> None:
@@ -122,9 +121,13 @@ class Volume(ABC):
             affine: matrix from its voxels to mm, in RAS+ convention.
             image: metadata of the image, see :meth:`metadata`.
             names: names of the values of the classes; may be empty.
+
+        Raises:
+            InputError: When no masks are written in this format.
         """
+        raise InputError(f"no mask can be written as {cls.format} to {file}.")
 
     @classmethod
-    @abstractmethod
     def is_own_mask(cls, file: Path) -> bool:
         """Whether a file is a mask of ours that is unchanged since it was written. May raise for a broken file."""
+        return False

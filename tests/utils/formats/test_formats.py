@@ -9,6 +9,8 @@ from dicom_data import write_series
 
 from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import format_of, mask_suffix, open_volume, stored_files, without_suffix
+from semicl_monai.utils.formats.dicom_labels import DicomSegmentation
+from semicl_monai.utils.formats.nifti_volume import NiftiVolume
 
 VOXELS = np.random.default_rng(0).integers(0, 99, (3, 4, 5)).astype(np.int16)
 LPS = np.diag([-1.0, -1, 1, 1])
@@ -79,3 +81,9 @@ def test_the_files_of_broken_and_missing_volumes_are_themselves(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/notes").write_text("")
     assert stored_files(tmp_path / "folder") == [tmp_path / "folder/notes"]
+
+
+def test_a_format_without_masks_says_so_and_has_no_mask_of_ours(tmp_path):
+    with pytest.raises(InputError, match=r"no mask can be written as NIfTI to .*a\.nii\.gz"):
+        NiftiVolume.write_mask(tmp_path / "a.nii.gz", np.zeros((2, 2, 2)), np.eye(4), {}, {})
+    assert DicomSegmentation.is_own_mask(tmp_path / "a.dcm") is False
