@@ -18,6 +18,7 @@ from semicl_monai.utils import (
     annotated_voxel,
     foreground_of,
     foreground_voxel,
+    random_round,
     unpack_volume,
     untracked,
 )
@@ -27,18 +28,19 @@ from semicl_monai.utils import (
 class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
     """Draw patches of a volume; with a label map, a share of them is centred on foreground.
 
-    For each patch of this share, a class of the volume is drawn first, then a voxel of this class. A patch that would
-    cross the border of the volume is moved inside. The other patches are drawn from the whole volume. If some voxels
-    are not annotated (below 0), the other patches are centred on annotated voxels instead. Without a label map, all
-    patches are drawn from the whole volume.
+    For each patch of this share, a class of the volume is drawn first, then a voxel of this class. If the share of
+    ``num_samples`` is not a whole number, it is rounded up or down at random. A patch that would cross the border of
+    the volume is moved inside. The other patches are drawn from the whole volume. If some voxels are not annotated
+    (below 0), the other patches are centred on annotated voxels instead. Without a label map, all patches are drawn
+    from the whole volume.
 
     Args:
         keys: maps of shape ``(C, H, W, D)``. All are cut at the same place.
         roi_size: size of a patch in voxels along the three axes.
         num_samples: number of patches to draw from a volume.
         label_key: label map with the classes (> 0). It may be missing in a sample.
-        foreground: smallest share of patches that are centred on foreground, 0 to 1. It has no effect if the volume has
-            no foreground.
+        foreground: share of patches that are centred on foreground, 0 to 1. It has no effect if the volume has no
+            foreground.
         allow_missing_keys: whether keys may be missing in a sample.
 
     Returns:
@@ -115,7 +117,7 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
         if index is None or not len(index["values"]):
             return []
         label = torch.as_tensor(data[self.label_key])[0]
-        return [self._draw_voxel(label, index) for _ in range(int(np.ceil(self.foreground * self.num_samples)))]
+        return [self._draw_voxel(label, index) for _ in range(random_round(self.foreground * self.num_samples, self.R))]
 
     def _draw_voxel(self, label: torch.Tensor, index: ForegroundIndex) -> np.ndarray:
         class_number = self.R.randint(len(index["values"]))

@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 
-from semicl_monai.utils import InputError, KeptVolumeTrait, foreground_of, unpack_volume, untracked
+from semicl_monai.utils import InputError, KeptVolumeTrait, foreground_of, random_round, unpack_volume, untracked
 
 
 class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
@@ -26,8 +26,8 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
         axis: spatial axis to slice along, 0, 1 or 2.
         num_samples: number of slices to draw from a volume.
         label_key: label map with the foreground (> 0). It may be missing in a sample.
-        foreground: smallest share of slices that hold foreground, 0 to 1. It has no effect if the volume has no
-            foreground.
+        foreground: share of slices that are drawn from those with foreground, 0 to 1. If the share of ``num_samples``
+            is not a whole number, it is rounded up or down at random. It has no effect if the volume has no foreground.
         allow_missing_keys: whether keys may be missing in a sample.
 
     Returns:
@@ -69,7 +69,7 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
         index = foreground_of(data, self.label_key)
         occupied = np.flatnonzero(index["occupied"][self.axis]) if index else np.array([], dtype=int)
         annotated = np.flatnonzero(index["annotated"][self.axis]) if index else occupied
-        share = int(np.ceil(self.foreground * self.num_samples)) if len(occupied) else 0
+        share = random_round(self.foreground * self.num_samples, self.R) if len(occupied) else 0
         others = annotated if len(annotated) else np.arange(self._size(data))
         self.indices = [*self._draw(occupied, share), *self._draw(others, self.num_samples - share)]
 

@@ -18,6 +18,7 @@ from .option_table import OPTIONS, Option, method_options, options_of
 from .options import check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, default_amp, multiplies_bfloat16
 from .provenance import Provenance, with_provenance
+from .random_round import random_round
 from .random_state import share_random_state
 from .registry import Registry
 from .running_config import running_call, running_config
@@ -71,6 +72,7 @@ __all__ = [
     "pack_volume",
     "paths_of",
     "planes_in_one_piece",
+    "random_round",
     "read_json",
     "reason_of",
     "region_maps",
