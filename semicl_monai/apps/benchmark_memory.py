@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import multiprocessing
 import re
 import resource
@@ -10,21 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from monai.engines import SupervisedTrainer
 from monai.losses import DiceCELoss
 from monai.networks.nets import DynUNet
 
+from semicl_monai.losses import StackedDeepSupervisionLoss
+from semicl_monai.methods.self_training import SelfTrainingMethod
+from semicl_monai.networks import channels_last
 from semicl_monai.planning import GIB, topology_of, training_memory
 from semicl_monai.planning.patches import PATCHES, filters_of
 from semicl_monai.planning.topology import Topology
 
-CLASSES = 4
-# edges in voxels, and spacing in mm
+STEPS = 3
+# edges in voxels, spacing in mm, and outputs of the network
 PLANS = (
-    ((40, 56, 40), (1.0, 1.0, 1.0)),
-    ((64, 64, 64), (1.0, 1.0, 1.0)),
-    ((96, 96, 96), (1.0, 1.0, 1.0)),
-    ((128, 128, 10), (1.5, 1.5, 10.0)),
-    ((224, 256, 10), (1.5, 1.5, 10.0)),
+    ((40, 56, 40), (1.0, 1.0, 1.0), 4),
+    ((64, 64, 64), (1.0, 1.0, 1.0), 4),
+    ((96, 96, 96), (1.0, 1.0, 1.0), 2),
+    ((96, 96, 96), (1.0, 1.0, 1.0), 8),
+    ((128, 128, 10), (1.5, 1.5, 10.0), 4),
+    ((224, 256, 10), (1.5, 1.5, 10.0), 4),
 )
 
 
@@ -34,26 +38,27 @@ def benchmark_memory() -> None:
     A step is that of the recipe with unlabelled volumes: the student on three patches, the teacher on two of them. Each
     patch is measured in a process of its own, in float32.
     """
-    for patch, spacing in PLANS:
+    for patch, spacing, outputs in PLANS:
         topology = topology_of(patch, spacing)
-        predicted = training_memory(patch, topology, filters_of(topology), PATCHES)
+        predicted = training_memory(patch, topology, filters_of(topology), PATCHES, outputs)
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            measured = pool.apply(peak, (patch, topology))
-        shown = " x ".join(map(str, patch))
-        print(f"{shown:14} measured {measured / GIB:.2f} GiB, predicted {predicted / GIB:.2f} GiB")
+            measured = pool.apply(peak, (patch, topology, outputs))
+        shown = f"{' x '.join(map(str, patch))}, {outputs} outputs"
+        print(f"{shown:25} measured {measured / GIB:.2f} GiB, predicted {predicted / GIB:.2f} GiB")
 
 
-def peak(patch: Sequence[int], topology: Topology) -> int:
-    """Return the largest memory in bytes that this process has had, after two training steps.
+def peak(patch: Sequence[int], topology: Topology, outputs: int) -> int:
+    """Return the largest memory in bytes that this process has had, after three training steps.
 
     Args:
         patch: edges of the patch, in voxels.
         topology: strides and kernels of the network.
+        outputs: number of classes, with the background.
     """
     network = DynUNet(
         spatial_dims=3,
         in_channels=1,
-        out_channels=CLASSES,
+        out_channels=outputs,
         kernel_size=topology.kernels,
         strides=topology.strides,
         upsample_kernel_size=topology.strides[1:],
@@ -62,15 +67,20 @@ def peak(patch: Sequence[int], topology: Topology) -> int:
         deep_supervision=True,
         deep_supr_num=min(2, len(topology.strides) - 2),
     )
-    teacher, loss = copy.deepcopy(network).eval(), DiceCELoss(to_onehot_y=True, softmax=True)
-    optimizer = torch.optim.AdamW(network.parameters())
-    images, labels = torch.rand(PATCHES, 1, *patch), torch.randint(0, CLASSES, (PATCHES, 1, *patch)).float()
-    for _ in range(2):
-        with torch.no_grad():
-            teacher(images[1:])
-        torch.stack([loss(level, labels) for level in network(images).unbind(1)]).sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    network = channels_last(network)
+    method, dice_ce = SelfTrainingMethod(), DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
+    images, label = torch.rand(PATCHES, 1, *patch), torch.randint(0, outputs, (1, 1, *patch)).float()
+    unlabelled = {"unlabelled_image": images[1:], "unlabelled_weak_image": images[1:]}
+    SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=[{"image": images[:1], "label": label, **unlabelled}] * STEPS,
+        network=method.model(network),
+        optimizer=torch.optim.AdamW(network.parameters(), fused=True),
+        loss_function=method.loss(StackedDeepSupervisionLoss(dice_ce)),
+        prepare_batch=method.prepare_batch(),
+        optim_set_to_none=True,
+    ).run()
     return _largest_memory()
 
 

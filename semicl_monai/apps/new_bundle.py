@@ -122,7 +122,9 @@ def new_bundle(
     split |= {"group_pattern": pattern} if pattern else {}
     filling = {} if replace_nan is None else {"replace_nan": replace_nan}
     filling |= {"allow_gaps": True} if uneven else {}
-    chosen, why = (dims, "as given") if dims else choose_dims(fingerprint, limit)
+    chosen, why = (
+        (dims, "as given") if dims else choose_dims(fingerprint, limit, 1 + len(names or fingerprint.label_values))
+    )
     by = data.named_by if data.names or data.rules.regions else "names of segments"
     planned = with_label_rules(plan_task(fingerprint, channels, names, chosen, limit, by), data.rules)
     task = {**data.where, **split, **filling, **planned}

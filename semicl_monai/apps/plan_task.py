@@ -64,7 +64,8 @@ def plan_task(
     """
     values, spacing = _values(found, names, named_by), target_spacing(found)
     axis = slice_axis(np.median(found.shapes, axis=0), np.median(found.spacings, axis=0))
-    dims = spatial_dims or choose_dims(found, memory)[0]
+    outputs = 1 + len(values)
+    dims = spatial_dims or choose_dims(found, memory, outputs)[0]
     shape = _median_shape(found, spacing)
     task = {
         "in_channels": found.channels,
@@ -74,7 +75,11 @@ def plan_task(
         "slice_axis": axis,
         **_scaling(found, _is_ct(channels)),
         "cache_dir": _cache_dir(found, spacing),
-        **(plan_slices(shape, axis, memory) if dims == 2 else plan_patches(shape, spacing.tolist(), memory)),
+        **(
+            plan_slices(shape, axis, memory, outputs)
+            if dims == 2
+            else plan_patches(shape, spacing.tolist(), memory, outputs)
+        ),
     }
     defaults = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2, "cache_dir": None}
     return {key: value for key, value in task.items() if key not in defaults or value != defaults[key]}
@@ -100,11 +105,11 @@ def describe_plan(task: Mapping[str, Any], found: Fingerprint) -> dict[str, str]
             | {"patch": f"{_product(size)} voxels of a median image of {_product(shape)}{across}"}
             | describe_patches(task)
         )
-    axis = task.get("slice_axis", 2)
+    axis, outputs = task.get("slice_axis", 2), 1 + len(task["class_names"])
     return lines | {
         "slices": f"{_product(size)} pixels, across axis {axis}, of a median image of {_product(shape)}",
         "network": f"BasicUNet, {len(task['network_def']['features']) - 2} poolings",
-        "memory": f"about {slices_memory(size) / GIB:.1f} GiB a training step",
+        "memory": f"about {slices_memory(size, outputs) / GIB:.1f} GiB a training step",
     }
 
 
@@ -112,16 +117,17 @@ def _product(size: Sequence[int] | np.ndarray) -> str:
     return " x ".join(str(int(edge)) for edge in size)
 
 
-def choose_dims(found: Fingerprint, memory: float) -> tuple[int, str]:
+def choose_dims(found: Fingerprint, memory: float, outputs: int) -> tuple[int, str]:
     """Return 3, or 2 if a 3-D patch had fewer than five voxels along an axis; and the reason, for a user.
 
     Args:
         found: fingerprint of the training images.
         memory: bytes that a training step may take.
+        outputs: outputs of the network, which are the classes and the background, or the regions.
     """
     spacing = target_spacing(found)
     shape = _median_shape(found, spacing)
-    patch = np.minimum(plan_patches(shape, spacing.tolist(), memory)["roi_size"], shape)
+    patch = np.minimum(plan_patches(shape, spacing.tolist(), memory, outputs)["roi_size"], shape)
     thinnest = int(patch.argmin())
     voxels, edge = int(patch[thinnest]), f"{spacing[thinnest]:.3g}"
     if voxels < HANDFUL:

@@ -11,10 +11,13 @@ from semicl_monai.planning.topology import Topology
 GIB = 2**30
 FIXED = 0.8 * GIB  # libraries, small buffers
 OF_MAPS = 9.5  # bytes of each element of the feature maps, measured in float32
+OF_OUTPUTS = 72  # bytes of each output of a voxel: logits, probabilities, targets and their gradients
 OF_PARAMETERS = 24  # bytes of each parameter: weight, gradient, two moments, the teacher's weight, a buffer
 
 
-def training_memory(patch: Sequence[int], topology: Topology, filters: Sequence[int], patches: int) -> float:
+def training_memory(
+    patch: Sequence[int], topology: Topology, filters: Sequence[int], patches: int, outputs: int
+) -> float:
     """Estimate the bytes that a training step of a :class:`monai.networks.nets.DynUNet` takes.
 
     The numbers of bytes were fitted to peaks of memory on a CPU, of steps of student and teacher in float32.
@@ -25,12 +28,12 @@ def training_memory(patch: Sequence[int], topology: Topology, filters: Sequence[
         topology: strides and kernels of the network.
         filters: channels of each level.
         patches: number of patches of a step.
+        outputs: outputs of the network, which are the classes and the background, or the regions.
     """
     voxels, channels = topology.sizes(patch).prod(axis=1), np.array(filters)
     encoder, decoder = 2 * voxels * channels, 4 * (voxels * channels)[:-1]
-    return float(
-        FIXED + OF_PARAMETERS * _parameters(topology, channels) + OF_MAPS * patches * (sum(encoder) + sum(decoder))
-    )
+    of_patch = OF_MAPS * (sum(encoder) + sum(decoder)) + OF_OUTPUTS * outputs * voxels[0]
+    return float(FIXED + OF_PARAMETERS * _parameters(topology, channels) + patches * of_patch)
 
 
 def _parameters(topology: Topology, channels: np.ndarray) -> int:

@@ -17,8 +17,8 @@ def largest_patch(
 ) -> tuple[list[int], Topology]:
     """Return the largest patch that fits, with the topology of its network.
 
-    The first patch is as large as the image. While it does not fit, its edge that is longest in mm becomes smaller. So
-    the patch comes close to a cube. Edges are rounded up to what the network can halve.
+    The first patch is as large as the image. While it does not fit, its edge that is longest in mm becomes smaller, of
+    equal edges the last one. So the patch comes close to a cube. Edges are rounded up to what the network can halve.
 
     Args:
         shape: edges of the median image, in voxels.
@@ -67,6 +67,7 @@ def _shortened(
     steps = np.where(patch - divisor >= smallest, divisor, 0)
     if not steps.any():
         return None
-    axis = int(np.where(steps > 0, patch * np.array(spacing), -1).argmax())
+    edges = np.where(steps > 0, patch * np.array(spacing), -1)
+    axis = len(edges) - 1 - int(edges[::-1].argmax())
     shorter: np.ndarray = patch - np.where(np.arange(len(patch)) == axis, steps, 0)
     return shorter

@@ -25,17 +25,18 @@ BLOCK = 2**9  # voxels of a block
 SUPERVISED_LEVELS = 2  # decoder levels below the last one that give predictions in training, at most
 
 
-def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float) -> dict[str, Any]:
+def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float, outputs: int) -> dict[str, Any]:
     """Plan patches, network, and contrast in 3-D, as entries of ``task.json``.
 
     Args:
         shape: edges of the median image at the target spacing, in voxels.
         spacing: edges of a voxel, in mm.
         memory: bytes that a training step may take.
+        outputs: outputs of the network, which are the classes and the background, or the regions.
     """
 
     def fits(patch: np.ndarray, topology: Topology) -> bool:
-        return training_memory(patch.tolist(), topology, filters_of(topology), PATCHES) <= memory
+        return training_memory(patch.tolist(), topology, filters_of(topology), PATCHES, outputs) <= memory
 
     patch, topology = largest_patch(_at_least_two_poolings(shape, spacing), spacing, fits)
     small = smaller_patch(patch, spacing, topology, PRETRAINING * float(np.prod(patch)))
@@ -65,7 +66,7 @@ def describe_patches(task: Mapping[str, Any]) -> dict[str, str]:
     network = task["network_def"]
     topology = Topology(tuple(map(tuple, network["strides"])), tuple(map(tuple, network["kernel_size"])))
     halved = ", ".join(str(tuple(stride)) for stride in network["strides"][1:])
-    memory = training_memory(task["roi_size"], topology, network["filters"], PATCHES)
+    memory = training_memory(task["roi_size"], topology, network["filters"], PATCHES, 1 + len(task["class_names"]))
     return {
         "network": f"DynUNet, strides {halved}, filters {network['filters']}",
         "batch": f"2 patches; with unlabelled volumes 1 labelled and {PATCHES - 1} unlabelled ones, 1 of each volume",

@@ -91,10 +91,11 @@ def test_a_slice_has_whole_steps_of_16_from_32(voxels, size):
         ([256, 256], 1, 8),
     ],
 )
-def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones(size, samples, stride):
+def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones_and_an_epoch_as_many_slices(size, samples, stride):
     task = plan(shapes=[(*size, 40)])
     assert task["roi_size"] == size
     assert task.get("samples_per_volume", 4) == samples
+    assert task.get("iterations_per_epoch", 30) * samples == 120
     of_stage = {"block_size": 4 * stride, "method_def": {"stride": stride}}
     assert task.get("stages", {}) == ({} if stride == 4 else {"pretrain": of_stage, "train": of_stage})
     assert stride == 4 or task["stages"]["pretrain"] is not task["stages"]["train"]  # each may get entries of its own
@@ -104,7 +105,7 @@ def test_a_slice_that_takes_too_much_memory_is_made_smaller_along_its_longer_edg
     shape, sizes = [[640, 448, 40]], []
     for memory in (1, 2, 4, 8):
         sizes.append(plan(shapes=shape, memory=memory)["roi_size"])
-        assert slices_memory(sizes[-1]) <= memory * 2**30
+        assert slices_memory(sizes[-1], outputs=3) <= memory * 2**30
     assert sizes == sorted(sizes)
     assert sizes[-1] == shape[0][:2]
     assert sizes[0][0] - sizes[0][1] in (0, 16)
@@ -112,8 +113,8 @@ def test_a_slice_that_takes_too_much_memory_is_made_smaller_along_its_longer_edg
 
 def test_patches_are_planned_unless_they_had_fewer_than_five_slices():
     four, five = (of(shapes=[(256, 256, slices)], spacings=[(1.0, 1.0, 8.0)]) for slices in (4, 5))
-    assert choose_dims(four, 2**33) == (2, "a 3-D patch would have 4 slice(s) of 8 mm, less than 5")
-    assert choose_dims(five, 2**33) == (3, "a 3-D patch has 5 voxels of 8 mm along its shortest axis, at least 5")
+    assert choose_dims(four, 2**33, 2) == (2, "a 3-D patch would have 4 slice(s) of 8 mm, less than 5")
+    assert choose_dims(five, 2**33, 2) == (3, "a 3-D patch has 5 voxels of 8 mm along its shortest axis, at least 5")
     assert [len(plan_task(found, (), {})["roi_size"]) for found in (four, five)] == [2, 3]
 
 

@@ -20,19 +20,20 @@ def test_parameters_are_those_of_the_network_but_for_the_small_ones(patch, spaci
     )
 
 
-def test_more_voxels_patches_or_channels_take_more_memory():
+def test_more_voxels_patches_channels_or_outputs_take_more_memory():
     topology = topology_of((64, 64, 64), (1, 1, 1))
-    few = training_memory((64, 64, 64), topology, filters_of(topology), 2)
+    few = training_memory((64, 64, 64), topology, filters_of(topology), 2, 4)
     assert few > 0.8 * GIB
-    assert training_memory((128, 64, 64), topology, filters_of(topology), 2) > few
-    assert training_memory((64, 64, 64), topology, filters_of(topology), 3) > few
-    assert training_memory((64, 64, 64), topology, [2 * number for number in filters_of(topology)], 2) > few
+    assert training_memory((128, 64, 64), topology, filters_of(topology), 2, 4) > few
+    assert training_memory((64, 64, 64), topology, filters_of(topology), 3, 4) > few
+    assert training_memory((64, 64, 64), topology, [2 * number for number in filters_of(topology)], 2, 4) > few
+    assert training_memory((64, 64, 64), topology, filters_of(topology), 2, 5) > few
 
 
 def test_the_benchmark_measures_beside_what_is_predicted(monkeypatch, capsys):
-    monkeypatch.setattr(module, "PLANS", (((40, 56, 40), (1.0, 1.0, 1.0)),))
+    monkeypatch.setattr(module, "PLANS", (((40, 56, 40), (1.0, 1.0, 1.0), 4),))
     module.benchmark_memory()
     words = capsys.readouterr().out.split()
-    measured, predicted = float(words[6]), float(words[9])
-    assert words[:5] == ["40", "x", "56", "x", "40"]
+    measured, predicted = float(words[8]), float(words[11])
+    assert words[:7] == ["40", "x", "56", "x", "40,", "4", "outputs"]
     assert 0.5 < measured < 1.3 * predicted
