@@ -67,7 +67,6 @@ def peak(patch: Sequence[int], topology: Topology, outputs: int) -> int:
         deep_supervision=True,
         deep_supr_num=min(2, len(topology.strides) - 2),
     )
-    network = channels_last(network)
     method, dice_ce = SelfTrainingMethod(), DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
     images, label = torch.rand(PATCHES, 1, *patch), torch.randint(0, outputs, (1, 1, *patch)).float()
     unlabelled = {"unlabelled_image": images[1:], "unlabelled_weak_image": images[1:]}
@@ -75,7 +74,7 @@ def peak(patch: Sequence[int], topology: Topology, outputs: int) -> int:
         device=torch.device("cpu"),
         max_epochs=1,
         train_data_loader=[{"image": images[:1], "label": label, **unlabelled}] * STEPS,
-        network=method.model(network),
+        network=method.model(channels_last(network)),
         optimizer=torch.optim.AdamW(network.parameters(), fused=True),
         loss_function=method.loss(StackedDeepSupervisionLoss(dice_ce)),
         prepare_batch=method.prepare_batch(),

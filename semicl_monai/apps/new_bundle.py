@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from semicl_monai.apps.bundle_metadata import bundle_metadata
-from semicl_monai.apps.data_source import find_data
+from semicl_monai.apps.bundle_folder import write_bundle
+from semicl_monai.apps.bundle_summary import bundle_summary
+from semicl_monai.apps.data_source import DataSource, find_data
 from semicl_monai.apps.estimate import estimate as estimate_time
-from semicl_monai.apps.export_bundle import as_text, write_configs
-from semicl_monai.apps.label_rules import shown_rules, with_label_rules
-from semicl_monai.apps.plan_task import choose_dims, describe_plan, plan_task
+from semicl_monai.apps.label_rules import with_label_rules
+from semicl_monai.apps.plan_task import choose_dims, plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, take_fingerprint
 from semicl_monai.data.hounsfield import looks_like_ct
 from semicl_monai.data.label_names import segment_names
@@ -26,10 +25,8 @@ from semicl_monai.data.split import checked_seed, parse_labelled_fraction
 from semicl_monai.methods import find_method
 from semicl_monai.methods.registry import name_of
 from semicl_monai.planning import GIB
-from semicl_monai.utils import InputError, is_true, new_folder, one_of, write_whole
+from semicl_monai.utils import InputError, is_true, one_of
 from semicl_monai.utils.nifti import check_replace_nan
-
-TEMPLATE = Path(__file__).parents[1] / "configs" / "new_bundle_readme.md"
 
 WITH_UNLABELLED, WITHOUT_UNLABELLED = "self_training", "random"  # the default methods
 MEMORY_OF_GPU, MEMORY_OF_CPU = 8, 2  # GiB; on a CPU, a step with larger patches takes many seconds
@@ -98,57 +95,55 @@ def new_bundle(
         InputError: When the bundle's folder exists already, or the data cannot be used.
     """
     target = _target(str(name), Path(str(folder)).expanduser())
-    if modality is not None and not isinstance(modality, str):
-        raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
-    dims = {"auto": None, "2": 2, "3": 3}[one_of(str(spatial_dims), ("auto", "2", "3"), "spatial_dims")]
-    limit = _bytes(memory)
-    chosen_by = one_of(validation, ("best", "none"), "validation")
+    dims, limit = _dims(spatial_dims), _bytes(memory)
     timed, uneven = is_true(estimate, "estimate"), is_true(allow_gaps, "allow_gaps")
-    _check_options(method, group_pattern, replace_nan, labelled_fraction, split_seed)
+    _check_options(modality, validation, method, group_pattern, replace_nan, labelled_fraction, split_seed)
     data = find_data(target, dataset_dir, datalist, images, labels, modality, class_names)
     pattern = _group_pattern(data.sections(), group_pattern)
-    how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
+    how: dict[str, Any] = {"validation": validation, "group_pattern": pattern, "compare_images": False}
     lists = data.lists(labelled_fraction, split_seed, **how)
     names = data.names or {value: str(value) for value in data.rules.values()} or segment_names(lists.labelled)
-    fingerprint = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven, data.rules.ignore_value)
-    channels = [modality] if modality else data.channels
-    if len(channels) > 1 and len(channels) != fingerprint.channels:
-        raise InputError(
-            f"{data.file} must name the {fingerprint.channels} channels of the images, got {len(channels)} "
-            f"names: {', '.join(channels)}."
-        )
-    split = {"labelled_fraction": lists.labelled_fraction, "split_seed": split_seed}
-    split |= {"validation": "none"} if chosen_by == "none" else {}
-    split |= {"group_pattern": pattern} if pattern else {}
-    filling = {} if replace_nan is None else {"replace_nan": replace_nan}
-    filling |= {"allow_gaps": True} if uneven else {}
-    chosen, why = (
-        (dims, "as given") if dims else choose_dims(fingerprint, limit, 1 + len(names or fingerprint.label_values))
-    )
-    by = data.named_by if data.names or data.rules.regions else "names of segments"
-    planned = with_label_rules(plan_task(fingerprint, channels, names, chosen, limit, by), data.rules)
-    task = {**data.where, **split, **filling, **planned}
-    stages = task.get("stages", {})
-    task["stages"] = {**stages, "pretrain": {**stages.get("pretrain", {}), "method": _method(method, lists)}}
+    found = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven, data.rules.ignore_value)
+    channels = _channels(data, modality, found)
+    chosen, why = (dims, "as given") if dims else choose_dims(found, limit, 1 + len(names or found.label_values))
+    named_by = data.named_by if data.names or data.rules.regions else "names of segments"
+    task = {
+        **data.where,
+        **_split(lists, split_seed, validation, pattern),
+        **_reading(replace_nan, uneven),
+        **with_label_rules(plan_task(found, channels, names, chosen, limit, named_by), data.rules),
+    }
+    task["stages"] = _with_method(task.get("stages", {}), _method(method, lists))
     with data.written():
-        _write_whole(target, task, channels)
-    if task["scaling"]["_target_"] != "ScaleIntensityRanged" and looks_like_ct(lists.training[0], uneven):
-        case = lists.training[0]["case"]
-        print(f"{case} looks like CT: whole numbers, some below -900. Give --modality CT if all images are CT.")
+        write_bundle(target, task, channels)
+    _suggest_ct(task, lists.training[0], uneven)
     time = estimate_time(target, lists.labelled[0], len(lists.to_validate())) if timed else []
-    print(_summary(target, task, lists, fingerprint, f"{chosen}-D: {why}", time))
+    print(bundle_summary(target, task, lists, found, f"{chosen}-D: {why}", time))
 
 
 def _check_options(
-    method: str | None, group_pattern: Any, replace_nan: Any, labelled_fraction: float | int | str, split_seed: int
+    modality: str | None,
+    validation: str,
+    method: str | None,
+    group_pattern: Any,
+    replace_nan: Any,
+    labelled_fraction: float | int | str,
+    split_seed: int,
 ) -> None:
     """Refuse options before anything is read."""
+    if modality is not None and not isinstance(modality, str):
+        raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
+    one_of(validation, ("best", "none"), "validation")
     if method is not None:
         find_method(method)
     compile_pattern(group_pattern)
     check_replace_nan(replace_nan)
     parse_labelled_fraction(labelled_fraction)
     checked_seed(split_seed)
+
+
+def _dims(spatial_dims: int | str) -> int | None:
+    return {"auto": None, "2": 2, "3": 3}[one_of(str(spatial_dims), ("auto", "2", "3"), "spatial_dims")]
 
 
 def _group_pattern(sections: Mapping[str, list[Record]], given: str | None) -> str | None:
@@ -165,6 +160,43 @@ def _group_pattern(sections: Mapping[str, list[Record]], given: str | None) -> s
             f"'{pattern}'. If these are not patients, give --group_pattern none."
         )
     return pattern
+
+
+def _channels(data: DataSource, modality: str | None, found: Fingerprint) -> list[str]:
+    channels = [modality] if modality else data.channels
+    if len(channels) > 1 and len(channels) != found.channels:
+        raise InputError(
+            f"{data.file} must name the {found.channels} channels of the images, got {len(channels)} "
+            f"names: {', '.join(channels)}."
+        )
+    return channels
+
+
+def _split(lists: SegmentationDatalist, seed: int, validation: str, pattern: str | None) -> dict[str, Any]:
+    """Entries of ``task.json`` that say how the cases are split."""
+    return {
+        "labelled_fraction": lists.labelled_fraction,
+        "split_seed": seed,
+        **({"validation": "none"} if validation == "none" else {}),
+        **({"group_pattern": pattern} if pattern else {}),
+    }
+
+
+def _reading(replace_nan: float | None, allow_gaps: bool) -> dict[str, Any]:
+    """Entries of ``task.json`` that say how images are read."""
+    filling = {} if replace_nan is None else {"replace_nan": replace_nan}
+    return filling | ({"allow_gaps": True} if allow_gaps else {})
+
+
+def _with_method(stages: Mapping[str, Any], method: str) -> dict[str, Any]:
+    return {**stages, "pretrain": {**stages.get("pretrain", {}), "method": method}}
+
+
+def _suggest_ct(task: Mapping[str, Any], record: Record, allow_gaps: bool) -> None:
+    if task["scaling"]["_target_"] != "ScaleIntensityRanged" and looks_like_ct(record, allow_gaps):
+        print(
+            f"{record['case']} looks like CT: whole numbers, some below -900. Give --modality CT if all images are CT."
+        )
 
 
 def _method(given: str | None, lists: SegmentationDatalist) -> str:
@@ -190,56 +222,3 @@ def _target(name: str, folder: Path) -> Path:
     if (folder / name).exists():
         raise InputError(f"{folder / name} exists already: move it away, or give another name.")
     return folder / name
-
-
-def _write_whole(target: Path, task: dict[str, Any], channels: list[str]) -> None:
-    with new_folder(target, "the bundle") as folder:
-        write_whole(folder / "task.json", as_text(task))
-        write_configs(folder)
-        metadata = bundle_metadata(folder.name, task, channels)
-        write_whole(folder / "configs" / "metadata.json", as_text(metadata))
-        write_whole(folder / "LICENSE", _license())
-        readme = TEMPLATE.read_text(encoding="utf-8")
-        readme = readme.format(name=folder.name, classes=", ".join(task["class_names"]), **_words(task))
-        write_whole(folder / "docs" / "README.md", readme)
-        write_whole(folder / "docs" / "data_license.txt", "The license of the data is not known: write it here.\n")
-
-
-def _words(task: dict[str, Any]) -> dict[str, str]:
-    """What the README of the bundle says of network and method."""
-    kinds = {2: "A 2-D U-Net (MONAI's `BasicUNet`) on slices", 3: "A 3-D U-Net (MONAI's `DynUNet`) on patches"}
-    method = task["stages"]["pretrain"]["method"]
-    does = (find_method(method).__doc__ or "").strip().partition("\n")[0]
-    return {"network": kinds[len(task["roi_size"])], "method": method, "does": does}
-
-
-def _license() -> str:
-    file = next(file for file in files("semicl-monai") or [] if file.name == "LICENSE")
-    return file.read_text(encoding="utf-8")
-
-
-def _summary(
-    target: Path, task: dict[str, Any], lists: SegmentationDatalist, found: Fingerprint, dims: str, time: list[str]
-) -> str:
-    counts = {part: len(cases) for part, cases in lists.split.items()}
-    scaling = {key: value for key, value in task["scaling"].items() if key not in ("_target_", "keys")}
-    configs, timed = (
-        target / "configs",
-        "\n             ".join(["\n  time       " + time[0], *time[1:]] if time else ""),
-    )
-    plan = "\n".join(f"  {name:<10} {text}" for name, text in describe_plan(task, found).items())
-    return f"""
-{target}, measured on {len(lists.training)} training images:
-  cases      {", ".join(f"{count} {part}" for part, count in counts.items())}
-  channels   {found.channels}
-  classes    {", ".join(task["class_names"])}{shown_rules(task)}
-  dimensions {dims}
-{plan}
-  intensity  {task["scaling"]["_target_"]} {scaling}
-  method     {task["stages"]["pretrain"]["method"]}{timed}
-Check {target / "task.json"}. After a change of it, run: python -m semicl_monai export_bundle {target}
-
-python -m monai.bundle run pretrain --config_file {configs / "pretrain.json"}
-python -m monai.bundle run          --config_file {configs / "train.json"}
-python -m monai.bundle run evaluate --config_file {configs / "evaluate.json"}
-python -m monai.bundle run          --config_file {configs / "inference.json"} --dataset_dir FOLDER_OF_IMAGES"""

@@ -173,7 +173,7 @@ def test_a_failure_leaves_neither_bundle_nor_list(make, tmp_path, monkeypatch, e
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("semicl_monai.apps.new_bundle.bundle_metadata", fail)
+    monkeypatch.setattr("semicl_monai.apps.bundle_folder.bundle_metadata", fail)
     with pytest.raises((InputError, KeyboardInterrupt)):
         make()
     assert list((tmp_path / "bundles").iterdir()) == []

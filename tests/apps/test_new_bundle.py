@@ -345,7 +345,7 @@ def test_a_failure_in_the_middle_leaves_nothing(make, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("semicl_monai.apps.new_bundle.bundle_metadata", fail)
+    monkeypatch.setattr("semicl_monai.apps.bundle_folder.bundle_metadata", fail)
     refuse(make, rf"the bundle cannot be written to .*{NAME}: No space left on device")
     assert list((tmp_path / "bundles").iterdir()) == []
 

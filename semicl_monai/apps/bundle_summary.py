@@ -1,0 +1,60 @@
+"""What a user is told of a new bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semicl_monai.apps.label_rules import shown_rules
+from semicl_monai.apps.plan_task import describe_plan
+from semicl_monai.data import Fingerprint, SegmentationDatalist
+
+
+def bundle_summary(
+    target: Path,
+    task: dict[str, Any],
+    lists: SegmentationDatalist,
+    found: Fingerprint,
+    dimensions: str,
+    time: Sequence[str],
+) -> str:
+    """Return cases, plan, time, and the commands of all stages.
+
+    Args:
+        target: folder of the bundle.
+        task: content of its ``task.json``.
+        lists: cases of the data set.
+        found: fingerprint of the training images.
+        dimensions: whether it is planned in 2-D or 3-D, and why.
+        time: lines about the time that the training takes, or none.
+    """
+    shown = {
+        "cases": ", ".join(f"{len(cases)} {part}" for part, cases in lists.split.items()),
+        "channels": found.channels,
+        "classes": ", ".join(task["class_names"]) + shown_rules(task),
+        "dimensions": dimensions,
+        **describe_plan(task, found),
+        "intensity": _intensity(task["scaling"]),
+        "method": task["stages"]["pretrain"]["method"],
+        **({"time": f"\n{'':13}".join(time)} if time else {}),
+    }
+    lines = "\n".join(f"  {name:<10} {text}" for name, text in shown.items())
+    return f"""
+{target}, measured on {len(lists.training)} training images:
+{lines}
+Check {target / "task.json"}. After a change of it, run: python -m semicl_monai export_bundle {target}
+
+{_commands(target / "configs")}"""
+
+
+def _intensity(scaling: Mapping[str, Any]) -> str:
+    settings = {key: value for key, value in scaling.items() if key not in ("_target_", "keys")}
+    return f"{scaling['_target_']} {settings}"
+
+
+def _commands(configs: Path) -> str:
+    return f"""python -m monai.bundle run pretrain --config_file {configs / "pretrain.json"}
+python -m monai.bundle run          --config_file {configs / "train.json"}
+python -m monai.bundle run evaluate --config_file {configs / "evaluate.json"}
+python -m monai.bundle run          --config_file {configs / "inference.json"} --dataset_dir FOLDER_OF_IMAGES"""
