@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from semicl_monai.apps.find_bundle import find_bundle
 from semicl_monai.study import read_summary
 from semicl_monai.synthetic import make_synthetic_hippocampus, make_synthetic_whole_heart
-from semicl_monai.utils import InputError, duration
+from semicl_monai.utils import InputError, duration, read_json
 
 # With these sizes the whole demonstration takes a few minutes on two CPU cores.
 NETWORK = {"network_def::features": [8, 16, 32, 64, 64, 8]}
@@ -28,6 +28,7 @@ HEART_PATCHES = {
     "roi_size": [48, 32, 32],  # bfloat16 needs a deepest map with three voxels along the first axis: Bfloat16Inferer
 }
 TRAINING = {"labelled_fraction": 2, "iterations_per_epoch": 20, "batch_size": 2}
+SCRATCH = "from scratch"
 # Time of a stage relative to the others, for the estimate of what is left: as many training steps, or hardly more than
 # the start of a program.
 SHARES = {"pretrain": 1.0, "train": 1.0, "evaluate": 0.2, "inference": 0.2}
@@ -55,6 +56,8 @@ DEMONSTRATIONS = {
 def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
     """Pre-train, fine-tune, evaluate and segment on synthetic volumes, and compare with training from scratch.
 
+    The trainings are too short to tell which of the two is better.
+
     Every step is a ``python -m monai.bundle run`` command. The command is printed before it runs.
 
     Args:
@@ -73,20 +76,21 @@ def demo(output_dir: str = "semicl_demo", bundle: str | None = None) -> None:
     output = Path(output_dir).expanduser().resolve()
     data = make_data(output / "synthetic_data")
     print(f"Synthetic data (not real images): {data}")
-    runs = {"pre-trained": output / "pretrained", "from scratch": output / "scratch"}
-    pretrained = runs["pre-trained"]
+    method = read_json(configs / "pretrain.json", "bundle")["method"]
+    runs = {method: output / method, SCRATCH: output / "scratch"}
+    pretrained = runs[method]
     pretraining = {**options, **TRAINING, "dataset_dir": data, "output_dir": pretrained, "epochs": 6}
     steps = [("pretrain", configs / "pretrain.json", pretraining)]
     for name, folder in runs.items():
         where = {"dataset_dir": data, "output_dir": folder}
-        start = {"pretrained": "none"} if name == "from scratch" else {}
+        start = {"pretrained": "none"} if name == SCRATCH else {}
         training = {**options, **TRAINING, **where, **start, "epochs": 12, "validation": "none"}
         steps += [("run", configs / "train.json", training)]
         steps += [("evaluate", configs / "evaluate.json", {**options, **where})]
     segmentation = {**options, "dataset_dir": data / images, "output_dir": pretrained}
     _run([*steps, ("run", configs / "inference.json", segmentation)])
     print(comparison(runs))
-    _say_where(runs)
+    _say_where(runs, pretrained)
 
 
 def comparison(runs: dict[str, Path]) -> str:
@@ -122,13 +126,14 @@ def _step(run_id: str, config_file: Path, options: dict[str, Any]) -> None:
         raise SystemExit(result.returncode)
 
 
-def _say_where(runs: dict[str, Path]) -> None:
+def _say_where(runs: dict[str, Path], pretrained: Path) -> None:
     for name, folder in runs.items():
         print(f"\n{name}:")
         print(f"  weights      {folder / 'models/model.pt'}")
         print(f"  cases (CSV)  {folder / 'eval/evaluate/cases.csv'}")
         print(f"  pictures     {folder / 'eval/evaluate/overlays'}")
-    pretrained = runs["pre-trained"]
     print(f"  masks        {pretrained / 'eval/predictions'}")
-    print(f"  embedding    {pretrained / 'eval/pretrain/embedding_local.png'}")
+    embedding = pretrained / "eval/pretrain/embedding_local.png"
+    if embedding.exists():
+        print(f"  embedding    {embedding}")
     print(f"  TensorBoard  tensorboard --logdir {pretrained.parent}")

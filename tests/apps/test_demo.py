@@ -36,7 +36,7 @@ def test_every_step_is_printed_as_the_command_that_runs(tmp_path, monkeypatch, c
     monkeypatch.setattr(
         subprocess, "run", lambda command, check: called.append(command) or SimpleNamespace(returncode=0)
     )
-    summary(tmp_path / "pretrained", 0.8)
+    summary(tmp_path / "global_local", 0.8)
     summary(tmp_path / "scratch", 0.7)
     demo(str(tmp_path))
     output = capsys.readouterr().out
@@ -44,14 +44,14 @@ def test_every_step_is_printed_as_the_command_that_runs(tmp_path, monkeypatch, c
     assert all(command[1:4] == ["-m", "monai.bundle", "run"] for command in called)
     assert all(f"$ {shlex.join(['python', *command[1:]])}" in output for command in called)
     assert "4 SYNTHETIC volumes" in output
-    assert str(tmp_path / "pretrained/models/model.pt") in output
+    assert str(tmp_path / "global_local/models/model.pt") in output
 
 
 def test_each_step_is_followed_by_the_time_that_is_left(tmp_path, monkeypatch, capsys, summary):
     monkeypatch.setattr(subprocess, "run", lambda command, check: SimpleNamespace(returncode=0))
     times = iter(range(0, 10_000, 100))  # each step takes 100 s
     monkeypatch.setattr(program, "perf_counter", lambda: next(times))
-    summary(tmp_path / "pretrained", 0.8)
+    summary(tmp_path / "global_local", 0.8)
     summary(tmp_path / "scratch", 0.7)
     demo(str(tmp_path))
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
@@ -73,13 +73,15 @@ def test_the_heart_is_shown_on_a_heart(tmp_path, monkeypatch, capsys, summary, k
     monkeypatch.setattr(
         subprocess, "run", lambda command, check: called.append(command) or SimpleNamespace(returncode=0)
     )
-    for name in ("pretrained", "scratch"):
+    method = "self_training" if kind.endswith("3d") else "global_local"
+    for name in (method, "scratch"):
         summary(tmp_path / name, 0.8)
     bundle = Path(__file__).parents[2] / "bundles" / f"whole_heart_{kind}_segmentation"
     demo(str(tmp_path), bundle=str(bundle))
     assert all(str(bundle) in " ".join(command) for command in called)
     (images,) = (option for option in called[-1] if option.startswith("--dataset_dir"))
     assert list(Path(images.partition("=")[2]).glob(f"{kind[:2]}_test_*_image.nii.gz"))
+    assert f"\n{method:14}" in capsys.readouterr().out
 
 
 def test_a_bundle_without_synthetic_data_is_refused(tmp_path):
