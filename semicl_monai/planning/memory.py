@@ -10,8 +10,8 @@ from semicl_monai.planning.topology import Topology
 
 GIB = 2**30
 FIXED = 0.8 * GIB  # libraries, small buffers
-OF_MAPS = 9.5  # bytes of each element of the feature maps, measured in float32
-OF_OUTPUTS = 72  # bytes of each output of a voxel: logits, probabilities, targets and their gradients
+OF_MAPS = 9.0  # bytes of each element of the feature maps, measured in float32
+OF_OUTPUTS = 60  # bytes of each output of a voxel: logits, probabilities, targets and their gradients
 OF_PARAMETERS = 24  # bytes of each parameter: weight, gradient, two moments, the teacher's weight, a buffer
 
 

@@ -18,7 +18,8 @@ def largest_patch(
     """Return the largest patch that fits, with the topology of its network.
 
     The first patch is as large as the image. While it does not fit, its edge that is longest in mm becomes smaller, of
-    equal edges the last one. So the patch comes close to a cube. Edges are rounded up to what the network can halve.
+    equal edges the one that covers more of the image. So the patch comes close to a cube. Edges are rounded up to what
+    the network can halve.
 
     Args:
         shape: edges of the median image, in voxels.
@@ -32,7 +33,7 @@ def largest_patch(
     while True:
         topology = topology_of(size, spacing)
         patch = -(-size // topology.divisor) * topology.divisor
-        smaller = _shortened(patch, spacing, topology.divisor, np.minimum(size, SMALLEST))
+        smaller = _shortened(patch, spacing, topology.divisor, np.minimum(size, SMALLEST), np.array(shape))
         if smaller is None or fits(patch, topology):
             return [int(edge) for edge in patch], topology
         size = np.minimum(size, smaller)
@@ -51,23 +52,21 @@ def smaller_patch(patch: Sequence[int], spacing: Sequence[float], topology: Topo
         voxels: number of voxels that is wanted.
     """
     smaller: np.ndarray | None = np.array(patch)
-    found = smaller
+    found, smallest = smaller, np.minimum(patch, np.array(DEEPEST) * topology.divisor)
     while smaller is not None and np.prod(smaller) > voxels:
-        smaller = _shortened(
-            smaller, spacing, topology.divisor, np.minimum(patch, np.array(DEEPEST) * topology.divisor)
-        )
+        smaller = _shortened(smaller, spacing, topology.divisor, smallest, np.array(patch))
         found = found if smaller is None else smaller
     return [int(edge) for edge in found]  # type: ignore[union-attr]  # it is the last patch that is not None
 
 
 def _shortened(
-    patch: np.ndarray, spacing: Sequence[float], divisor: np.ndarray, smallest: np.ndarray
+    patch: np.ndarray, spacing: Sequence[float], divisor: np.ndarray, smallest: np.ndarray, image: np.ndarray
 ) -> np.ndarray | None:
     """Return a patch whose longest edge in mm is shorter by one step; ``None`` if no edge can be shorter."""
     steps = np.where(patch - divisor >= smallest, divisor, 0)
     if not steps.any():
         return None
     edges = np.where(steps > 0, patch * np.array(spacing), -1)
-    axis = len(edges) - 1 - int(edges[::-1].argmax())
+    axis = int(np.lexsort((patch / image, edges))[-1])
     shorter: np.ndarray = patch - np.where(np.arange(len(patch)) == axis, steps, 0)
     return shorter
