@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -56,11 +57,17 @@ def _run(words: list[str]) -> None:
     """Check the arguments of a command, and run it."""
     utils = import_module("semicl_monai.utils")
     utils.show_input_errors()
+    warnings.formatwarning = _line
     words = utils.check_arguments(COMMANDS, words)
     commands = {words[0]: COMMANDS[words[0]]} if words[0] in COMMANDS else dict(COMMANDS)
     for command in _functions(commands):
         SetParseFn(str, *utils.paths_of(command))(command)
     _fire(commands, words)
+
+
+def _line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning for a user, without the line of code."""
+    return f"{category.__name__}: {message}\n"
 
 
 def _fire(commands: dict[str, Any], words: list[str]) -> None:

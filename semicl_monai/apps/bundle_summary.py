@@ -9,6 +9,7 @@ from typing import Any
 from semicl_monai.apps.label_rules import shown_rules
 from semicl_monai.apps.plan_task import describe_plan
 from semicl_monai.data import Fingerprint, SegmentationDatalist
+from semicl_monai.methods import find_method, stages_of
 
 
 def bundle_summary(
@@ -45,12 +46,18 @@ def bundle_summary(
 {lines}
 Check {target / "task.json"}. After a change of it, run: python -m semicl_monai export_bundle {target}
 
-{_commands(target / "configs")}"""
+{_note(task["stages"]["pretrain"]["method"])}{_commands(target / "configs")}"""
 
 
 def _intensity(scaling: Mapping[str, Any]) -> str:
     settings = {key: value for key, value in scaling.items() if key not in ("_target_", "keys")}
     return f"{scaling['_target_']} {settings}"
+
+
+def _note(method: str) -> str:
+    if stages_of(find_method(method)):
+        return ""
+    return f"# {method} has no pre-training: the first command saves the untrained network, which train starts from.\n"
 
 
 def _commands(configs: Path) -> str:

@@ -13,10 +13,10 @@ from semicl_monai.apps.export_bundle import as_text
 from semicl_monai.data import LabelRules, SegmentationDatalist, read_description, read_label_rules
 from semicl_monai.data.description import split_names
 from semicl_monai.data.listing import listing
+from semicl_monai.data.nnunet import is_nnunet
 from semicl_monai.data.pairing import data_list, find_pairs, names_of_table, parse_class_names, report_pairs
 from semicl_monai.data.sections import Record, read_sections, sections_of
 from semicl_monai.utils import InputError, read_json, reason_of
-from semicl_monai.utils.formats import SEGMENTATION_SUFFIXES
 
 DATALIST = "dataset.json"
 BY_FILE, BY_OPTION, BY_TABLE = "'labels' of the JSON file", "class_names", "the table dseg.tsv"
@@ -85,6 +85,10 @@ class DataSource:
         except BaseException:
             self.file.unlink(missing_ok=True)
             raise
+        print(
+            f"The pairs are written to {self.file}. To correct them, edit the file, move the bundle away, and make it "
+            f"again with --dataset_dir {self.dataset_dir} --datalist {self.file}."
+        )
 
 
 def find_data(
@@ -156,11 +160,25 @@ def _tell_lists(folder: Path) -> None:
         )
 
 
+def _tell_test_images(file: Path) -> None:
+    """Say that images without a label in a folder of test images are not used."""
+    images, content = file.parent / "imagesTs", read_json(file, "datalist")
+    held_out = (file.parent / "labelsTs").is_dir() or "unlabelled" in content
+    if held_out or not images.is_dir() or not any(images.iterdir()):
+        return
+    how = "move them to imagesTr" if is_nnunet(content) else f"list them under 'unlabelled' in {file.name}"
+    print(f"The images in {images} are not used. To use them as unlabelled images, {how}.")
+
+
 def _described(folder: Path, datalist: str, given: dict[int, str]) -> DataSource:
     source = folder.expanduser().resolve()
     file = source / datalist
     if not file.is_file():
-        raise InputError(f"{file} does not exist: wanted a JSON file that describes the data set.")
+        raise InputError(
+            f"{file} does not exist: wanted a JSON file that describes the data set; to pair files by their names, "
+            f"give --images {folder}."
+        )
+    _tell_test_images(file)
     channels, names = read_description(file)
     rules = read_label_rules(file)
     if not given:
@@ -186,14 +204,7 @@ def _paired(target: Path, images: str, labels: str | None, modality: str | None,
     names, rules = split_names(names or names_of_table(found), by)
     content = data_list(pairing, file.parent, modality, names, rules.ignore_value)
     print("\n".join(report_pairs(pairing)))
-    print(
-        f"The pairs are written to {file} with the bundle. To correct them, edit the file and make the bundle again "
-        f"with --dataset_dir {root} --datalist {file}."
-    )
     channels = list(content.get("modality", {}).values())
-    have_segments = any(label.series or label.file.endswith(SEGMENTATION_SUFFIXES) for label in found)
-    if not names and not have_segments:
-        print("Classes are called by their values. Give --class_names liver,tumour to name them.")
     if modality is None:
         print("Images become z-scores. Give --modality CT if they are in Hounsfield units.")
     return DataSource(root.resolve(), str(file), channels, names, content, rules, by)

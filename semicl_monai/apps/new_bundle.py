@@ -19,6 +19,7 @@ from semicl_monai.apps.plan_task import choose_dims, plan_task
 from semicl_monai.data import Fingerprint, SegmentationDatalist, propose_pattern, take_fingerprint
 from semicl_monai.data.hounsfield import looks_like_ct
 from semicl_monai.data.label_names import segment_names
+from semicl_monai.data.listing import listing
 from semicl_monai.data.patients import compile_pattern
 from semicl_monai.data.sections import Record
 from semicl_monai.data.split import checked_seed, parse_labelled_fraction
@@ -104,6 +105,7 @@ def new_bundle(
     lists = data.lists(labelled_fraction, split_seed, **how)
     names = data.names or {value: str(value) for value in data.rules.values()} or segment_names(lists.labelled)
     found = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven, data.rules.ignore_value)
+    _tell_classes(names, found)
     channels = _channels(data, modality, found)
     chosen, why = (dims, "as given") if dims else choose_dims(found, limit, 1 + len(names or found.label_values))
     named_by = data.named_by if data.names or data.rules.regions else "names of segments"
@@ -160,6 +162,15 @@ def _group_pattern(sections: Mapping[str, list[Record]], given: str | None) -> s
             f"'{pattern}'. If these are not patients, give --group_pattern none."
         )
     return pattern
+
+
+def _tell_classes(names: Mapping[int, str], found: Fingerprint) -> None:
+    """Say if classes have no names, or if no label that was read holds a class."""
+    if not names:
+        print("Classes are called by their values. Give --class_names liver,tumour to name them.")
+    missing = [f"{name} (value {value})" for value, name in names.items() if value not in found.label_values]
+    if missing:
+        print(f"No label that was read holds {listing(missing)}.")
 
 
 def _channels(data: DataSource, modality: str | None, found: Fingerprint) -> list[str]:

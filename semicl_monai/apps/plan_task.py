@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from semicl_monai.data import Fingerprint
+from semicl_monai.methods import FineTuningMethod, find_method
 from semicl_monai.planning import (
     GIB,
     describe_patches,
@@ -103,7 +104,7 @@ def describe_plan(task: Mapping[str, Any], found: Fingerprint) -> dict[str, str]
         return (
             lines
             | {"patch": f"{_product(size)} voxels of a median image of {_product(shape)}{across}"}
-            | describe_patches(task)
+            | describe_patches(task, _with_unlabelled(task))
         )
     axis, outputs = task.get("slice_axis", 2), 1 + len(task["class_names"])
     return lines | {
@@ -111,6 +112,12 @@ def describe_plan(task: Mapping[str, Any], found: Fingerprint) -> dict[str, str]
         "network": f"BasicUNet, {len(task['network_def']['features']) - 2} poolings",
         "memory": f"about {slices_memory(size, outputs) / GIB:.1f} GiB a training step",
     }
+
+
+def _with_unlabelled(task: Mapping[str, Any]) -> bool:
+    """Whether fine-tuning by the method of a task takes unlabelled volumes."""
+    method = find_method(task.get("stages", {}).get("pretrain", {}).get("method", "self_training"))
+    return issubclass(method, FineTuningMethod) and method.images
 
 
 def _product(size: Sequence[int] | np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,8 @@ from typing import Any
 
 from semicl_monai.data.listing import listing
 from semicl_monai.data.nnunet import CHANNEL, cases_by_channels, image_of
+from semicl_monai.data.pairing.cases import name_cases
+from semicl_monai.data.pairing.named_file import read_name
 from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import (
     SEGMENTATION_SUFFIXES,
@@ -65,10 +68,11 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
     """List the images of a folder, for inference.
 
     Args:
-        folder: a folder, one image file, or the folder of a DICOM series. Every file of the folder in a format of
-            :mod:`semicl_monai.utils.formats` is listed, and every DICOM series in it and in its subfolders. Other files
-            of subfolders, hidden files and segmentations (``.seg.nrrd``) are left out. A file name in capitals is
-            listed too, so that it is refused later and not lost.
+        folder: a folder, one image file, the folder of a DICOM series, or a pattern of :mod:`glob` such as
+            ``"data/**/*_T1w.nii.gz"``. Every file of the folder in a format of :mod:`semicl_monai.utils.formats` is
+            listed, and every DICOM series in it and in its subfolders. Other files of subfolders, hidden files and
+            segmentations (``.seg.nrrd``) are left out. A file name in capitals is listed too, so that it is refused
+            later and not lost. If files of a pattern have equal names, their cases are called by their folders.
         in_channels: number of channels of an image. A file named like nnU-Net's ``case_0000.nii.gz`` is one channel.
             ``in_channels`` such files make one image. If the folder also has files of other names, a number like
             ``_0000`` may count scans and not channels. Then files are channels only if a case has exactly the channels
@@ -83,13 +87,11 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
             channel is missing.
     """
     path = Path(os.path.abspath(Path(folder).expanduser()))
-    if not path.exists():
-        raise InputError(f"no such folder or image file: {path}.")
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = _files(path)
     images = [file for file in files if _is_image(file)]
     series = _series(path, bool(images))
     if not images and not series:
-        raise InputError(f"no image found in {path}: wanted {WANTED}.")
+        raise InputError(f"no image found in {path}: wanted {WANTED}{_hint(path)}.")
     _tell_others(files)
     found = cases_by_channels(images)
     if not all(_is_channel(image, in_channels) for image in images):
@@ -99,8 +101,39 @@ def list_images(folder: str | os.PathLike[str], in_channels: int = 1) -> list[di
     records += [{"image": str(image), "case": case_name(image)} for image in images if str(image) not in taken]
     records += series
     records.sort(key=lambda record: image_files(record["image"])[0])
+    if glob.has_magic(str(path)) and not path.exists():
+        records = _named_by_folders(records)
     check_repeated_cases(records)
     return records
+
+
+def _named_by_folders(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records, with folders in the case names if these repeat."""
+    if len({record["case"] for record in records}) == len(records):
+        return records
+    files = [image_files(record["image"])[0] for record in records]
+    root = os.path.commonpath([os.path.dirname(file) for file in files])
+    cases = name_cases([[read_name(file, os.path.relpath(file, root))] for file in files])
+    return [{**record, "case": case} for record, case in zip(records, cases, strict=True)]
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a folder, the file itself, or the files that a pattern fits."""
+    if path.is_dir():
+        return sorted(path.iterdir())
+    if path.exists():
+        return [path]
+    if not glob.has_magic(str(path)):
+        raise InputError(f"no such folder or image file: {path}.")
+    return [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+
+
+def _hint(path: Path) -> str:
+    """What to do about images in the folders below."""
+    below = next((file for file in sorted(path.rglob("*")) if _is_image(file)), None) if path.is_dir() else None
+    if below is None:
+        return ""
+    return f"; the folders below hold images, such as {below.relative_to(path)}: give a pattern such as '{path}/**/*'"
 
 
 def _is_image(file: Path) -> bool:

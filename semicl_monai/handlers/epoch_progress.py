@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
@@ -31,12 +32,13 @@ class EpochProgress(ProgressBar):
     Args:
         desc: text before the bar.
         unit: name of a step.
+        results: folder of the results, which the log names at the end.
         kwargs: other arguments of :class:`ignite.handlers.ProgressBar`.
     """
 
-    def __init__(self, desc: str, unit: str = "step", **kwargs: Any) -> None:
+    def __init__(self, desc: str, unit: str = "step", results: str | Path | None = None, **kwargs: Any) -> None:
         super().__init__(desc=desc, persist=True, unit=unit, miniters=1, **kwargs)
-        self.desc, self.unit, self.pace = desc, unit, StepPace()
+        self.desc, self.unit, self.results, self.pace = desc, unit, results, StepPace()
 
     def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Attach to a trainer or an evaluator. Only the first of several processes shows the bar."""
@@ -81,6 +83,8 @@ class EpochProgress(ProgressBar):
         if self.pbar is not None:
             self.pbar.bar_format = FORMAT.format(left="00:00")
         super()._close(engine)
+        if self.results is not None:
+            engine.logger.info(f"{self.desc}: the results are in {self.results}.")
 
     def _left(self, engine: Engine) -> str:
         seconds = self.pace.seconds_left(engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from semicl_monai.methods.simclr import SimCLR
 from semicl_monai.networks import from_scratch, made_by
 from semicl_monai.utils import InputError, is_not_rank0
 from semicl_monai.utils.running_config import running_parser
+
+logger = logging.getLogger(__name__)
 
 FIRST = "model_pretrained_first.pt"
 
@@ -64,7 +67,9 @@ def _save_untrained(parser: ConfigParser, method: str, pretrained: str | Path | 
         return
     network = parser.get_parsed_content("network")
     provenance = RunProvenance(network, pretrained=pretrained, method=method)
-    ModelSaver(parser.get_parsed_content("weights_file"), network, provenance=provenance).write()
+    file = parser.get_parsed_content("weights_file")
+    ModelSaver(file, network, provenance=provenance).write()
+    logger.info("Method %s has no pre-training: the untrained network is saved to %s.", method, file)
 
 
 def build_pretraining(method: str, **options: Any) -> Method:

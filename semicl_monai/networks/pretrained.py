@@ -84,8 +84,10 @@ def initial_network(
         logger.info("Training starts without pre-trained weights.")
         return network
     load_pretrained(network, str(pretrained))
-    logger.info(f"Training starts from the pre-trained weights {pretrained}.")
-    if read_provenance(str(pretrained)) is None:
+    known = read_provenance(str(pretrained))
+    untrained = known is not None and known.is_untrained
+    logger.info(f"Training starts from the {'untrained network' if untrained else 'pre-trained weights'} {pretrained}.")
+    if known is None:
         logger.warning(f"Provenance unknown: {pretrained} does not say which cases it was trained on.")
     return network
 

@@ -57,19 +57,21 @@ def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float, 
     }
 
 
-def describe_patches(task: Mapping[str, Any]) -> dict[str, str]:
+def describe_patches(task: Mapping[str, Any], with_unlabelled: bool) -> dict[str, str]:
     """Return the plan of network, batch and memory, by a word for each line, for a user.
 
     Args:
         task: a ``task.json`` with the entries of :func:`plan_patches`.
+        with_unlabelled: whether the method trains with unlabelled volumes.
     """
     network = task["network_def"]
     topology = Topology(tuple(map(tuple, network["strides"])), tuple(map(tuple, network["kernel_size"])))
     halved = ", ".join(str(tuple(stride)) for stride in network["strides"][1:])
     memory = training_memory(task["roi_size"], topology, network["filters"], PATCHES, 1 + len(task["class_names"]))
+    unlabelled = f"; with unlabelled volumes 1 labelled and {PATCHES - 1} unlabelled ones" if with_unlabelled else ""
     return {
         "network": f"DynUNet, strides {halved}, filters {network['filters']}",
-        "batch": f"2 patches; with unlabelled volumes 1 labelled and {PATCHES - 1} unlabelled ones, 1 of each volume",
+        "batch": f"2 patches{unlabelled}, 1 of each volume",
         "inference": "windows overlap by a half",
         "memory": f"about {memory / GIB:.1f} GiB a training step, in float32",
     }

@@ -50,6 +50,11 @@ class Provenance:
         """Return the cases of the given parts, each ``"labelled"``, ``"unlabelled"`` or ``"validation"``."""
         return [case for part in parts for case in getattr(self, part)]
 
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the weights are those of a new network."""
+        return self.pretrained is None and not self.from_unknown and not self.seen(*SEEN)
+
     def belongs_to(self, state: Mapping[str, torch.Tensor]) -> bool:
         """Whether this provenance describes these tensors, unchanged."""
         return self.state == state_digest(state)

@@ -242,14 +242,39 @@ def test_paths_and_names_of_the_command_are_text():
     assert {"images", "labels", "class_names"} <= set(paths_of(new_bundle))
 
 
-def test_class_names_are_not_asked_for_where_segments_have_names(tmp_path, capsys):
-    for ending, asks in ((".nrrd", True), (".seg.nrrd", False)):
-        folder = tmp_path / ending
-        folder.mkdir()
-        for file in ("a.nrrd", f"a_label{ending}"):
-            (folder / file).touch()
-        find_data(tmp_path / NAME, images=str(folder))
-        assert ("Give --class_names" in capsys.readouterr().out) == asks
+def test_classes_without_names_and_classes_that_no_label_holds_are_told(make, capsys):
+    make("a_b")
+    assert "Classes are called by their values. Give --class_names" in capsys.readouterr().out
+    make("a_c", class_names="bone,cartilage,meniscus")
+    printed = capsys.readouterr().out
+    assert "Give --class_names" not in printed
+    assert "No label that was read holds meniscus (value 3).\n" in printed
+
+
+def test_the_list_is_named_only_when_it_is_written(make, patients, capsys):
+    save(np.zeros((20, 40, 7), np.uint8), patients / "p1" / "label.nii.gz")
+    with pytest.raises(InputError, match=r"case p1: .*label"):
+        make(validation="none")
+    assert "are paired with a label" in (printed := capsys.readouterr().out)
+    assert "The pairs are written" not in printed
+
+
+def test_test_images_that_are_not_used_are_told(tmp_path, capsys):
+    for folder in ("imagesTr", "labelsTr", "imagesTs"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "imagesTs/b_0000.nii.gz").touch()
+    content = {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "bone": 1}, "file_ending": ".nii.gz"}
+    file = tmp_path / "dataset.json"
+    file.write_text(json.dumps(content))
+    find_data(tmp_path / NAME, dataset_dir=str(tmp_path))
+    assert (
+        f"The images in {tmp_path / 'imagesTs'} are not used. To use them as unlabelled images, move them to imagesTr."
+        in (capsys.readouterr().out)
+    )
+    for more in ({"training": []}, {"training": [], "unlabelled": []}):
+        file.write_text(json.dumps({**content, **more}))
+        find_data(tmp_path / NAME, dataset_dir=str(tmp_path))
+        assert ("list them under 'unlabelled' in dataset.json" in capsys.readouterr().out) == ("unlabelled" not in more)
 
 
 def test_what_is_held_out_is_not_opened(make, patients, monkeypatch):

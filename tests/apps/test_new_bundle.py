@@ -252,6 +252,26 @@ def test_the_summary_tells_the_numbers_and_commands_that_run(make, capsys):
         config = Path(command[command.index("--config_file") + 1])
         assert config.parent == bundle / "configs"
         assert (command[4] if command[4][0] != "-" else "run") in ConfigParser.load_config_file(str(config))
+    assert "# self_training has no pre-training: the first command saves the untrained network" in printed
+
+
+@pytest.mark.parametrize(
+    ("method", "batch", "trains_first"),
+    [
+        (
+            "self_training",
+            "2 patches; with unlabelled volumes 1 labelled and 2 unlabelled ones, 1 of each volume",
+            False,
+        ),
+        ("random", "2 patches, 1 of each volume", False),
+        ("global_local", "2 patches, 1 of each volume", True),
+    ],
+)
+def test_the_summary_is_that_of_the_method(make, capsys, method, batch, trains_first):
+    make(spatial_dims=3, method=method)
+    printed = capsys.readouterr().out
+    assert f"  batch      {batch}\n" in printed
+    assert ("has no pre-training" not in printed) == trains_first
 
 
 def test_a_datalist_elsewhere_is_found_and_stays_where_it_is(make, data, tmp_path, monkeypatch):

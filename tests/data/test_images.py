@@ -57,6 +57,28 @@ def test_a_place_without_images_is_refused(tmp_path, name):
         list_images(tmp_path / name)
 
 
+def test_images_below_the_folder_are_named_with_a_pattern(tmp_path):
+    (tmp_path / "p1").mkdir()
+    touch(tmp_path / "p1", "t1.nii")
+    with pytest.raises(InputError, match=r"no image found .*; the folders below hold images, such as p1/t1\.nii: "):
+        list_images(tmp_path)
+
+
+def test_a_pattern_lists_images_of_all_folders_below(tmp_path):
+    for patient in ("p1", "p2"):
+        (tmp_path / patient / "anat").mkdir(parents=True)
+        touch(tmp_path / patient / "anat", f"{patient}_T1w.nii.gz", f"{patient}_T2w.nii.gz", "ct.nii", "ct.json")
+    assert list_images(f"{tmp_path}/**/*_T1w.nii.gz") == [
+        {"image": str(tmp_path / f"{patient}/anat/{patient}_T1w.nii.gz"), "case": f"{patient}_T1w"}
+        for patient in ("p1", "p2")
+    ]
+    assert cases_of(f"{tmp_path}/*/anat/ct.*") == {
+        patient: str(tmp_path / f"{patient}/anat/ct.nii") for patient in ("p1", "p2")
+    }
+    with pytest.raises(InputError, match=r"no image found in .*\*\.mha: wanted NIfTI"):
+        list_images(f"{tmp_path}/**/*.mha")
+
+
 def test_two_images_of_one_case_are_refused(tmp_path):
     touch(tmp_path, "a.nii", "a.nii.gz")
     with pytest.raises(InputError, match=r"got 'a' for .*a\.nii and .*a\.nii\.gz"):
@@ -195,9 +217,7 @@ def test_series_are_listed_with_the_files_of_a_folder(tmp_path, caplog):
 def test_without_pydicom_series_are_left_out_beside_other_images_and_refused_alone(tmp_path, caplog, monkeypatch):
     series = write_series(tmp_path / "ct", np.ones((3, 4, 3), int), np.eye(4))
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(
-        InputError, match=rf"{series} is DICOM, which needs pydicom: pip install 'semicl-monai\[dicom\]'"
-    ):
+    with pytest.raises(InputError, match=rf"{series} is DICOM, which needs pydicom: pip install pydicom highdicom"):
         list_images(series)
     touch(tmp_path, "a.nii.gz")
     assert [record["case"] for record in list_images(tmp_path)] == ["a"]

@@ -83,6 +83,12 @@ def test_one_bar_counts_all_steps_and_shows_the_epoch_and_the_last_loss(stage, c
     assert loss == pytest.approx(one.trainer.state.output[0]["loss"], rel=0.01)
 
 
+def test_the_log_ends_with_the_place_of_the_results(stage, caplog, tmp_path):
+    with caplog.at_level(logging.INFO):
+        stage(epochs=1).run(EpochProgress("Segmenting", results=tmp_path))
+    assert f"Segmenting: the results are in {tmp_path}." in caplog.messages
+
+
 def test_the_tenth_step_shows_the_time_left_without_the_slow_first_steps(train):
     bar, lines = train([60, 60, 60, *[2.0] * 37], epochs=10)
     assert "<01:00, loss=" in shown_at(bar, 10, 40)  # 30 steps of 2 s

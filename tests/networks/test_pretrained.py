@@ -20,7 +20,7 @@ from semicl_monai.networks import (
     read_state_dict,
     without_deep_supervision,
 )
-from semicl_monai.utils import InputError, Provenance, with_provenance
+from semicl_monai.utils import InputError, Provenance, state_digest, with_provenance
 
 
 class Code:
@@ -275,6 +275,15 @@ def test_a_network_with_pretrained_weights_says_what_and_how_much_was_loaded(bui
         f"Provenance unknown: {path} does not say which cases it was trained on.",
     ]
     assert all(equal(network, build(seed=1).state_dict(), ["conv_0.conv_0.conv.weight"]))
+
+
+def test_an_untrained_network_is_not_called_pre_trained(build, tmp_path, caplog):
+    network = build(seed=1)
+    untrained = Provenance("self_training", state=state_digest(network.state_dict()))
+    path = save(with_provenance(network.state_dict(), untrained), tmp_path / "model.pt")
+    with caplog.at_level(logging.INFO, logger="semicl_monai"):
+        initial_network(build(seed=2), path)
+    assert messages(caplog)[1:] == [f"Training starts from the untrained network {path}."]
 
 
 def test_weights_that_are_asked_for_and_missing_are_never_passed_over(build, tmp_path):

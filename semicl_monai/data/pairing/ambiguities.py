@@ -55,7 +55,7 @@ def _check_one_label(matches: Sequence[Match], hint: str = "") -> None:
             raise InputError(
                 f"image {image.shown} has {len(found)} labels, {_shown(found)}: wanted one label an image, with a "
                 "number for each class; merge them into one file, or choose by a pattern, such as --labels "
-                f"{_pattern(found[0], image)}{hint}."
+                f"{' or '.join(dict.fromkeys(_pattern(label, image) for label in found))}{hint}."
             )
 
 
@@ -64,7 +64,8 @@ def _pattern(label: NamedFile, image: NamedFile) -> str:
     name, stem = PurePath(label.file).name, image.parts[-1]
     ending = name.removeprefix(stem)
     goes_on = name.startswith(stem) and ending[0] in "_-. "
-    return f"'DIR/**/*{ending}'" if goes_on else label.pattern
+    root = PurePath(label.file).parents[len(label.parts) - 1]
+    return f"'{root}/**/*{ending}'" if goes_on else label.pattern
 
 
 def _more_words(like: Sequence[Match]) -> str:

@@ -12,12 +12,13 @@ from semicl_monai.data.pairing.dicom import find_images, find_segmentations
 from semicl_monai.data.pairing.find import FoundFiles, find_files
 from semicl_monai.data.pairing.named_file import NamedFile, is_bids, read_name
 from semicl_monai.data.pairing.pairing import Pairing, pair_files
+from semicl_monai.data.pairing.sequences import sequence_of
 from semicl_monai.data.pairing.words import LABEL_WORDS, split_words
 from semicl_monai.utils import InputError
 from semicl_monai.utils.formats import WANTED, without_suffix
 
 NO_VOLUMES = ("func", "fmap", "eeg", "meg", "ieeg")  # folders of BIDS
-EXAMPLE = "'DIR/**/*_lesion.nii.gz'"
+EXAMPLE = "'FOLDER_OF_LABELS/**/*.nii.gz'"
 
 
 @dataclass(frozen=True)
@@ -167,12 +168,15 @@ def _but(found: FoundNames, of_images: FoundFiles) -> str:
 
 
 def _unlike(found: FoundNames) -> str:
-    names = listing([image.shown for image in found.images])
-    patterns = sorted({image.pattern for image in found.images})
-    example = listing(patterns) if len(patterns) < len(found.images) else EXAMPLE
+    names, count = listing([image.shown for image in found.images]), len(found.images)
+    if all(set(split_words(image.parts[-1])) & LABEL_WORDS for image in found.images):
+        return f"all {count} files are named like labels ({names}); give --images and --labels{_left_out(found)}"
+    patterns = {image.pattern for image in found.images}
+    others = sorted({image.pattern for image in found.images if not sequence_of(image)})
+    example = listing(others) if others and 1 < len(patterns) < count else EXAMPLE
     return (
-        f"no name of the {len(found.images)} files ({names}) has a word such as label, seg or mask; give the labels by "
-        f"--labels, as a folder or a pattern such as {example}{_left_out(found)}"
+        f"no name of the {count} files ({names}) has a word such as label, seg or mask; give the labels by --labels, "
+        f"as a folder or a pattern such as {example}{_left_out(found)}"
     )
 
 

@@ -45,11 +45,18 @@ def find_segmentations(root: Path, folders: Sequence[Path]) -> list[NamedFile]:
     slices = {
         file for folder in {file.parent for file in files} for each in series_in(folder)[0] for file in each.files
     }
-    found = [file for file in sorted(files - slices) if is_segmentation(file)]
+    found = [file for file in sorted(files - slices) if _is_segmentation(file)]
     return [
         NamedFile(**{**vars(read_name(str(file), _relative(file, root), is_label=True)), "series": _referenced(file)})
         for file in found
     ]
+
+
+def _is_segmentation(file: Path) -> bool:
+    try:
+        return is_segmentation(file)
+    except InputError as error:  # pydicom is missing
+        raise InputError(f"{file} {error}") from error
 
 
 def _referenced(file: Path) -> str:

@@ -50,7 +50,10 @@ class NamedFile:
 
     @property
     def pattern(self) -> str:
-        """A pattern that files of other cases may fit too: the end of the name without a number, or its beginning."""
+        """A pattern below the root that files of other cases may fit too.
+
+        It is the end of the name without a number, or its beginning.
+        """
         pieces = re.split(r"([_\-.\s]+)", self.parts[-1])
         tells = [is_channel([word]) or not has_number([word]) for word in (piece.casefold() for piece in pieces)]
         ending = PurePath(self.file).name.removeprefix(self.parts[-1])
@@ -60,7 +63,8 @@ class NamedFile:
             name = self.parts[-1]
         else:
             name = "*" + "".join(pieces[last:]) if last < len(pieces) else "".join(pieces[:first]) + "*"
-        return f"'DIR/**/{name}{ending}'"
+        root = PurePath(self.file).parents[len(self.parts) - 1]
+        return f"'{root}/**/{name}{ending}'"
 
 
 def read_name(file: str, relative: str, kept: Collection[str] = (), is_label: bool = False) -> NamedFile:

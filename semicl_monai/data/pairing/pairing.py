@@ -76,7 +76,7 @@ def pair_files(
     if not is_sure:
         _check_not_labels(others)
     lines: list[str] = []
-    if channels == [()]:
+    if len(channels) == 1:
         others, lines = without_other_sequences(others, list(used))
     bare = group_unlabelled(others, channels)
     found: list[tuple[tuple[NamedFile, ...], NamedFile | None]] = [

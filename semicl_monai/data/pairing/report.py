@@ -13,7 +13,8 @@ MOST = 3  # pairs that are shown
 def report_pairs(pairing: Pairing) -> list[str]:
     """Return what was paired by name, what has no label, and what was left out, in lines."""
     labelled = [case for case in pairing.cases if case.label is not None]
-    lines = [f"{len(labelled)} image(s) are paired with a label by their names:"]
+    by = "names" if any(case.label and not case.label.series for case in labelled) else "references"
+    lines = [f"{len(labelled)} image(s) are paired with a label by their {by}:"]
     lines += [f"  {case.case}: {_pair(case)}" for case in labelled[:MOST]]
     lines += [f"  and {len(labelled) - MOST} more"] if len(labelled) > MOST else []
     bare = [case for case in pairing.cases if case.label is None]

@@ -18,7 +18,7 @@ from typing import Any
 
 from semicl_monai.utils.errors import InputError
 
-INSTALL = "pip install 'semicl-monai[dicom]'"
+INSTALL = "pip install pydicom highdicom"
 MAGIC = slice(128, 132)
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 DIRECTORY = "1.2.840.10008.1.3.10"

@@ -7,6 +7,7 @@ whole grid. The frames reference the slices they were made from.
 
 from __future__ import annotations
 
+import logging
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -109,6 +110,8 @@ def import_highdicom() -> Any:
         import highdicom  # noqa: PLC0415 # an extra, which only DICOM needs
     except ImportError as error:
         raise InputError(f"a mask of a DICOM series needs highdicom: {INSTALL}.") from error
+    if logging.getLogger("highdicom").level == logging.NOTSET:
+        logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells each attribute that it copies
     return highdicom
 
 

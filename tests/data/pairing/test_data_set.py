@@ -396,6 +396,14 @@ SEQUENCES = {
         ["p1_T1w", "p2_T1w", "p3_T1w", "p4_T1", "p5"],
         ["p6_T2"],
     ),
+    "another sequence of unlabelled patients alone": (
+        [
+            *numbered("sub-0{0}/anat/sub-0{0}_T1w.nii", "derivatives/x/sub-0{0}/anat/sub-0{0}_dseg.nii"),
+            *("sub-04/anat/sub-04_T1w.nii", "sub-04/anat/sub-04_T2w.nii", "sub-05/anat/sub-05_T2w.nii"),
+        ],
+        ["sub-01_T1w", "sub-02_T1w", "sub-03_T1w", "sub-04_T1w"],
+        ["sub-04_T2w", "sub-05_T2w"],
+    ),
     "a folder a sequence": (
         [*numbered("{}/ct.nii", "{}/ct_seg.nii", "{}/pet.nii")],
         ["1", "2", "3"],
@@ -478,8 +486,8 @@ def test_the_labels_of_one_reader_are_chosen_by_the_pattern_that_is_proposed(tre
     root = tree(*numbered("a{}.nii", *names.split()))
     with pytest.raises(InputError, match=r"a1\.nii has 2 labels") as raised:
         find_pairs(str(root))
-    pattern = str(raised.value).rpartition("DIR/")[2].partition("'")[0]
-    pairs = found(root, "", pattern)
+    pattern = str(raised.value).partition("--labels '")[2].partition("'")[0]
+    pairs = found(root, "", pattern.removeprefix(f"{root}/"))
     assert {case: label for case, (_, label, _) in pairs.items()} == {
         f"a{n}": names.split()[0].format(n) for n in (1, 2, 3)
     }
@@ -494,13 +502,21 @@ def test_a_format_that_is_not_read_is_named_where_labels_have_no_image(tree):
 QUESTIONS = {
     "no label": (
         ["a{}.nii"],
-        r"no label found in .*: no name of the 3 files \(a1\.nii, .*'DIR/\*\*/\*_lesion\.nii\.gz'",
+        r"no label found in .*: no name of the 3 files \(a1\.nii, .*'FOLDER_OF_LABELS/\*\*/\*\.nii\.gz'",
     ),
     "an unknown word": (
         ["p{}/lesion.nii", "p{}/t1.nii"],
-        r"no label found .* by --labels, as a folder or a pattern such as 'DIR/\*\*/lesion\.nii', 'DIR/\*\*/t1\.nii'\.",
+        r"no label found .* by --labels, as a folder or a pattern such as '/.*/\*\*/lesion\.nii'\.",
     ),
     "only labels": (["a{}.nii", "b_{}.mha"], "no label found"),
+    "a folder of labels": (
+        ["x/a{}_dseg.nii"],
+        r"all 3 files are named like labels \(x/a1_dseg\.nii.*; give --im",
+    ),
+    "two sequences without a label": (
+        ["a{}_T1w.nii", "a{}_T2w.nii"],
+        r"give the labels by --labels, as a folder or a pattern such as 'FOLDER_OF_LABELS/",
+    ),
     "other names": (
         ["img{}.nii", "x{}9_seg.nii"],
         r"no label has a name like that of an image: the labels are x19_seg\.nii, .*or choose by a pattern, such as ",
@@ -511,20 +527,20 @@ QUESTIONS = {
     ),
     "TotalSegmentator": (
         ["s{}/ct.nii.gz", "s{}/segmentations/liver.nii.gz", "s{}/segmentations/spleen.nii.gz"],
-        r"image s1/ct\.nii\.gz has 2 labels, s1/segmentations/liver\.nii\.gz, s1/segmentations/spleen\.nii\.gz: wanted "
-        r"one label an image, .* merge them into one file, or .* such as --labels 'DIR/\*\*/liver\.nii\.gz'\.",
+        r"image s1/ct\.nii\.gz has 2 labels, s1/segmentations/liver\.nii\.gz, .*: wanted "
+        r"one label an image, .* merge them into one file, .* --labels '/.*/liver\.nii\.gz' or '/.*/spleen\.nii\.gz'\.",
     ),
     "two readers": (
         ["a{}.nii", "a{}_reader1_seg.nii", "a{}_reader2_seg.nii"],
-        r"image a1\.nii has 2 labels, a1_reader1_seg\.nii, .* --labels 'DIR/\*\*/\*_reader1_seg\.nii'",
+        r"image a1\.nii has 2 labels, a1_reader1_seg\.nii, .* --labels '/.*/\*\*/\*_reader1_seg\.nii'",
     ),
     "two raters": (
         ["a{}.nii", "a{}_seg1.nii", "a{}_seg2.nii"],
-        r"image a1\.nii has 2 labels, a1_seg1\.nii, a1_seg2\.nii: .* --labels 'DIR/\*\*/\*_seg1\.nii'",
+        r"image a1\.nii has 2 labels, a1_seg1\.nii, a1_seg2\.nii: .* --labels '/.*/\*\*/\*_seg1\.nii'",
     ),
     "two structures, not both in all images": (
         ["a{}.nii", "a{}_liver_seg.nii", "a1_spleen_seg.nii"],
-        r"image a1\.nii has 2 labels, a1_liver_seg\.nii, a1_spleen_seg\.nii: .* --labels 'DIR/\*\*/\*_liver_seg\.nii'",
+        r"image a1\.nii has 2 labels, a1_liver_seg\.nii, a1_spleen_seg\.nii: .* --labels '/.*/\*\*/\*_liver_seg\.nii'",
     ),
     "Analyze": (
         ["a{}.img", "a{}.hdr", "a{}_seg.nii"],
@@ -536,7 +552,7 @@ QUESTIONS = {
             "derivatives/x/sub-{0}/sub-{0}_mask.nii",
             "derivatives/y/sub-{0}/sub-{0}_mask.nii",
         ],
-        r"image sub-1/anat/sub-1_T1w\.nii has 2 labels, derivatives/x/sub-1/.*such as --labels 'DIR/\*\*/\*_mask\.nii'",
+        r"image sub-1/anat/sub-1_T1w\.nii has 2 labels, derivatives/x/sub-1/.*such as --labels '/.*/\*\*/\*_mask\.nii'",
     ),
     "two scans of a patient": (
         ["p{}/scan1.nii", "p{}/scan2.nii", "p{}/mask.nii"],
@@ -605,13 +621,9 @@ SINGLE_QUESTIONS = {
         [*numbered("k{}_0000.nii", "k{}_0001.nii", "k{}_seg.nii", count=2), "k3_0000.nii"],
         r"image k3_0000\.nii has no label, and must be one of 0000, 0001, as the images with a label: got k3_0000\.nii",
     ),
-    "unlabelled images of another sequence": (
-        [*numbered("p{}/t1.nii", "p{}/seg.nii"), "p4/t1.nii", "p4/t2.nii"],
-        r"image p4/t2\.nii has no label, and must be one of t1, as the images with a label",
-    ),
     "some patients have more sequences": (
         [*numbered("p{}/t1.nii", "p{}/seg.nii"), "p2/t2.nii"],
-        r"all labels must have images with the same endings, .*such as --images 'DIR/\*\*/t1\.nii'",
+        r"all labels must have images with the same endings, .*such as --images '/.*/\*\*/t1\.nii'",
     ),
     "the same unlabelled image twice": (
         ["a.nii", "a_seg.nii", "b.nii", "b.mha"],

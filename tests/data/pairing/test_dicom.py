@@ -87,7 +87,7 @@ def test_without_pydicom_files_in_nifti_are_paired_and_the_others_are_told(tmp_p
     series(tmp_path / "dicom")
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(
-        InputError, match=r"no image found; left out as DICOM: .* needs pydicom: pip install 'semicl-mo"
+        InputError, match=r"no image found; left out as DICOM: .* needs pydicom: pip install pydicom highdicom"
     ):
         find_pairs(str(tmp_path))
     for name in ("a.nii", "a_seg.nii"):

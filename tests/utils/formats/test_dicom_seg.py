@@ -146,7 +146,7 @@ def test_without_highdicom_the_error_says_what_to_install(tmp_path, monkeypatch)
         return load(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"a mask of a DICOM series needs highdicom: pip install 'semicl-monai\[dicom"):
+    with pytest.raises(InputError, match=r"a mask of a DICOM series needs highdicom: pip install pydicom highdicom"):
         write(folder, MASK, tmp_path / "seg.dcm")
     with pytest.raises(InputError, match="a mask of a DICOM series needs highdicom"):
         MaskLayout(tmp_path / "masks").check([{"image": str(folder), "case": "a"}])

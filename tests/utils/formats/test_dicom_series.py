@@ -230,7 +230,7 @@ def test_without_pydicom_the_error_says_what_to_install(tmp_path, monkeypatch):
         return load(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"case a: .* is DICOM, which needs pydicom: pip install 'semicl-monai\[dicom"):
+    with pytest.raises(InputError, match=r"case a: .* is DICOM, which needs pydicom: pip install pydicom highdicom"):
         LoadCased("image", 2)({"image": str(folder), "case": "a"})
 
 
