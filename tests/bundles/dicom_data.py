@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -43,9 +49,11 @@ def write_series(folder, voxels, affine, slopes=None, intercept=0, skip=(), uid=
     return folder
 
 
-def write_multi_frame(file, voxels, affine, order):
-    """Write an enhanced CT of one file, with its slices in the given order."""
-    content = new_file(EnhancedCTImageStorage, generate_uid(), generate_uid(), generate_uid())
+def write_multi_frame(file, voxels, affine, order, slopes=None):
+    """Write an enhanced CT of one file with its slices in the given order, or an MR with a slope of each slice."""
+    kind = EnhancedMRImageStorage if slopes else EnhancedCTImageStorage
+    content = new_file(kind, generate_uid(), generate_uid(), generate_uid())
+    content.Modality = "MR" if slopes else "CT"
     _describe(content, voxels[:, :, order])
     content.InstanceNumber, content.NumberOfFrames, content.ContentDate, content.ContentTime = 1, len(order), "", ""
     shared, frames = Dataset(), []
@@ -53,14 +61,19 @@ def write_multi_frame(file, voxels, affine, order):
     _grid(Dataset(), measures, affine, 0)
     orientation.ImageOrientationPatient = measures.ImageOrientationPatient
     del measures.ImageOrientationPatient, measures.ImagePositionPatient
-    values.RescaleSlope, values.RescaleIntercept, values.RescaleType = 2, -5, "HU"
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
-    shared.PixelValueTransformationSequence = [values]
+    if not slopes:
+        values.RescaleSlope, values.RescaleIntercept, values.RescaleType = 2, -5, "HU"
+        shared.PixelValueTransformationSequence = [values]
     for number in order:
         position, all_of_it, place = Dataset(), Dataset(), Dataset()
         _grid(Dataset(), all_of_it, affine, number)
         position.ImagePositionPatient = all_of_it.ImagePositionPatient
         place.PlanePositionSequence = [position]
+        if slopes:
+            values = Dataset()
+            values.RescaleSlope, values.RescaleIntercept, values.RescaleType = slopes[number], 0, "US"
+            place.PixelValueTransformationSequence = [values]
         frames.append(place)
     content.SharedFunctionalGroupsSequence, content.PerFrameFunctionalGroupsSequence = [shared], frames
     content.save_as(file, enforce_file_format=True)

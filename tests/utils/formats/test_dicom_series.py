@@ -201,6 +201,14 @@ def test_a_multi_frame_image_is_read_by_its_frames(tmp_path):
     np.testing.assert_array_equal(open_volume(tmp_path).read(), volume.read())
 
 
+def test_each_frame_of_an_enhanced_mr_has_its_own_slope(tmp_path):
+    slopes = [1, 2, 0.5, 4, 3, 1.5, 1]
+    file = write_multi_frame(tmp_path / "a.dcm", VOXELS, AFFINE, order=[3, 0, 6, 1, 2, 5, 4], slopes=slopes)
+    volume = open_volume(file)
+    np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
+    np.testing.assert_allclose(volume.read(), VOXELS * slopes)
+
+
 def test_run_length_encoding_is_read(tmp_path):
     folder = write_series(tmp_path, VOXELS, AFFINE)
     for file in folder.iterdir():
