@@ -52,7 +52,7 @@ _PRETRAIN, _TRAIN, _INFERENCE = ("pretrain",), ("train",), ("inference",)
 _TRAINING, _LISTS, _MASKS = ("pretrain", "train"), ("pretrain", "train", "evaluate"), ("evaluate", "inference")
 
 OPTIONS = (
-    Option("dataset_dir", PATH, STAGES, "Folder of the data set; in inference a folder of images, one image, or a pattern."),
+    Option("dataset_dir", PATH, STAGES, "Folder of the data set; in inference a folder, file or pattern of images."),
     Option("datalist_file", PATH, _LISTS, "JSON file of the cases, absolute or relative to dataset_dir."),
     Option("download", SWITCH, _LISTS, "Fetch the Decathlon task that the last folder of dataset_dir names."),
     Option(
