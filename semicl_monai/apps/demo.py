@@ -127,7 +127,7 @@ def _step(run_id: str, config_file: Path, options: dict[str, Any]) -> None:
 
 
 def _say_where(runs: dict[str, Path], pretrained: Path) -> None:
-    for name, folder in runs.items():
+    for name, folder in reversed(runs.items()):
         print(f"\n{name}:")
         print(f"  weights      {folder / 'models/model.pt'}")
         print(f"  cases (CSV)  {folder / 'eval/evaluate/cases.csv'}")

@@ -98,10 +98,11 @@ def new_bundle(
     target = _target(str(name), Path(str(folder)).expanduser())
     dims, limit = _dims(spatial_dims), _bytes(memory)
     timed, uneven = is_true(estimate, "estimate"), is_true(allow_gaps, "allow_gaps")
-    _check_options(modality, validation, method, group_pattern, replace_nan, labelled_fraction, split_seed)
+    chosen_by = one_of(validation, ("best", "none"), "validation")
+    _check_options(modality, method, group_pattern, replace_nan, labelled_fraction, split_seed)
     data = find_data(target, dataset_dir, datalist, images, labels, modality, class_names)
     pattern = _group_pattern(data.sections(), group_pattern)
-    how: dict[str, Any] = {"validation": validation, "group_pattern": pattern, "compare_images": False}
+    how: dict[str, Any] = {"validation": chosen_by, "group_pattern": pattern, "compare_images": False}
     lists = data.lists(labelled_fraction, split_seed, **how)
     names = data.names or {value: str(value) for value in data.rules.values()} or segment_names(lists.labelled)
     found = take_fingerprint(lists.training, lists.labelled, replace_nan, names, uneven, data.rules.ignore_value)
@@ -111,7 +112,7 @@ def new_bundle(
     named_by = data.named_by if data.names or data.rules.regions else "names of segments"
     task = {
         **data.where,
-        **_split(lists, split_seed, validation, pattern),
+        **_split(lists, split_seed, chosen_by, pattern),
         **_reading(replace_nan, uneven),
         **with_label_rules(plan_task(found, channels, names, chosen, limit, named_by), data.rules),
     }
@@ -125,7 +126,6 @@ def new_bundle(
 
 def _check_options(
     modality: str | None,
-    validation: str,
     method: str | None,
     group_pattern: Any,
     replace_nan: Any,
@@ -135,7 +135,6 @@ def _check_options(
     """Refuse options before anything is read."""
     if modality is not None and not isinstance(modality, str):
         raise InputError(f"modality must be a word, such as CT, got {modality!r}.")
-    one_of(validation, ("best", "none"), "validation")
     if method is not None:
         find_method(method)
     compile_pattern(group_pattern)

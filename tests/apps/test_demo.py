@@ -44,7 +44,10 @@ def test_every_step_is_printed_as_the_command_that_runs(tmp_path, monkeypatch, c
     assert all(command[1:4] == ["-m", "monai.bundle", "run"] for command in called)
     assert all(f"$ {shlex.join(['python', *command[1:]])}" in output for command in called)
     assert "4 SYNTHETIC volumes" in output
-    assert str(tmp_path / "global_local/models/model.pt") in output
+    shown = output.partition("\nglobal_local:\n")[2]
+    assert str(tmp_path / "global_local/models/model.pt") in shown
+    assert str(tmp_path / "global_local/eval/predictions") in shown
+    assert "scratch" not in shown
 
 
 def test_each_step_is_followed_by_the_time_that_is_left(tmp_path, monkeypatch, capsys, summary):

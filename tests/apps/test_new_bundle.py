@@ -151,8 +151,10 @@ def test_with_fewer_than_three_labelled_cases_the_refusal_names_the_option_and_i
     refuse(make, "validation must be one of best, none, got 'last'", "a_b_c", validation="last")
 
 
-def test_without_validation_the_numbers_are_of_its_volumes_too(make, data, capsys):
-    make(labelled_fraction=1.0, validation="none")
+@pytest.mark.parametrize("validation", ["none", "None", None])  # Fire reads None as Python's
+def test_without_validation_the_numbers_are_of_its_volumes_too(make, data, capsys, validation):
+    bundle = make(labelled_fraction=1.0, validation=validation)
+    assert read(bundle / "task.json")["validation"] == "none"
     assert "8 labelled, 2 unlabelled, 0 validation, 2 test" in capsys.readouterr().out
 
 
