@@ -25,6 +25,8 @@ class RandWarp:
     Args:
         rotate: largest angle about each axis, in radians.
         scale: largest relative change of each edge.
+        zoom: largest relative change of the size, which is the same along all axes. An image gets larger as often as
+            smaller: the logarithm of the factor is uniform between ``-log(1 + zoom)`` and ``log(1 + zoom)``.
         shear: largest shear along each axis.
         translate: largest shift along each axis, as a share of the edge.
         prob: probability that an image is rotated, scaled, sheared and shifted.
@@ -59,16 +61,18 @@ class RandWarp:
         flip_prob: float = 0.0,
         flip_axis: int = 0,
         thick_axis: int | None = None,
+        zoom: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         amounts = {"rotate": rotate, "scale": scale, "shear": shear, "translate": translate, "deform": deform}
+        amounts["zoom"] = zoom
         for name, amount in amounts.items():
             if amount < 0:
                 raise InputError(f"{name} must not be negative, got {amount}.")
         for name, chance in {"prob": prob, "deform_prob": deform_prob, "flip_prob": flip_prob}.items():
             if not 0 <= chance <= 1:
                 raise InputError(f"{name} must be between 0 and 1, got {chance}.")
-        self.rotate, self.scale, self.shear, self.translate, self.deform = amounts.values()
+        self.rotate, self.scale, self.shear, self.translate, self.deform, self.zoom = amounts.values()
         self.prob, self.deform_prob, self.flip_prob, self.flip_axis = prob, deform_prob, flip_prob, flip_axis
         self.thick_axis = thick_axis
         self.generator = generator
@@ -118,8 +122,14 @@ class RandWarp:
         rotation = _rotation(self._draw(count, 2 * dims - 3, self.rotate) * about)
         turned = rotation @ _shear(dims, self._draw(count, dims * (dims - 1), self.shear) * sheared)
         shift = turned @ (self._draw(count, dims, self.translate) * moved * size)[..., None]
-        scale = 1 + self._draw(count, dims, self.scale) * moved
+        scale = (1 + self._draw(count, dims, self.scale) * moved) * self._zooms(count) ** moved
         return np.concatenate([turned * scale[:, None], shift], axis=2)
+
+    def _zooms(self, count: int) -> np.ndarray:
+        if not self.zoom:  # so that warps without it draw the numbers that they drew before it was there
+            return np.ones((count, 1))
+        factors: np.ndarray = (1 + self.zoom) ** self._draw(count, 1, 1.0)
+        return factors
 
     def _moved(self, dims: int) -> np.ndarray:
         """Return 1 for each axis along which voxels move, and 0 for the thick axis."""

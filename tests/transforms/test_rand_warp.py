@@ -61,6 +61,23 @@ def test_the_middle_stays_and_all_else_moves_by_its_distance_from_it(option, mos
     assert moved.abs().max() > 0.1
 
 
+@pytest.mark.parametrize(("size", "thick"), [((25, 31), None), ((21, 23, 25), None), ((21, 23, 25), 2)])
+def test_a_zoom_is_one_factor_along_all_axes_but_the_thick_one_and_as_often_larger_as_smaller(size, thick):
+    images, factors = ramps(*size), []
+    for seed in range(60):
+        steps = [
+            (inner(warp(images, seed, zoom=0.4, thick_axis=thick)(images))[0, axis].diff(dim=axis)).mean().item()
+            for axis in range(len(size))
+        ]
+        moving = [step for axis, step in enumerate(steps) if axis != thick]
+        assert max(moving) - min(moving) < 1e-3
+        assert thick is None or steps[thick] == pytest.approx(1)
+        factors.append(moving[0])
+    assert 1 / 1.4 <= min(factors) < 0.75
+    assert 1.33 < max(factors) <= 1.4
+    assert 15 < sum(factor > 1 for factor in factors) < 45  # four standard deviations
+
+
 def test_shifts_are_whole_maps_moved_by_their_share():
     images, seen = ramps(40, 20), []
     for seed in range(200):
@@ -114,6 +131,7 @@ def test_positions_are_exact_under_bfloat16_autocast():
     ("options", "message"),
     [
         ({"rotate": -0.1}, "rotate must not be negative, got -0.1"),
+        ({"zoom": -0.2}, "zoom must not be negative, got -0.2"),
         ({"deform": -1}, "deform must not be negative, got -1"),
         ({"prob": 1.5}, "prob must be between 0 and 1, got 1.5"),
         ({"deform_prob": -0.5}, "deform_prob must be between 0 and 1, got -0.5"),
