@@ -12,10 +12,10 @@ from semicl_monai.methods import FineTuningMethod, find_method
 from semicl_monai.planning import (
     GIB,
     describe_patches,
+    describe_slices,
     plan_patches,
     plan_slices,
     slice_axis,
-    slices_memory,
     spacing_to_resample,
     target_spacing,
 )
@@ -25,6 +25,7 @@ MOST_CLASSES = 100
 LARGEST_VALUE = 2**16 - 1  # of a label, as predictions are written in 16 bits
 MEMORY = 2 * 2**30  # prepared volumes of more bytes are kept on disk
 HANDFUL = 5  # voxels; 3-D patches have at least so many along every axis
+MR = ("MR", "T1", "T2", "FLAIR", "PD")  # names of channels whose intensities have no unit
 # For images not scaled to 0..1, in standard deviations. An image scaled to 0..1 has a standard deviation of about 0.2.
 STRENGTHS_OF_Z_SCORES = {"shift_range": 0.75, "noise_std": 0.25}
 
@@ -46,9 +47,11 @@ def plan_task(
       Otherwise they are resampled to it.
     - In 3-D, patch, network, and contrast are those of :func:`~semicl_monai.planning.plan_patches`, in 2-D those of
       :func:`~semicl_monai.planning.plan_slices`.
-    - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. If mean and
-      standard deviation of the foreground are similar in all images, these are used. Otherwise, each image uses its
-      own.
+    - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. Each image uses
+      its own mean and standard deviation. Exception: a channel that is not called MR, and whose foreground is similar
+      in all images. Then all images use the mean and standard deviation of the foreground.
+    - If the foreground of every training label is in one piece, only the largest piece of a prediction is kept, as
+      nnU-Net's first version did.
     - Prepared volumes of more than 2 GiB are kept on disk.
 
     Args:
@@ -74,15 +77,17 @@ def plan_task(
         "label_values": None if values == list(range(1, len(values) + 1)) else values,
         "spacing": spacing_to_resample(found, spacing),
         "slice_axis": axis,
-        **_scaling(found, _is_ct(channels)),
+        **_scaling(found, channels),
         "cache_dir": _cache_dir(found, spacing),
+        "largest_component": found.in_one_piece,
         **(
-            plan_slices(shape, axis, memory, outputs)
+            plan_slices(shape, spacing.tolist(), axis, memory, outputs)
             if dims == 2
             else plan_patches(shape, spacing.tolist(), memory, outputs)
         ),
     }
     defaults = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2, "cache_dir": None}
+    defaults["largest_component"] = False
     return {key: value for key, value in task.items() if key not in defaults or value != defaults[key]}
 
 
@@ -106,12 +111,9 @@ def describe_plan(task: Mapping[str, Any], found: Fingerprint) -> dict[str, str]
             | {"patch": f"{_product(size)} voxels of a median image of {_product(shape)}{across}"}
             | describe_patches(task, _with_unlabelled(task))
         )
-    axis, outputs = task.get("slice_axis", 2), 1 + len(task["class_names"])
-    return lines | {
-        "slices": f"{_product(size)} pixels, across axis {axis}, of a median image of {_product(shape)}",
-        "network": f"BasicUNet, {len(task['network_def']['features']) - 2} poolings",
-        "memory": f"about {slices_memory(size, outputs) / GIB:.1f} GiB a training step",
-    }
+    across = f"across axis {task.get('slice_axis', 2)}"
+    slices = f"{_product(size)} pixels, {across}, of a median image of {_product(shape)}"
+    return lines | {"slices": slices} | describe_slices(task)
 
 
 def _with_unlabelled(task: Mapping[str, Any]) -> bool:
@@ -166,9 +168,13 @@ def _is_ct(channels: Sequence[str]) -> bool:
     return bool(channels) and all(channel.upper().startswith("CT") for channel in channels)
 
 
-def _scaling(found: Fingerprint, is_ct: bool) -> dict[str, Any]:
+def _is_mr(channels: Sequence[str]) -> bool:
+    return any(channel.upper().startswith(MR) for channel in channels)
+
+
+def _scaling(found: Fingerprint, channels: Sequence[str]) -> dict[str, Any]:
     pooled = found.pooled()
-    if is_ct:
+    if _is_ct(channels):
         low, high = (round(float(value), 2) for value in np.percentile(pooled, (0.5, 99.5)))
         if low >= high:  # MONAI would make all voxels equal
             raise InputError(
@@ -178,7 +184,7 @@ def _scaling(found: Fingerprint, is_ct: bool) -> dict[str, Any]:
         window = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": low, "a_max": high}
         return {"scaling": {**window, "b_min": 0.0, "b_max": 1.0, "clip": True}}
     z_score = {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True}
-    if found.is_calibrated():
+    if found.is_calibrated() and not _is_mr(channels):
         z_score["subtrahend"], z_score["divisor"] = (
             [float(f"{value:.6g}") for value in values] for values in (pooled.mean(0), pooled.std(0))
         )

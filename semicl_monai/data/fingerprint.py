@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import io_orientation
+from scipy import ndimage
 from tqdm import tqdm
 
 from semicl_monai.data.foreground import check_annotated
@@ -33,6 +34,7 @@ from semicl_monai.utils.nifti import (
     without_nan,
 )
 
+SPECKS = 0.01  # of the foreground, at most, that may lie apart
 SAMPLES = 10_000  # foreground voxels per case, for the statistics
 
 
@@ -47,6 +49,8 @@ class Fingerprint:
         label_values: sorted values of the training labels, without background.
         foreground: intensities of foreground voxels of each labelled training image, each of shape
             ``(voxels, channels)``.
+        in_one_piece: whether the foreground of every label is connected, but for specks of less than a hundredth of it.
+            It is unknown, and ``False``, if voxels are not annotated.
     """
 
     channels: int
@@ -54,6 +58,7 @@ class Fingerprint:
     spacings: np.ndarray
     label_values: tuple[int, ...]
     foreground: tuple[np.ndarray, ...]
+    in_one_piece: bool = False
 
     def pooled(self) -> np.ndarray:
         """Foreground intensities of all labelled images, shape ``(voxels, channels)``."""
@@ -114,13 +119,32 @@ def take_fingerprint(
             raise InputError(f"case {record['case']}: wanted {channels} channel(s) as in {first}, got {header[0]}.")
     with tqdm(cases, desc="Reading voxels") as bar:
         found = [case.voxels(replace_nan) for case in bar]
-    check_annotated([r["case"] for r, (_, values) in zip(training, found, strict=True) if values == {ignore_value}])
-    foreground = tuple(values for values, _ in found if len(values))
+    check_annotated(
+        [r["case"] for r, found_in in zip(training, found, strict=True) if found_in.values == {ignore_value}]
+    )
+    foreground = tuple(found_in.intensities for found_in in found if len(found_in.intensities))
     if not foreground:
         raise InputError("no label of a training image has any foreground (> 0).")
     shapes, spacings = (np.array([header[part] for header in headers]) for part in (1, 2))
-    label_values = {value for _, values in found for value in values} - {0, ignore_value}
-    return Fingerprint(channels, shapes, spacings, tuple(sorted(label_values)), foreground)
+    label_values = {value for found_in in found for value in found_in.values} - {0, ignore_value}
+    one_piece = ignore_value is None and all(found_in.in_one_piece for found_in in found)
+    return Fingerprint(channels, shapes, spacings, tuple(sorted(label_values)), foreground, one_piece)
+
+
+def is_in_one_piece(foreground: np.ndarray) -> bool:
+    """Return whether a mask is connected, corners included, but for specks of less than a hundredth of its voxels."""
+    pieces, _ = ndimage.label(foreground, ndimage.generate_binary_structure(foreground.ndim, foreground.ndim))
+    sizes = np.bincount(pieces.ravel())[1:]
+    return bool(sizes.sum() - sizes.max(initial=0) <= SPECKS * sizes.sum())
+
+
+@dataclass(frozen=True)
+class _Voxels:
+    """What is kept of the voxels of a case."""
+
+    intensities: np.ndarray
+    values: set[int]
+    in_one_piece: bool
 
 
 @dataclass(frozen=True)
@@ -151,15 +175,16 @@ class _Case:
         spacing = nib.affines.voxel_sizes(space.affine)[order]
         return max(first.channels, len(files)), np.array(space.shape)[order], spacing
 
-    def voxels(self, replace_nan: float | None) -> tuple[np.ndarray, set[int]]:
+    def voxels(self, replace_nan: float | None) -> _Voxels:
         """Intensities of some foreground voxels and the label values; both are empty without a label."""
         image = self._intensities(replace_nan)
         if self.label is None:
-            return np.empty((0, image.shape[3])), set()
+            return _Voxels(np.empty((0, image.shape[3])), set(), True)
         numbers, values = self._numbers(self.label)
-        inside = image[(numbers > 0) & (numbers != (0 if self.ignore_value is None else self.ignore_value))]
+        foreground = (numbers > 0) & (numbers != (0 if self.ignore_value is None else self.ignore_value))
+        inside = image[foreground]
         drawn = np.random.default_rng(0).permutation(len(inside))[:SAMPLES]
-        return inside[drawn].astype(np.float64), {int(value) for value in values}
+        return _Voxels(inside[drawn].astype(np.float64), {int(value) for value in values}, is_in_one_piece(foreground))
 
     def _open(self, key: str, file: str, several: bool = False) -> Volume:
         """A file with its header checked; ``several`` allows more than one channel."""

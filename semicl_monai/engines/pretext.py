@@ -79,8 +79,13 @@ def region_agreement(pred: Tensor | tuple[Tensor, ...], target: Tensor | None = 
     """As :func:`agreement`, for regions: the share of pixels and regions with the same answer."""
     if isinstance(pred, Tensor):
         return agreement(pred)
-    inside = pred[1] > 0, pred[2] > 1 / 2  # logits of the student, probabilities of the teacher
+    inside = _last_level(pred) > 0, pred[2] > 1 / 2  # logits of the student, probabilities of the teacher
     return _next_to_chance((pred[0], *inside), _share_alike)
+
+
+def _last_level(pred: tuple[Tensor, ...]) -> Tensor:
+    """Return the output of the student at full resolution."""
+    return pred[1] if pred[1].ndim == pred[2].ndim else pred[1][:, 0]
 
 
 def _share_alike(student: Tensor, teacher: Tensor) -> Tensor:
@@ -98,7 +103,7 @@ def _next_to_chance(
     """
     if isinstance(pred, Tensor):
         return pred.new_zeros(0), pred.new_zeros(0)
-    student, teacher = map(of, pred[1:3])
+    student, teacher = map(of, (_last_level(pred), pred[2]))
     return score(student, teacher), score(student, teacher.roll(1, 0))
 
 

@@ -15,14 +15,15 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
     Args:
         keys: keys of the unlabelled images, in the order of the network's further arguments. They are used only when
             the batch has unlabelled images.
+        labels_too: whether the label maps are the last further argument of the network.
 
     Returns:
         Labelled images ``(B, C, H, W[, D])``, label maps ``(B, 1, H, W[, D])`` and unlabelled images
         ``(U, C, H, W[, D])``. The unlabelled images are the network's further arguments.
     """
 
-    def __init__(self, keys: Sequence[str] = ("unlabelled_image",)) -> None:
-        self.keys = keys
+    def __init__(self, keys: Sequence[str] = ("unlabelled_image",), labels_too: bool = False) -> None:
+        self.keys, self.labels_too = keys, labels_too
 
     def __call__(
         self,
@@ -37,4 +38,5 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
             batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
             for key in ("image", "label", *(self.keys if unlabelled_too else ()))
         )
-        return images, labels, tuple(unlabelled), {}
+        further = (*unlabelled, labels) if unlabelled and self.labels_too else tuple(unlabelled)
+        return images, labels, further, {}

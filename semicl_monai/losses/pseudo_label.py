@@ -11,6 +11,7 @@ from torch.nn.modules.loss import _Loss
 
 from semicl_monai.utils import IGNORED, InputError, decode_regions
 
+LEVEL = 0.5  # weight of each level of deep supervision, as a share of the weight of the level above
 INSIDE = 0.5  # probability above which a voxel is inside a region
 
 
@@ -29,6 +30,9 @@ class PseudoLabelLoss(_Loss):
     For regions, :math:`p` and :math:`q` are sigmoids, and a voxel may be confident in some regions only. The
     cross-entropy is binary, its mean is over the voxels and regions with :math:`\max(p, 1 - p) \ge \theta`, and the
     Dice term is the mean over all regions, each over its own confident voxels.
+
+    For a network with deep supervision, the second term is the sum over its levels, with the weights 1, 1/2, 1/4, ...
+    of the supervised loss.
 
     Without a confident voxel the second term has no gradient. The weight starts at zero and is set during training by
     a :class:`semicl_monai.handlers.ConsistencyRampUp`.
@@ -64,14 +68,16 @@ class PseudoLabelLoss(_Loss):
 
         Args:
             input: logits of labelled images ``(B, C, H, W[, D])``, then the student's logits and the teacher's
-                probabilities for unlabelled images. This is the output of :class:`semicl_monai.networks.SelfTraining`.
-                It may be the first logits only.
+                probabilities for unlabelled images. Logits may be those of levels ``(B, L, C, H, W[, D])``. This is the
+                output of :class:`semicl_monai.networks.SelfTraining`. It may be the first logits only.
             target: label maps ``(B, 1, H, W[, D])``.
         """
         if isinstance(input, Tensor):
             return self.supervised(input, target)
         labelled, student, teacher = input
-        return self.supervised(labelled, target) + self.weight * self._learned(student, teacher.detach())
+        levels = student.unbind(1) if student.ndim > teacher.ndim else [student]
+        learned = sum(LEVEL**number * self._learned(level, teacher.detach()) for number, level in enumerate(levels))
+        return self.supervised(labelled, target) + self.weight * learned
 
     def _learned(self, student: Tensor, teacher: Tensor) -> Tensor:
         if self.sigmoid:

@@ -22,10 +22,17 @@ class LocalPseudoMethod(PixelContrast, SelfTrainingMethod):
 
     consistency_weight: float = 0.1
     pseudo_threshold: float = 0.9
+    copy_paste_prob: float = 0.0
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher, with a projection head for the student's pixels."""
-        return LocalPseudo(network, self.pixel_head(), transform=self.strong_transforms(), sigmoid=self.sigmoid)
+        return LocalPseudo(
+            network,
+            self.pixel_head(),
+            transform=self.strong_transforms(),
+            paste=self.paste(),
+            regions=self.regions,
+        )
 
     def loss(self, supervised: nn.Module) -> nn.Module:
         """Return the sum of the supervised loss and the contrast of pixels."""

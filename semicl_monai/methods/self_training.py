@@ -14,7 +14,7 @@ from semicl_monai.losses import PseudoLabelLoss
 from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
 from semicl_monai.networks import SelfTraining
-from semicl_monai.transforms import RandCutMix, RandWarp
+from semicl_monai.transforms import RandCopyPaste, RandCutMix, RandWarp
 from semicl_monai.utils import is_true
 
 
@@ -28,6 +28,8 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         elastic_prob: probability of an elastic deformation of the images of the student.
         elastic_range: strength of the deformation.
         cut_mix_prob: probability that a box of another image is pasted in.
+        zoom_range: largest change of size of the images of the student.
+        copy_paste_prob: probability that boxes of labelled and unlabelled images are swapped, with their labels.
         thick_axis: axis of thick slices, along which nothing is moved.
     """
 
@@ -40,15 +42,26 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     elastic_prob: float = 0.3
     elastic_range: float = 0.2
     cut_mix_prob: float = 0.5
+    zoom_range: float = 0.0
+    copy_paste_prob: float = 0.5
     thick_axis: int | None = None
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher."""
-        return SelfTraining(network, transform=self.strong_transforms(), sigmoid=self.sigmoid)
+        return SelfTraining(network, self.strong_transforms(), paste=self.paste(), regions=self.regions)
+
+    def paste(self) -> RandCopyPaste | None:
+        """Return the transform that swaps parts of labelled and unlabelled images."""
+        return RandCopyPaste(prob=self.copy_paste_prob) if self.copy_paste_prob else None
 
     def strong_transforms(self) -> list[Callable[..., Any]]:
         """Return the transforms of the student's images. The teacher's labels get the same transforms."""
-        warp = RandWarp(deform_prob=self.elastic_prob, deform=self.elastic_range, thick_axis=self.thick_axis)
+        warp = RandWarp(
+            deform_prob=self.elastic_prob,
+            deform=self.elastic_range,
+            zoom=self.zoom_range,
+            thick_axis=self.thick_axis,
+        )
         return [warp, RandCutMix(prob=self.cut_mix_prob)]
 
     def loss(self, supervised: nn.Module) -> nn.Module:
@@ -58,7 +71,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
         """Return a ``prepare_batch`` for labelled images, their labels, and both views of unlabelled images."""
-        return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image"])
+        return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image"], labels_too=True)
 
     def unlabelled_transforms(
         self,

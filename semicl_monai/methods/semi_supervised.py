@@ -47,7 +47,7 @@ class SemiSupervisedMethod(FineTuningMethod, ABC):
     consistency_weight: float = 1.0
     epochs: int = 1
     warm_up_epochs: int | None = None
-    warm_up_divisor: int = 2
+    warm_up_divisor: int = 4
     ramp_up_epochs: int | None = None
     teacher_decay: float = 0.99
     regions: Sequence[Sequence[int]] | None = None

@@ -63,17 +63,18 @@ class MeanTeacher(nn.Module):
             self.transform.randomize(unlabelled)
         labelled, of_unlabelled = self.learn(x, unlabelled)
         noise = self.noise_std * torch.randn_like(unlabelled) if self.noise_std else 0.0
+        of_unlabelled = of_unlabelled if of_unlabelled.ndim == x.ndim else of_unlabelled[:, 0]
         return labelled, transform(self.probabilities(of_unlabelled)), self.teach(transform(unlabelled) + noise)
 
     def learn(self, x: torch.Tensor, unlabelled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the student's logits of ``x`` and of ``unlabelled``.
 
-        For a network with deep supervision, the logits of ``x`` are those of all levels.
+        For a network with deep supervision, these are the logits of all levels, ``(B, L, C, H, W[, D])``.
         """
         # one forward pass for both parts, so that batch statistics include all images
         output = at_least_float32(self.student(torch.cat([x, unlabelled])))
         labelled, of_unlabelled = output.split([len(x), len(unlabelled)])
-        return labelled, of_unlabelled if output.ndim == x.ndim else of_unlabelled[:, 0]
+        return labelled, of_unlabelled
 
     @torch.no_grad()
     def teach(self, unlabelled: torch.Tensor) -> torch.Tensor:

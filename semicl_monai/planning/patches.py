@@ -9,11 +9,11 @@ import numpy as np
 
 from semicl_monai.planning.contrast import block_edges, grid_strides
 from semicl_monai.planning.memory import GIB, training_memory
+from semicl_monai.planning.network import filters_of, plan_network, supervised_levels, topology_from
 from semicl_monai.planning.patch_size import SMALLEST, largest_patch, smaller_patch
 from semicl_monai.planning.target_spacing import thick_axis
 from semicl_monai.planning.topology import ALIKE, Topology
 
-FILTERS = (16, 256)  # channels of the first level, and at most
 PATCHES = 3  # of a training step: one labelled and two unlabelled ones
 MARGIN = 1.2  # edge of a sample before it is warped to a patch
 # Share of a patch's voxels in a patch of pre-training. A step of pre-training, with 32 views, then costs about as much
@@ -22,7 +22,6 @@ PRETRAINING = 0.21
 VIEWS = 32  # of a step of pre-training
 CONTRASTED = 2**13  # voxels of a step that are contrasted, about
 BLOCK = 2**9  # voxels of a block
-SUPERVISED_LEVELS = 2  # decoder levels below the last one that give predictions in training, at most
 
 
 def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float, outputs: int) -> dict[str, Any]:
@@ -45,14 +44,14 @@ def plan_patches(shape: Sequence[int], spacing: Sequence[float], memory: float, 
         "roi_size": patch,
         "bfloat16": {"_target_": "semicl_monai.utils.multiplies_bfloat16", "device": "@device"},
         **_thick(patch, axis),
-        "network_def": _network(topology),
+        "network_def": plan_network(topology),
         "stages": {
             "pretrain": {
                 "roi_size": small,
                 **{key: value for key, value in _thick(small, axis).items() if key == "sample_size"},
                 **_contrast(small, spacing, VIEWS),
             },
-            "train": {**_contrast(patch, spacing, PATCHES), "network_def": _supervised_levels(topology)},
+            "train": {**_contrast(patch, spacing, PATCHES), "network_def": supervised_levels(topology)},
         },
     }
 
@@ -65,9 +64,10 @@ def describe_patches(task: Mapping[str, Any], with_unlabelled: bool) -> dict[str
         with_unlabelled: whether the method trains with unlabelled volumes.
     """
     network = task["network_def"]
-    topology = Topology(tuple(map(tuple, network["strides"])), tuple(map(tuple, network["kernel_size"])))
     halved = ", ".join(str(tuple(stride)) for stride in network["strides"][1:])
-    memory = training_memory(task["roi_size"], topology, network["filters"], PATCHES, 1 + len(task["class_names"]))
+    memory = training_memory(
+        task["roi_size"], topology_from(network), network["filters"], PATCHES, 1 + len(task["class_names"])
+    )
     unlabelled = f"; with unlabelled volumes 1 labelled and {PATCHES - 1} unlabelled ones" if with_unlabelled else ""
     return {
         "network": f"DynUNet, strides {halved}, filters {network['filters']}",
@@ -82,38 +82,12 @@ def _at_least_two_poolings(shape: Sequence[int], spacing: Sequence[float]) -> li
     return [max(size, SMALLEST) if edge < ALIKE * finest else size for size, edge in zip(shape, spacing, strict=True)]
 
 
-def filters_of(topology: Topology) -> list[int]:
-    """Return the channels of each level of a network."""
-    first, most = FILTERS
-    return [min(first * 2**level, most) for level in range(len(topology.strides))]
-
-
 def _thick(patch: Sequence[int], axis: int | None) -> dict[str, Any]:
     """Return what differs with thick slices: they are not warped across, so that a sample needs no margin there."""
     if axis is None:
         return {}
     sample = [size if number == axis else int(np.ceil(MARGIN * size)) for number, size in enumerate(patch)]
     return {"thick_axis": axis, "sample_size": sample}
-
-
-def _network(topology: Topology) -> dict[str, Any]:
-    return {
-        "_target_": "DynUNet",
-        "spatial_dims": 3,
-        "in_channels": "@in_channels",
-        "out_channels": "@num_classes",
-        "kernel_size": [list(kernel) for kernel in topology.kernels],
-        "strides": [list(stride) for stride in topology.strides],
-        "upsample_kernel_size": [list(stride) for stride in topology.strides[1:]],
-        "filters": filters_of(topology),
-        "norm_name": ["instance", {"affine": True}],
-    }
-
-
-def _supervised_levels(topology: Topology) -> dict[str, Any]:
-    # DynUNet wants fewer such levels than it has upsamplings but one
-    levels = min(SUPERVISED_LEVELS, len(topology.strides) - 2)
-    return {"deep_supervision": "@use_deep_supervision", "deep_supr_num": levels} if levels > 0 else {}
 
 
 def _contrast(patch: Sequence[int], spacing: Sequence[float], views: int) -> dict[str, Any]:

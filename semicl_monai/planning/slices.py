@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from semicl_monai.planning.memory import training_memory
-from semicl_monai.planning.topology import Topology
+from semicl_monai.planning.memory import GIB, training_memory
+from semicl_monai.planning.network import filters_of, plan_network, supervised_levels, topology_from
+from semicl_monai.planning.topology import Topology, topology_of
 
 ANISOTROPIC = 1.5  # slices are taken across an axis whose spacing is larger than the others by this factor
-STEP = 16  # a U-Net with four poolings halves a slice four times
 SMALLEST = 32  # pixels
 VOLUMES = 4  # of a batch: batch_size of the configs
 SAMPLES, STEPS = 4, 30  # slices of a volume, and steps of an epoch, in the configs
@@ -19,9 +19,6 @@ PIXELS = 2**18  # of the slices of a training step, at most, but one slice of ea
 CONTRASTED = 2**13  # pixels of a step that are contrasted, about
 PAPER_STRIDE = 4  # stride of Hu et al.
 BLOCK = 4  # edge of a block in strides, as in Hu et al.
-SMALL_IMAGE = 96  # pixels; up to this size, the first levels have fewer channels
-FEATURES = {True: [16, 16, 32, 64, 128, 16], False: [16, 32, 64, 128, 256, 16]}  # of a small image, of others
-POOLINGS = 4
 VIEWS = 2  # of a slice, in pre-training
 
 
@@ -42,40 +39,64 @@ def slice_axis(found_shape: Sequence[int], spacing: Sequence[float]) -> int:
     return coarsest if spacing[coarsest] > ANISOTROPIC * np.delete(spacing, coarsest).max() else 2
 
 
-def plan_slices(shape: Sequence[int], axis: int, memory: float, outputs: int) -> dict[str, Any]:
+def plan_slices(
+    shape: Sequence[int], spacing: Sequence[float], axis: int, memory: float, outputs: int
+) -> dict[str, Any]:
     """Plan slices, network, and contrast in 2-D, as entries of ``task.json``.
 
     Args:
         shape: edges of the median image at the target spacing, in voxels.
+        spacing: edges of a voxel, in mm.
         axis: axis across which slices are taken.
         memory: bytes that a training step may take.
         outputs: outputs of the network, which are the classes and the background, or the regions.
     """
-    size = np.maximum(-(-np.delete(np.array(shape), axis) // STEP) * STEP, SMALLEST)
-    while slices_memory(size, outputs) > memory and size.max() > SMALLEST:
-        size[size.argmax()] -= STEP
-    edges = [int(edge) for edge in size]
-    return {"roi_size": edges, **_samples(edges), "network_def": _network(edges)}
+    size, edges = np.maximum(np.delete(np.array(shape), axis), SMALLEST), np.delete(np.array(spacing), axis)
+    size, topology = _whole_steps(size, edges)
+    while slices_memory(size.tolist(), topology, outputs) > memory and size.max() > SMALLEST:
+        size[size.argmax()] -= topology.divisor[size.argmax()]
+        size, topology = _whole_steps(size, edges)
+    samples = _samples(size.tolist())
+    train = {**samples.get("stages", {}).get("train", {}), "network_def": supervised_levels(topology)}
+    stages = {**samples.get("stages", {}), "train": train}
+    return {"roi_size": size.tolist(), **samples, "network_def": plan_network(topology), "stages": stages}
 
 
-def slices_memory(size: Sequence[int] | np.ndarray, outputs: int) -> float:
+def _whole_steps(size: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, Topology]:
+    """Return the size, rounded up to what the network can halve without a rest, and the topology of the network."""
+    topology = topology_of(size.tolist(), spacing.tolist())
+    rounded = -(-size // topology.divisor) * topology.divisor
+    return (size, topology) if (rounded == size).all() else _whole_steps(rounded, spacing)
+
+
+def describe_slices(task: Mapping[str, Any]) -> dict[str, str]:
+    """Return the plan of network and memory, by a word for each line, for a user.
+
+    Args:
+        task: a ``task.json`` with the entries of :func:`plan_slices`.
+    """
+    network, topology = task["network_def"], topology_from(task["network_def"])
+    memory = slices_memory(task["roi_size"], topology, 1 + len(task["class_names"]))
+    return {
+        "network": f"DynUNet, {len(topology.strides) - 1} poolings, filters {network['filters']}",
+        "memory": f"about {memory / GIB:.1f} GiB a training step",
+    }
+
+
+def slices_memory(size: Sequence[int], topology: Topology, outputs: int) -> float:
     """Estimate the bytes that a training step on slices takes, with as few slices as possible.
 
     Args:
         size: edges of a slice, in pixels.
+        topology: strides and kernels of the network.
         outputs: outputs of the network.
     """
-    topology = Topology(((1, 1), *[(2, 2)] * POOLINGS), ((3, 3),) * (POOLINGS + 1))
     slices = VOLUMES * _per_volume(size) * VIEWS
-    return training_memory([int(edge) for edge in size], topology, _features(size)[:-1], slices, outputs)
+    return training_memory(size, topology, filters_of(topology), slices, outputs)
 
 
 def _per_volume(size: Sequence[int] | np.ndarray) -> int:
     return int(np.clip(PIXELS // (VOLUMES * int(np.prod(size))), 1, SAMPLES))
-
-
-def _features(size: Sequence[int] | np.ndarray) -> list[int]:
-    return FEATURES[bool(max(size) <= SMALL_IMAGE)]
 
 
 def _samples(size: Sequence[int]) -> dict[str, Any]:
@@ -95,9 +116,3 @@ def _samples(size: Sequence[int]) -> dict[str, Any]:
         ),
         **({} if stride == PAPER_STRIDE else {"stages": {"pretrain": {**of_stage}, "train": {**of_stage}}}),
     }
-
-
-def _network(size: Sequence[int]) -> dict[str, Any]:
-    channels = {"in_channels": "@in_channels", "out_channels": "@num_classes"}
-    norm = ["instance", {"affine": True}]
-    return {"_target_": "BasicUNet", "spatial_dims": 2, **channels, "features": _features(size), "norm": norm}

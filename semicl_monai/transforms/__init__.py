@@ -5,6 +5,7 @@ from .load_case import LoadCased
 from .mask_writer import MaskWriter
 from .nifti_reader import NiftiReader
 from .nifti_writer import NiftiWriter
+from .rand_copy_paste import RandCopyPaste
 from .rand_cut_mix import RandCutMix
 from .rand_jigsaw import RandJigsawd
 from .rand_partition_patches import RandPartitionPatchesd
@@ -39,6 +40,7 @@ __all__ = [
     "MaskWriter",
     "NiftiReader",
     "NiftiWriter",
+    "RandCopyPaste",
     "RandCutMix",
     "RandJigsawd",
     "RandPartitionPatchesd",

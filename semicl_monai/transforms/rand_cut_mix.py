@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -37,17 +39,14 @@ class RandCutMix:
     def __init__(
         self, prob: float = 0.5, share: tuple[float, float] = (0.3, 0.7), generator: torch.Generator | None = None
     ) -> None:
-        if not 0 <= prob <= 1:
-            raise InputError(f"prob must be between 0 and 1, got {prob}.")
-        if len(share) != 2 or not 0 <= share[0] <= share[1] <= 1:
-            raise InputError(f"share must be two numbers from 0 to 1, the lower first, got {tuple(share)}.")
+        check_box_options(prob, share)
         self.prob, self.share, self.generator = prob, tuple(share), generator
         self.box: tuple[slice, ...] | None = None
 
     def randomize(self, images: Tensor) -> None:
         """Draw whether a batch ``(B, C, H, W[, D])`` is mixed, and the box."""
         mixed = self._rand() < self.prob
-        self.box = tuple(self._draw_side(edge) for edge in images.shape[2:]) if mixed else None
+        self.box = draw_box(images.shape[2:], self.share, self.generator) if mixed else None
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Mix ``maps`` ``(B, C, H, W[, D])`` of the same images."""
@@ -58,11 +57,37 @@ class RandCutMix:
         mixed[box] = maps.roll(1, 0)[box]
         return mixed
 
-    def _draw_side(self, edge: int) -> slice:
-        low, high = self.share
-        length = round(edge * (low + (high - low) * self._rand()))
-        start = int(self._rand() * (edge - length + 1))
-        return slice(start, start + length)
-
     def _rand(self) -> float:
         return torch.rand((), generator=self.generator).item()
+
+
+def draw_box(
+    size: Sequence[int], share: Sequence[float], generator: torch.Generator | None = None
+) -> tuple[slice, ...]:
+    """Draw a box in a map.
+
+    Args:
+        size: edges of the map.
+        share: smallest and largest length of an edge of the box, as a share of the edge of the map.
+        generator: source of randomness; torch's default generator when ``None``.
+    """
+
+    def side(edge: int) -> slice:
+        length_of, start_of = torch.rand(2, generator=generator).tolist()
+        length = round(edge * (share[0] + (share[1] - share[0]) * length_of))
+        start = int(start_of * (edge - length + 1))
+        return slice(start, start + length)
+
+    return tuple(side(edge) for edge in size)
+
+
+def check_box_options(prob: float, share: Sequence[float]) -> None:
+    """Check the probability of a box, and its share of an edge.
+
+    Raises:
+        InputError: When ``prob`` is not between 0 and 1, or ``share`` is not two numbers from 0 to 1, the lower first.
+    """
+    if not 0 <= prob <= 1:
+        raise InputError(f"prob must be between 0 and 1, got {prob}.")
+    if len(share) != 2 or not 0 <= share[0] <= share[1] <= 1:
+        raise InputError(f"share must be two numbers from 0 to 1, the lower first, got {tuple(share)}.")

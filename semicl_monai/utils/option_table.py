@@ -171,9 +171,23 @@ OPTIONS = (
     Option("elastic_range", number(0), _TRAINING, "Strength of the elastic deformation.", of_method=True),
     Option("cut_mix_prob", SHARE, _TRAIN, "Probability that a box of another image is pasted in.", of_method=True),
     Option(
+        "copy_paste_prob",
+        SHARE,
+        _TRAIN,
+        "Probability that boxes of labelled and unlabelled images are swapped.",
+        of_method=True,
+    ),
+    Option(
         "mixup_alpha", POSITIVE, _TRAIN, "Parameter of the Beta distribution of the mixing weights.", of_method=True
     ),
-    Option("deep_supervision", SWITCH, _TRAIN, "Also use losses at lower resolutions (3-D bundles)."),
+    Option("deep_supervision", SWITCH, _TRAIN, "Also use losses at lower resolutions (networks DynUNet)."),
+    Option("zoom_range", number(0), _TRAINING, "Largest random change of size, the same along all axes."),
+    Option(
+        "strong_intensity",
+        SWITCH,
+        _TRAIN,
+        "Also change contrast, add a bias field, blur and lower the resolution of images, at random.",
+    ),
     Option("shift_range", number(0), _TRAINING, "Largest random shift of intensities."),
     Option("noise_std", number(0), _TRAINING, "Standard deviation of random noise on intensities."),
     Option("seed", SEED, _TRAINING, "Seed of all random numbers of a run, but those of the split."),
@@ -182,6 +196,7 @@ OPTIONS = (
     ),
     Option("resume", SWITCH, _TRAINING, "Continue a run that was stopped, from its last checkpoint."),
     Option("checkpoint_interval", whole(1), _TRAINING, "Epochs from one checkpoint to the next."),
+    Option("largest_component", SWITCH, _MASKS, "Keep the largest connected part of the foreground alone."),
     Option("weights", PATH, _MASKS, "Weights to use, models/model.pt of output_dir by default."),
     Option(
         "allow_unknown_provenance",

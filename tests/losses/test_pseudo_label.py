@@ -160,6 +160,14 @@ def test_the_supervised_loss_gets_the_levels_of_a_network_with_deep_supervision_
     assert seen[0][1] is target
 
 
+def test_the_student_learns_on_all_levels_each_with_half_the_weight_of_the_one_above():
+    logits, student, teacher, target = maps()
+    levels = torch.stack([student, 2 * student, student.flip(0)], dim=1)
+    wanted = [cross_entropy_and_dice(level, teacher, 0.7) for level in levels.detach().unbind(1)]
+    ours = loss()((logits, levels, teacher), target) - supervised(logits, target)
+    assert ours.item() == pytest.approx(3.0 * (wanted[0] + wanted[1] / 2 + wanted[2] / 4), rel=1e-6)
+
+
 def test_of_logits_of_labelled_images_alone_it_is_the_supervised_loss():
     logits, _, _, target = maps()
     assert loss()(logits, target) == supervised(logits, target)

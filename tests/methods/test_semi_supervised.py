@@ -10,10 +10,10 @@ from semicl_monai.methods import LocalPseudoMethod, MeanTeacherMethod, Mixup, Se
     [
         (MeanTeacherMethod, {}, 0, 40),
         (MeanTeacherMethod, {"warm_up_epochs": 10}, 10, 30),
-        (SelfTrainingMethod, {}, 20, 5),
+        (SelfTrainingMethod, {}, 10, 7),
         (LocalPseudoMethod, {"warm_up_divisor": 3}, 13, 6),
         (SelfTrainingMethod, {"warm_up_epochs": 40}, 40, 1),
-        (SelfTrainingMethod, {"ramp_up_epochs": 2}, 20, 2),
+        (SelfTrainingMethod, {"ramp_up_epochs": 2}, 10, 2),
     ],
 )
 def test_a_method_that_waits_for_its_teacher_warms_up_and_then_ramps_up_in_a_quarter(method, options, warm_up, ramp_up):

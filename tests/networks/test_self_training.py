@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -114,6 +116,57 @@ def test_several_transforms_follow_each_other(images):
     torch.testing.assert_close(taught[:, 1:], mix(warp(probabilities(model.teacher(weak))))[:, 1:])
 
 
+class Swap:
+    """It takes the left half of each image from another one, and notes how many others there were."""
+
+    def randomize(self, images, count):
+        self.count = count
+
+    def __call__(self, maps, others):
+        mixed = maps.clone()
+        if self.count:
+            mixed[..., :16] = others[[number % len(others) for number in range(len(maps))]][..., :16]
+        return mixed
+
+
+def test_parts_of_labelled_images_come_with_their_labels(images):
+    model, (x, weak, strong) = taught_otherwise(SelfTraining(unet(), paste=Swap())), images
+    labels = torch.randint(0, 3, (2, 1, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    labelled, studied, taught = model(x, weak, strong, labels)
+    torch.testing.assert_close(labelled, model.student(x))
+    mixed = torch.cat([x[[0, 1, 0]][..., :16], strong[..., 16:]], dim=-1)
+    torch.testing.assert_close(studied, model.student(mixed))
+    torch.testing.assert_close(taught[..., 16:], probabilities(model.teacher(weak))[..., 16:])
+    for number, row, column in product(range(3), range(32), range(16)):
+        wanted = [float(labels[number % 2, 0, row, column] == c) for c in range(3)]
+        assert taught[number, :, row, column].tolist() == wanted
+
+
+def test_parts_of_images_with_voxels_that_are_not_annotated_are_not_pasted(images):
+    swap, (x, weak, strong) = Swap(), images
+    model = taught_otherwise(SelfTraining(unet(), paste=swap))
+    labels = torch.zeros(2, 1, 32, 32)
+    labels[0, 0, 0, 0] = -1
+    _, studied, _ = model(x, weak, strong, labels)
+    mixed = torch.cat([x[[1, 1, 1]][..., :16], strong[..., 16:]], dim=-1)
+    torch.testing.assert_close(studied, model.student(mixed))
+    labels[1, 0, 0, 0] = -1
+    _, studied, taught = model(x, weak, strong, labels)
+    assert swap.count == 0
+    torch.testing.assert_close(studied, model.student(strong))
+    torch.testing.assert_close(taught, probabilities(model.teacher(weak)))
+
+
+def test_pasted_labels_of_regions_are_the_maps_of_the_regions(images):
+    x, weak, strong = images
+    model = SelfTraining(unet(), paste=Swap(), regions=[[1, 2], [2], [1]])
+    labels = torch.randint(0, 3, (2, 1, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    taught = model(x, weak, strong, labels)[2]
+    for number, row, column in product(range(3), range(32), range(16)):
+        label = int(labels[number % 2, 0, row, column])
+        assert taught[number, :, row, column].tolist() == [float(label > 0), float(label == 2), float(label == 1)]
+
+
 def test_without_views_it_is_the_student(images):
     model = SelfTraining(unet())
     assert torch.equal(model(images[0]), model.student(images[0]))
@@ -148,16 +201,14 @@ def test_the_teacher_always_evaluates(images):
 
 
 @pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_of_labelled_images_there_are_all_levels_of_deep_supervision_and_of_strong_views_the_last(
-    deeply_supervised, spatial_dims
-):
+def test_labelled_images_and_strong_views_have_all_levels_of_deep_supervision(deeply_supervised, spatial_dims):
     model, size = taught_otherwise(SelfTraining(deeply_supervised(spatial_dims))), [16] * spatial_dims
     x, weak, strong = torch.rand(8, 1, *size, generator=torch.Generator().manual_seed(0)).split([2, 3, 3])
     labelled, studied, taught = model(x, weak, strong)
     levels = model.student(torch.cat([x, strong]))
     assert levels.shape == (5, 3, 3, *size)
     torch.testing.assert_close(labelled, levels[:2])
-    torch.testing.assert_close(studied, levels[2:, 0])
+    torch.testing.assert_close(studied, levels[2:])
     torch.testing.assert_close(taught, probabilities(model.teacher(weak)))
     assert [output.shape for output in model.eval()(x, weak, strong)] == [(n, 3, *size) for n in (2, 3, 3)]
     assert model(x).shape == (2, 3, *size)
@@ -199,7 +250,7 @@ def test_probabilities_of_regions_are_sigmoids_and_nothing_is_added_outside(imag
             moved[:, :, 4:] = maps[:, :, :-4]
             return moved
 
-    model = taught_otherwise(SelfTraining(unet(), Shift(), sigmoid=True))
+    model = taught_otherwise(SelfTraining(unet(), Shift(), regions=[[1, 2], [1], [2]]))
     x, weak, strong = images
     taught = model(x, weak, strong)[2]
     assert (taught[:, :, :4] == 0).all()

@@ -5,9 +5,8 @@ import pytest
 from monai.networks.nets import DynUNet
 
 from semicl_monai.apps import benchmark_memory as module
-from semicl_monai.planning import GIB, topology_of, training_memory
+from semicl_monai.planning import GIB, filters_of, topology_of, training_memory
 from semicl_monai.planning.memory import _parameters
-from semicl_monai.planning.patches import filters_of
 
 
 @pytest.mark.parametrize(("patch", "spacing"), [((40, 56, 40), (1, 1, 1)), ((128, 128, 10), (1.5, 1.5, 10))])
