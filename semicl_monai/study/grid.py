@@ -22,6 +22,7 @@ from semicl_monai.samplers import SAMPLERS
 from semicl_monai.utils import InputError, read_json
 
 STAGES = ("pretrain", "train", "evaluate")
+SEED_OF_SPLIT = "split"  # in place of a seed: each split has its own
 # "last_pretrain" holds options for the last stage of pre-training only, so cells can still share the stage before
 OPTIONS_OF_A_METHOD = ("pretrain", "last_pretrain", "train", "evaluate")
 OF_A_METHOD = ("method", "pixel_sampler", "sampler", *OPTIONS_OF_A_METHOD)
@@ -236,7 +237,12 @@ def _steps(variant: Variant, fraction: float | int, seed: int, common: Mapping[s
         own = {**variant.options.get("pretrain", {})} if shared else {**variant.of("pretrain"), **amount}
         own.update(variant.options.get("last_pretrain", {}) if stage is stages[-1] else {})
         where = f"pretrained/{method}/split_{seed}" if shared and not own else f"{folder}/{method}"
-        step = Step("pretrain", where, {**common["pretrain"], **split, **own, "method": method}, step)
+        step = Step("pretrain", where, _seeded({**common["pretrain"], **split, **own, "method": method}), step)
     own = {"method": variant.method, **variant.of("train"), **amount}
-    step = Step("train", folder, {**common["train"], **split, **own}, step)
+    step = Step("train", folder, _seeded({**common["train"], **split, **own}), step)
     return Step("evaluate", folder, {**common["evaluate"], **split, **variant.of("evaluate"), **amount}, step)
+
+
+def _seeded(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a stage, with the number of the split in place of the seed ``"split"``."""
+    return {**options, "seed": options["split_seed"]} if options.get("seed") == SEED_OF_SPLIT else options

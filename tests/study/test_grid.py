@@ -29,6 +29,18 @@ def write(path, content):
     return path
 
 
+def test_the_seed_of_a_run_can_be_that_of_its_split(tmp_path):
+    settings = write(tmp_path / "own.json", {"methods": {"long": {"method": "local", "train": {"seed": "split"}}}})
+    for cell in cells_of("local", "long", seeds=(0, 3), settings=settings):
+        chain = cell.last.chain()
+        seeds = {step.stage: step.options.get("seed") for step in chain}
+        assert seeds == {
+            "pretrain": None,
+            "train": cell.split_seed if cell.variant == "long" else None,
+            "evaluate": None,
+        }
+
+
 def test_every_method_at_every_amount_on_every_split_once_and_the_first_split_first():
     cells = cells_of("random", "local", "random")
     about = [(cell.split_seed, cell.fraction, cell.variant) for cell in cells]
