@@ -25,6 +25,7 @@ MOST_CLASSES = 100
 LARGEST_VALUE = 2**16 - 1  # of a label, as predictions are written in 16 bits
 MEMORY = 2 * 2**30  # prepared volumes of more bytes are kept on disk
 HANDFUL = 5  # voxels; 3-D patches have at least so many along every axis
+ZOOM, ALIKE = 0.3, 1.25  # random change of size, and edges of the field of view that are about the same
 MR = ("MR", "T1", "T2", "FLAIR", "PD")  # names of channels whose intensities have no unit
 # For images not scaled to 0..1, in standard deviations. An image scaled to 0..1 has a standard deviation of about 0.2.
 STRENGTHS_OF_Z_SCORES = {"shift_range": 0.75, "noise_std": 0.25}
@@ -52,6 +53,7 @@ def plan_task(
       in all images. Then all images use the mean and standard deviation of the foreground.
     - If the foreground of every training label is in one piece, only the largest piece of a prediction is kept, as
       nnU-Net's first version did.
+    - If slices of some images show a much larger field of view than others, images are enlarged and reduced at random.
     - Prepared volumes of more than 2 GiB are kept on disk.
 
     Args:
@@ -80,6 +82,7 @@ def plan_task(
         **_scaling(found, channels),
         "cache_dir": _cache_dir(found, spacing),
         "largest_component": found.in_one_piece,
+        "zoom_range": _zoom_range(found, axis),
         **(
             plan_slices(shape, spacing.tolist(), axis, memory, outputs)
             if dims == 2
@@ -87,7 +90,7 @@ def plan_task(
         ),
     }
     defaults = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2, "cache_dir": None}
-    defaults["largest_component"] = False
+    defaults |= {"largest_component": False, "zoom_range": 0.0}
     return {key: value for key, value in task.items() if key not in defaults or value != defaults[key]}
 
 
@@ -189,6 +192,13 @@ def _scaling(found: Fingerprint, channels: Sequence[str]) -> dict[str, Any]:
             [float(f"{value:.6g}") for value in values] for values in (pooled.mean(0), pooled.std(0))
         )
     return {"scaling": z_score, **STRENGTHS_OF_Z_SCORES}
+
+
+def _zoom_range(found: Fingerprint, axis: int) -> float:
+    """Return the largest random change of size: none if nine of ten slices have about the same edge in mm."""
+    edges = np.sqrt(np.delete(found.shapes * found.spacings, axis, axis=1).prod(axis=1))
+    small, large = np.percentile(edges, (10, 90))
+    return ZOOM if large > ALIKE * small else 0.0
 
 
 def _cache_dir(found: Fingerprint, spacing: np.ndarray) -> str | None:
