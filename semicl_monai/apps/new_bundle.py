@@ -77,7 +77,8 @@ def new_bundle(
             the same side of the split. By default, an expression is proposed when case names share a stem that ends in
             a digit, such as ``patient001_frame01`` and ``patient001_frame02``. ``none`` for no expression.
         estimate: whether to time a few training steps on this machine, and to print how long the training will take.
-        spatial_dims: ``3`` for patches, ``2`` for slices. By default 3, unless a patch had fewer than five slices.
+        spatial_dims: ``3`` for patches, ``2`` for slices. By default 3, or 2 if slices are thick, or fewer than five
+            in a patch.
         memory: memory in GiB that a training step may take, of a GPU or of RAM. It sets the size of a patch or slice.
             By default 8 with a GPU and 2 without, where larger patches take hours.
         method: method of pre-training and fine-tuning. By default fine-tuning with the unlabelled volumes

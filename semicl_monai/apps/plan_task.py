@@ -18,6 +18,7 @@ from semicl_monai.planning import (
     slice_axis,
     spacing_to_resample,
     target_spacing,
+    thick_axis,
 )
 from semicl_monai.utils import InputError
 
@@ -89,8 +90,8 @@ def plan_task(
             else plan_patches(shape, spacing.tolist(), memory, outputs)
         ),
     }
-    defaults = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2, "cache_dir": None}
-    defaults |= {"largest_component": False, "zoom_range": 0.0}
+    defaults: dict[str, Any] = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2}
+    defaults |= {"cache_dir": None, "largest_component": False, "zoom_range": 0.0}
     return {key: value for key, value in task.items() if key not in defaults or value != defaults[key]}
 
 
@@ -130,7 +131,11 @@ def _product(size: Sequence[int] | np.ndarray) -> str:
 
 
 def choose_dims(found: Fingerprint, memory: float, outputs: int) -> tuple[int, str]:
-    """Return 3, or 2 if a 3-D patch had fewer than five voxels along an axis; and the reason, for a user.
+    """Return 3, or 2 for few or thick slices; and the reason, for a user.
+
+    Slices are few if a 3-D patch had fewer than five voxels along an axis. They are thick if their spacing is more than
+    three times that of their pixels, and their number less than a third of the pixels along an edge. Networks on slices
+    learn more from few labelled volumes of thick slices: see ``docs/planning``.
 
     Args:
         found: fingerprint of the training images.
@@ -144,6 +149,12 @@ def choose_dims(found: Fingerprint, memory: float, outputs: int) -> tuple[int, s
     voxels, edge = int(patch[thinnest]), f"{spacing[thinnest]:.3g}"
     if voxels < HANDFUL:
         return 2, f"a 3-D patch would have {voxels} slice(s) of {edge} mm, less than {HANDFUL}"
+    thick = thick_axis(shape, spacing.tolist())
+    if thick is not None:
+        return (
+            2,
+            f"slices of {spacing[thick]:.3g} mm are thick beside pixels of {np.delete(spacing, thick).max():.3g} mm",
+        )
     return 3, f"a 3-D patch has {voxels} voxels of {edge} mm along its shortest axis, at least {HANDFUL}"
 
 

@@ -2,7 +2,7 @@
 
 from semicl_monai.planning.contrast import block_edges, grid_strides
 from semicl_monai.planning.memory import GIB, training_memory
-from semicl_monai.planning.network import filters_of
+from semicl_monai.planning.network import filters_of, topology_from
 from semicl_monai.planning.patch_size import largest_patch, smaller_patch
 from semicl_monai.planning.patches import describe_patches, plan_patches
 from semicl_monai.planning.slices import describe_slices, plan_slices, slice_axis, slices_memory
@@ -26,6 +26,7 @@ __all__ = [
     "spacing_to_resample",
     "target_spacing",
     "thick_axis",
+    "topology_from",
     "topology_of",
     "training_memory",
 ]

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
 
 from semicl_monai.apps.plan_task import choose_dims, describe_plan, plan_task
 from semicl_monai.data import Fingerprint
-from semicl_monai.planning import slices_memory
+from semicl_monai.planning import slices_memory, topology_from
 from semicl_monai.transforms import LoadCased
 from semicl_monai.utils import InputError
 
@@ -30,7 +32,8 @@ def plan(channels=(), names=None, dims=2, memory=8, **found):
 
 def test_what_is_as_in_most_bundles_is_not_written():
     task = plan(shapes=[(64, 60, 40)])
-    assert set(task) == {"class_names", "roi_size", "scaling", "shift_range", "noise_std", "network_def"}
+    assert set(task) == {"class_names", "roi_size", "scaling", "shift_range", "noise_std", "network_def", "stages"}
+    assert set(task["stages"]) == {"train"}
 
 
 def test_images_of_one_spacing_stay_as_they_are():
@@ -65,7 +68,7 @@ def test_the_axis_is_that_of_the_median_spacing():
 
 
 @pytest.mark.parametrize(
-    ("spacing", "size"), [((1.0, 1.0, 1.0), [112, 208]), ((5.0, 1.0, 1.0), [208, 48]), ((1.0, 5.0, 1.0), [112, 48])]
+    ("spacing", "size"), [((1.0, 1.0, 1.0), [112, 224]), ((5.0, 1.0, 1.0), [224, 40]), ((1.0, 5.0, 1.0), [112, 40])]
 )
 def test_a_slice_is_as_large_as_the_image_beside_its_axis(spacing, size):
     assert plan(spacings=[spacing])["roi_size"] == size
@@ -73,10 +76,14 @@ def test_a_slice_is_as_large_as_the_image_beside_its_axis(spacing, size):
 
 @pytest.mark.parametrize(
     ("voxels", "size"),
-    [(2, 32), (32, 32), (33, 48), (48, 48), (49, 64), (240, 240), (241, 256), (512, 512)],
+    [(2, 32), (32, 32), (33, 40), (48, 48), (49, 56), (60, 64), (240, 256), (241, 256), (512, 512)],
 )
-def test_a_slice_has_whole_steps_of_16_from_32(voxels, size):
-    assert plan(shapes=[(voxels, 64, 40)])["roi_size"] == [size, 64]
+def test_a_slice_has_whole_steps_of_its_network_from_32(voxels, size):
+    task = plan(shapes=[(voxels, 64, 40)])
+    assert task["roi_size"][0] == size
+    steps = np.prod(task["network_def"]["strides"], axis=0)
+    assert (np.array(task["roi_size"]) % steps == 0).all()
+    assert (np.array(task["roi_size"]) // steps).max() < 12  # so deep that no map could be halved again
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,6 @@ def test_a_slice_has_whole_steps_of_16_from_32(voxels, size):
         ([32, 32], 4, 4),  # never below the stride of the paper
         ([64, 64], 4, 4),  # sqrt(32 * 64 * 64 / 8192)
         ([128, 128], 4, 8),
-        ([144, 144], 3, 8),
         ([160, 160], 2, 7),
         ([256, 224], 1, 7),
         ([256, 256], 1, 8),
@@ -97,25 +103,36 @@ def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones_and_an_epoch
     assert task.get("samples_per_volume", 4) == samples
     assert task.get("iterations_per_epoch", 30) * samples == 120
     of_stage = {"block_size": 4 * stride, "method_def": {"stride": stride}}
-    assert task.get("stages", {}) == ({} if stride == 4 else {"pretrain": of_stage, "train": of_stage})
-    assert stride == 4 or task["stages"]["pretrain"] is not task["stages"]["train"]  # each may get entries of its own
+    stages = task["stages"]
+    network = stages["train"].pop("network_def")
+    assert network == {"deep_supervision": "@use_deep_supervision", "deep_supr_num": 2}
+    assert stages == ({"train": {}} if stride == 4 else {"pretrain": of_stage, "train": of_stage})
+    assert stride == 4 or stages["pretrain"] is not stages["train"]  # each may get entries of its own
 
 
 def test_a_slice_that_takes_too_much_memory_is_made_smaller_along_its_longer_edge():
     shape, sizes = [[640, 448, 40]], []
     for memory in (1, 2, 4, 8):
-        sizes.append(plan(shapes=shape, memory=memory)["roi_size"])
-        assert slices_memory(sizes[-1], outputs=3) <= memory * 2**30
+        task = plan(shapes=shape, memory=memory)
+        sizes.append(task["roi_size"])
+        assert slices_memory(sizes[-1], topology_from(task["network_def"]), outputs=3) <= memory * 2**30
     assert sizes == sorted(sizes)
     assert sizes[-1] == shape[0][:2]
-    assert sizes[0][0] - sizes[0][1] in (0, 16)
+    assert abs(sizes[0][0] - sizes[0][1]) <= 32
 
 
 def test_patches_are_planned_unless_they_had_fewer_than_five_slices():
-    four, five = (of(shapes=[(256, 256, slices)], spacings=[(1.0, 1.0, 8.0)]) for slices in (4, 5))
-    assert choose_dims(four, 2**33, 2) == (2, "a 3-D patch would have 4 slice(s) of 8 mm, less than 5")
-    assert choose_dims(five, 2**33, 2) == (3, "a 3-D patch has 5 voxels of 8 mm along its shortest axis, at least 5")
+    four, five = (of(shapes=[(256, 256, slices)], spacings=[(1.0, 1.0, 2.5)]) for slices in (4, 5))
+    assert choose_dims(four, 2**33, 2) == (2, "a 3-D patch would have 4 slice(s) of 2.5 mm, less than 5")
+    assert choose_dims(five, 2**33, 2) == (3, "a 3-D patch has 5 voxels of 2.5 mm along its shortest axis, at least 5")
     assert [len(plan_task(found, (), {})["roi_size"]) for found in (four, five)] == [2, 3]
+
+
+@pytest.mark.parametrize(("thickness", "slices", "dims"), [(3.0, 10, 3), (3.1, 10, 2), (3.1, 90, 3)])
+def test_few_thick_slices_are_planned_in_2d(thickness, slices, dims):
+    chosen, why = choose_dims(of(shapes=[(256, 256, slices)], spacings=[(1.0, 1.0, thickness)]), 2**33, 2)
+    assert chosen == dims
+    assert dims == 3 or why == "slices of 3.1 mm are thick beside pixels of 1 mm"
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -139,7 +156,7 @@ def test_the_size_is_that_after_resampling():
     shapes, spacings = [(100, 80, 9), (50, 40, 9), (150, 40, 9)], [(1.0, 0.5, 9.0), (2.0, 1.0, 9.0), (3.0, 1.0, 9.0)]
     task = plan(shapes=shapes, spacings=spacings)
     assert task["spacing"] == [2.0, 1.0, 9.0]
-    assert task["roi_size"] == [64, 48]  # 50, 50 and 225 voxels by 40
+    assert task["roi_size"] == [56, 40]  # 50, 50 and 225 voxels by 40
 
 
 def test_a_spacing_that_is_rounded_adds_no_step():
@@ -147,13 +164,26 @@ def test_a_spacing_that_is_rounded_adds_no_step():
     assert (task["spacing"], task["roi_size"]) == ([0.703, 0.5, 1.0], [160, 96])
 
 
-def test_a_small_slice_gets_a_small_network():
-    small, large = (plan(shapes=[(size, 90, 9)])["network_def"] for size in (96, 97))
-    assert small["features"] == [16, 16, 32, 64, 128, 16]
-    assert large["features"] == [16, 32, 64, 128, 256, 16]
+def test_a_larger_slice_gets_a_deeper_network_of_at_most_256_channels():
+    small, large = (plan(shapes=[(size, size, 9)])["network_def"] for size in (64, 512))
+    assert small["filters"] == [16, 32, 64, 128, 256]
+    assert large["filters"] == [16, 32, 64, 128, 256, 256, 256, 256]
     parser = ConfigParser({"in_channels": 4, "num_classes": 3, "network_def": small})
     network = parser.get_parsed_content("network_def")
-    assert (network.conv_0.conv_0.conv.in_channels, network.final_conv.out_channels) == (4, 3)
+    assert network(torch.zeros(1, 4, 64, 64)).shape == (1, 3, 64, 64)
+
+
+def test_images_are_zoomed_at_random_where_their_fields_of_view_differ():
+    alike, different = [(200, 200, 9)] * 8, [(150, 150, 9)] * 2
+    assert "zoom_range" not in plan(shapes=[*alike, (100, 100, 9)])  # one of nine
+    assert plan(shapes=alike + different)["zoom_range"] == 0.3
+    assert "zoom_range" not in plan(shapes=[(200, 200, z) for z in (5, 20, 80)])  # slices alone count
+
+
+@pytest.mark.parametrize("pieces", [True, False])
+def test_the_largest_component_is_kept_where_all_labels_are_in_one_piece(pieces):
+    task = plan_task(replace(of(), in_one_piece=pieces), (), {}, 2)
+    assert task.get("largest_component", False) is pieces
 
 
 def sides(*means, spread=10.0, channels=1):
