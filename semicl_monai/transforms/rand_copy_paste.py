@@ -31,7 +31,7 @@ class RandCopyPaste:
         >>> paste = RandCopyPaste(prob=1.0, share=(0.5, 0.5), generator=torch.Generator().manual_seed(0))
         >>> paste.randomize(torch.zeros(2, 1, 4, 4), count=1)
         >>> paste(torch.zeros(2, 1, 4, 4), torch.ones(1, 1, 4, 4)).sum(dim=(1, 2, 3))
-        tensor([12.,  4.])
+        tensor([ 4., 12.])
     """
 
     def __init__(

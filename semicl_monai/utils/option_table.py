@@ -253,7 +253,7 @@ def options_of(stage: str) -> tuple[Option, ...]:
 
     Example:
         >>> [option.name for option in options_of("inference")][:3]
-        ['dataset_dir', 'weights', 'mirror_axes']
+        ['dataset_dir', 'largest_component', 'weights']
     """
     return tuple(option for option in OPTIONS if stage in option.stages)
 

@@ -42,7 +42,7 @@ def bundle(data, tmp_path_factory):
     for stage, own in (("pretrain", PRETRAIN), ("train", TRAIN)):
         file = folder / f"own_mri_segmentation/configs/{stage}.json"
         config = json.loads(file.read_text())
-        config["network_def"]["features"] = [4, 4, 8, 8, 8, 4]
+        config["network_def"]["filters"] = [4] * len(config["network_def"]["filters"])
         file.write_text(json.dumps({**config, **own, "device": "$torch.device('cpu')"}))
     return folder / "own_mri_segmentation"
 
@@ -135,10 +135,10 @@ def test_epochs_with_labels_alone_have_a_step_of_their_own(patches, record, monk
         module, "_time_steps", lambda config, _, batch_size, steps: [7.0, 2.0][config["warm_up_epochs"]]
     )
     (time,) = stage_times(patches, record, num_validation=2)
-    assert (time.warm_up, time.warm_up_step) == (5, 2.0 * 2)  # two labelled volumes in place of one
+    assert (time.warm_up, time.warm_up_step) == (2, 2.0 * 2)  # two labelled volumes in place of one
     assert time.step == 7.0 * 3 / 2  # one labelled volume and two unlabelled ones, in place of one and one
-    assert time.seconds == 6 * (5 * 4.0 + 5 * 10.5)
-    assert "fine-tuning: 7 min, 10 epochs of 6 steps of 10 s (4 s in the first 5 epochs)" in estimate(
+    assert time.seconds == 6 * (2 * 4.0 + 8 * 10.5)
+    assert "fine-tuning: 9 min, 10 epochs of 6 steps of 10 s (4 s in the first 2 epochs)" in estimate(
         patches, record, 0
     )
 

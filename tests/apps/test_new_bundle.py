@@ -95,14 +95,16 @@ def test_what_was_measured_is_written_as_plain_numbers(make, data):
     assert stages["pretrain"]["method"] == read(bundle / "configs/pretrain.json")["method"]
     assert (task["dataset_dir"], task["datalist_file"]) == (str(data), "dataset.json")
     assert (task["labelled_fraction"], task["split_seed"]) == (1, 0)
-    assert (task["in_channels"], task["roi_size"]) == (2, [32, 48])
+    assert (task["in_channels"], task["roi_size"]) == (2, [32, 40])
     assert (task["class_names"], task["label_values"]) == (["Cyst", "Meniscus"], [5, 2])
     for name in ("pretrain", "train", "evaluate", "inference"):
         config = read(bundle / "configs" / f"{name}.json")
+        config["network_def"] = {key: config["network_def"][key] for key in task["network_def"]}  # not the levels
         assert {key: config[key] for key in task} == task
 
 
 def test_the_numbers_are_of_the_training_part_that_is_asked_for(make, data):
+    write_description(data, labels={"background": 0, "Meniscus": 2, "Cyst": 5}, channel_names={"0": "a", "1": "b"})
     task = read(make(labelled_fraction=0.5, split_seed=3) / "task.json")
     assert (task["labelled_fraction"], task["split_seed"]) == (0.5, 3)
     intensities = []
@@ -241,7 +243,7 @@ def test_a_bundle_needs_nothing_of_what_is_held_out_but_that_it_is_there(make, d
 def test_the_summary_tells_the_numbers_and_commands_that_run(make, capsys):
     bundle = make(spatial_dims=2)
     printed = capsys.readouterr().out
-    for line in ("1 labelled, 7 unlabelled, 2 validation, 2 test", "Cyst, Meniscus", "32 x 48 pixels, across axis 2"):
+    for line in ("1 labelled, 7 unlabelled, 2 validation, 2 test", "Cyst, Meniscus", "32 x 40 pixels, across axis 2"):
         assert line in printed
     commands = [line.split() for line in printed.splitlines() if line.startswith("python -m monai.bundle")]
     assert [command[3:5] for command in commands] == [

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from own_bundles import build, make_own, run_to_end
+from own_bundles import build, make_own, run_to_end, small
 
 from semicl_monai.apps.export_bundle import write_configs
 from semicl_monai.apps.new_bundle import new_bundle
@@ -74,10 +74,10 @@ def run():
 
     def run(bundle, name, **options):
         short = {key: value for key, value in SHORT.items() if (key == "num_overlays") == (name == "evaluate")}
-        small = {} if "volumes" in bundle.name else {"network_def::features": [4, 4, 8, 8, 8, 4]}
+        network = {} if "volumes" in bundle.name else small(bundle)
         given = {
             "device": "cpu",
-            **small,
+            **network,
             **({} if name == "inference" else short),
             **options,
         }
@@ -279,10 +279,10 @@ def test_deep_supervision_and_fast_inference_of_patches(data, volumes_bundle, ru
 def test_two_processes_train_with_regions_and_voxels_to_ignore_as_one_does(data, make, run, tmp_path):
     bundle = make(write(data, {**REGIONS, "ignore": 4}, 4, regions_class_order=ORDER))
     # SGD and a smooth activation, as rounding would otherwise be made large
-    options = {"optimizer::_target_": "torch.optim.SGD", "network_def::act": "tanh", "pretrained": "none"}
+    options = {"optimizer::_target_": "torch.optim.SGD", "network_def::act_name": "tanh", "pretrained": "none"}
     run(bundle, "train", **options, output_dir=str(tmp_path / "one"))
     files = str([str(bundle / f"configs/{name}.json") for name in ("train", "multi_gpu_train")])
-    given = {**SHORT, **options, "network_def::features": [4, 4, 8, 8, 8, 4], "device": "cpu", "bundle_root": bundle}
+    given = {**SHORT, **options, **small(bundle), "bundle_root": bundle}
     given |= {"output_dir": f"$'{tmp_path}/two' + __import__('os').environ['RANK']"}
     del given["num_overlays"]
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle", "run", "run"]

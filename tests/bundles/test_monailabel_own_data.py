@@ -19,7 +19,7 @@ NAME = "liver_mri_segmentation"
 CLASSES = ["Left", "Right"]
 FORMATS = {"c0": ".nrrd", "c1": ".nii.gz", "c2": ".nrrd", "c3": ".nii.gz", "c4": ".nrrd", "c5": ".nrrd"}
 SMALL = {"iterations_per_epoch": 8, "batch_size": 2, "samples_per_volume": 1, "learning_rate": 0.01}
-NETWORKS = {2: {"features": [4, 4, 8, 8, 8, 4]}, 3: {"filters": [8, 8, 8, 16]}}
+NETWORKS = {2: {"filters": [8, 8, 8, 16]}, 3: {"filters": [8, 8, 8, 16]}}
 
 
 def volumes(case):
