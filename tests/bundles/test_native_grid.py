@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.transforms import KeepLargestConnectedComponentd
+from scipy import ndimage
+from torch.nn.functional import one_hot
 
 OBLIQUE = nib.affines.from_matvec(np.array([[0.9, -0.2, 0.1], [0.2, 0.95, -0.1], [-0.1, 0.1, 1.3]]), [-12.0, 7.5, 3.25])
 
@@ -46,6 +49,27 @@ def test_a_mask_has_shape_and_affine_of_an_oblique_image(segment, voxels):
     assert mask.shape == voxels.shape
     assert np.allclose(mask.affine, OBLIQUE, atol=1e-5)
     assert len(np.unique(mask.dataobj)) > 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_largest_connected_part_of_the_foreground_is_kept_on_request(workflow, tmp_path, voxels, keep):
+    nib.save(nib.Nifti1Image(voxels, OBLIQUE), tmp_path / "image.nii.gz")
+    parser = workflow("inference", dataset_dir=str(tmp_path / "image.nii.gz"), largest_component=keep).parser
+    sample = parser.get_parsed_content("preprocessing")({"image": str(tmp_path / "image.nii.gz"), "case": "image"})
+    shape = sample["image"].shape[1:]
+    label = torch.zeros(shape, dtype=torch.int64)
+    label[:4, :4, :4], label[4, 4, 4] = 1, 2  # classes that touch at a corner are one part
+    label[-3:, -3:, -3:] = 2
+    invert, largest = parser.get_parsed_content("postprocessing").transforms[:2]
+    inverted = invert({**sample, "pred": 9.0 * one_hot(label, 3).movedim(-1, 0)})
+    before = inverted["pred"].clone()
+    after = largest(inverted)["pred"] if keep else before
+    parts, _ = ndimage.label(np.asarray(before[0]) > 0, np.ones((3, 3, 3)))
+    sizes = np.bincount(parts.ravel())[1:]
+    assert len(sizes) == 2
+    assert isinstance(largest, KeepLargestConnectedComponentd) is keep
+    wanted = np.where(parts == 1 + sizes.argmax(), before[0], 0) if keep else before[0]
+    assert np.array_equal(after[0], wanted)
 
 
 @pytest.mark.parametrize("orientation", ["LPS", "PIR", "SAL"])

@@ -40,6 +40,35 @@ def test_processes_that_augment_change_nothing_nor_does_resuming_with_them(run_s
     assert all(torch.equal(value, resumed[key]) for key, value in by_thread.items())
 
 
+def test_each_ingredient_of_the_recipe_is_switched_by_one_option(workflow):
+    def built(**options):
+        run = workflow("train", method="self_training", pretrained="none", validation="none", **options)
+        run.initialize()
+        parser = run.parser
+        return parser.get_parsed_content("model"), parser.get_parsed_content("intensity_transforms")
+
+    model, strong = built()
+    _, usual = built(strong_intensity=False)
+    names = [type(transform).__name__ for transform in strong]
+    assert names[: len(usual)] == [type(transform).__name__ for transform in usual]
+    assert names[len(usual) :] == [
+        *["RandAdjustContrastd", "RandScaleIntensityFixedMeand", "RandBiasFieldd", "RandGaussianSmoothd"],
+        "RandSimulateLowResolutiond",
+    ]
+    assert model.paste.prob == 0.5
+    assert built(copy_paste_prob=0)[0].paste is None
+    assert (model.transform[0].zoom, built(zoom_range=0.3)[0].transform[0].zoom) == (0.0, 0.3)
+    assert built(cut_mix_prob=0)[0].transform[1].prob == 0
+
+
+def test_images_of_thick_slices_are_not_blurred_across_them(workflow):
+    run = workflow("train", pretrained="none", thick_axis=2)
+    run.initialize()
+    names = [type(transform).__name__ for transform in run.parser.get_parsed_content("intensity_transforms")]
+    assert {"RandBiasFieldd", "RandScaleIntensityFixedMeand"} <= set(names)
+    assert not {"RandGaussianSmoothd", "RandSimulateLowResolutiond"} & set(names)
+
+
 def test_the_projection_head_of_each_stage_is_trained(workflow):
     for method in ("rotation", "pirl", "global", "pcl", "chaitanya_global", "local"):
         built = workflow("pretrain", method=method)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from semicl_monai.data import Fingerprint, take_fingerprint
-from semicl_monai.data.fingerprint import SAMPLES
+from semicl_monai.data.fingerprint import SAMPLES, is_in_one_piece
 from semicl_monai.utils import InputError
 
 SPACING = (0.5, 1.25, 3.0)
@@ -219,6 +219,23 @@ def of_means(*means):
 )
 def test_cases_are_on_one_scale_where_their_means_vary_less_than_their_voxels(means, calibrated):
     assert of_means(*means).is_calibrated() is calibrated
+
+
+@pytest.mark.parametrize(
+    ("apart", "one_piece"),
+    [(0, True), (2, True), (3, False), (100, False)],  # of 200 voxels in the larger piece; two are a hundredth
+)
+def test_a_mask_is_in_one_piece_but_for_specks(apart, one_piece):
+    mask = np.zeros((20, 20, 4), bool)
+    mask[:10, :10, :2] = True
+    mask[10, 10, 2] = True  # touches at a corner
+    mask[15:, 15:, 3].flat[:apart] = True
+    mask[12:, :13, 3].flat[: max(apart - 25, 0)] = True
+    assert is_in_one_piece(mask) is one_piece
+
+
+def test_without_foreground_a_mask_is_in_one_piece():
+    assert is_in_one_piece(np.zeros((3, 3, 3), bool))
 
 
 def refuse(message, *records):
