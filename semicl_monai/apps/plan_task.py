@@ -27,7 +27,6 @@ LARGEST_VALUE = 2**16 - 1  # of a label, as predictions are written in 16 bits
 MEMORY = 2 * 2**30  # prepared volumes of more bytes are kept on disk
 HANDFUL = 5  # voxels; 3-D patches have at least so many along every axis
 ZOOM, ALIKE = 0.3, 1.25  # random change of size, and edges of the field of view that are about the same
-MR = ("MR", "T1", "T2", "FLAIR", "PD")  # names of channels whose intensities have no unit
 # For images not scaled to 0..1, in standard deviations. An image scaled to 0..1 has a standard deviation of about 0.2.
 STRENGTHS_OF_Z_SCORES = {"shift_range": 0.75, "noise_std": 0.25}
 
@@ -49,9 +48,9 @@ def plan_task(
       Otherwise they are resampled to it.
     - In 3-D, patch, network, and contrast are those of :func:`~semicl_monai.planning.plan_patches`, in 2-D those of
       :func:`~semicl_monai.planning.plan_slices`.
-    - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. Each image uses
-      its own mean and standard deviation. Exception: a channel that is not called MR, and whose foreground is similar
-      in all images. Then all images use the mean and standard deviation of the foreground.
+    - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. If mean and
+      standard deviation of the foreground are similar in all images, these are used. Otherwise, each image uses its
+      own.
     - If the foreground of every training label is in one piece, only the largest piece of a prediction is kept, as
       nnU-Net's first version did.
     - If slices of some images show a much larger field of view than others, images are enlarged and reduced at random.
@@ -80,7 +79,7 @@ def plan_task(
         "label_values": None if values == list(range(1, len(values) + 1)) else values,
         "spacing": spacing_to_resample(found, spacing),
         "slice_axis": axis,
-        **_scaling(found, channels),
+        **_scaling(found, _is_ct(channels)),
         "cache_dir": _cache_dir(found, spacing),
         "largest_component": found.in_one_piece,
         "zoom_range": _zoom_range(found, axis),
@@ -182,13 +181,9 @@ def _is_ct(channels: Sequence[str]) -> bool:
     return bool(channels) and all(channel.upper().startswith("CT") for channel in channels)
 
 
-def _is_mr(channels: Sequence[str]) -> bool:
-    return any(channel.upper().startswith(MR) for channel in channels)
-
-
-def _scaling(found: Fingerprint, channels: Sequence[str]) -> dict[str, Any]:
+def _scaling(found: Fingerprint, is_ct: bool) -> dict[str, Any]:
     pooled = found.pooled()
-    if _is_ct(channels):
+    if is_ct:
         low, high = (round(float(value), 2) for value in np.percentile(pooled, (0.5, 99.5)))
         if low >= high:  # MONAI would make all voxels equal
             raise InputError(
@@ -198,7 +193,7 @@ def _scaling(found: Fingerprint, channels: Sequence[str]) -> dict[str, Any]:
         window = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": low, "a_max": high}
         return {"scaling": {**window, "b_min": 0.0, "b_max": 1.0, "clip": True}}
     z_score = {"_target_": "NormalizeIntensityd", "keys": "image", "channel_wise": True}
-    if found.is_calibrated() and not _is_mr(channels):
+    if found.is_calibrated():
         z_score["subtrahend"], z_score["divisor"] = (
             [float(f"{value:.6g}") for value in values] for values in (pooled.mean(0), pooled.std(0))
         )

@@ -7,13 +7,12 @@ import math
 from semicl_monai.utils import InputError
 
 
-# not SequentialLR of CosineAnnealingLR: a cycle may end between two epochs
+# not SequentialLR of two CosineAnnealingLR: LambdaLR is one scheduler, whose state a checkpoint keeps
 class CosineCycles:
     """Factor of the learning rate in each epoch, for :class:`torch.optim.lr_scheduler.LambdaLR`.
 
-    The factor falls from 1 to 0 along a cosine during the warm-up. After the warm-up, it falls again in one or more
-    cycles of equal length. Their number is chosen so that their length is closest to that of the warm-up. The last
-    cycle ends with the training, because the last network is kept. Without a warm-up, there is one cycle.
+    The factor falls from 1 to 0 along a cosine during the warm-up. After the warm-up, it falls again, once, to the end
+    of the training. Without a warm-up, there is one cycle.
 
     Args:
         epochs: number of epochs of the training, warm-up included.
@@ -28,7 +27,7 @@ class CosineCycles:
 
     Example:
         >>> [round(CosineCycles(epochs=6, warm_up_epochs=2)(epoch), 2) for epoch in range(6)]
-        [1.0, 0.5, 1.0, 0.5, 1.0, 0.5]
+        [1.0, 0.5, 1.0, 0.85, 0.5, 0.15]
     """
 
     def __init__(self, epochs: int, warm_up_epochs: int = 0) -> None:
@@ -36,11 +35,9 @@ class CosineCycles:
             raise InputError(f"epochs must be at least 1, got {epochs}.")
         if warm_up_epochs < 0:
             raise InputError(f"warm_up_epochs must not be negative, got {warm_up_epochs}.")
-        rest = max(epochs - warm_up_epochs, 1)
-        self.warm_up_epochs = warm_up_epochs
-        self.length = rest / max(1, round(rest / warm_up_epochs)) if warm_up_epochs else rest
+        self.warm_up_epochs, self.rest = warm_up_epochs, max(epochs - warm_up_epochs, 1)
 
     def __call__(self, epoch: int) -> float:
-        warming = epoch < self.warm_up_epochs
-        start, length = (0, self.warm_up_epochs) if warming else (self.warm_up_epochs, self.length)
-        return (1 + math.cos(math.pi * ((epoch - start) % length) / length)) / 2
+        if epoch < self.warm_up_epochs:
+            return (1 + math.cos(math.pi * epoch / self.warm_up_epochs)) / 2
+        return (1 + math.cos(math.pi * (epoch - self.warm_up_epochs) / self.rest)) / 2

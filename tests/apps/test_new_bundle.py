@@ -104,7 +104,6 @@ def test_what_was_measured_is_written_as_plain_numbers(make, data):
 
 
 def test_the_numbers_are_of_the_training_part_that_is_asked_for(make, data):
-    write_description(data, labels={"background": 0, "Meniscus": 2, "Cyst": 5}, channel_names={"0": "a", "1": "b"})
     task = read(make(labelled_fraction=0.5, split_seed=3) / "task.json")
     assert (task["labelled_fraction"], task["split_seed"]) == (0.5, 3)
     intensities = []

@@ -20,7 +20,7 @@ def rates(epochs, schedule):
     return seen
 
 
-@pytest.mark.parametrize(("epochs", "warm_up"), [(40, 0), (40, 20), (90, 30), (9, 3)])
+@pytest.mark.parametrize(("epochs", "warm_up"), [(40, 0), (40, 20), (8, 4)])
 def test_where_the_warm_up_divides_the_epochs_it_is_a_cosine_with_warm_restarts(epochs, warm_up):
     ours = rates(epochs, lambda o: LambdaLR(o, CosineCycles(epochs, warm_up)))
     assert ours == rates(epochs, lambda o: CosineAnnealingWarmRestarts(o, warm_up or epochs))
@@ -29,10 +29,7 @@ def test_where_the_warm_up_divides_the_epochs_it_is_a_cosine_with_warm_restarts(
 @pytest.mark.parametrize(("epochs", "warm_up"), [(41, 20), (25, 12), (100, 33), (50, 16), (40, 15), (40, 25), (7, 2)])
 def test_it_starts_anew_after_the_warm_up_and_ends_with_the_training(epochs, warm_up):
     factor = CosineCycles(epochs, warm_up)
-    rest = epochs - warm_up
-    length = min(
-        (rest / cycles for cycles in range(1, rest + 1)), key=lambda length: abs(rest / length - rest / warm_up)
-    )
+    length = epochs - warm_up
     assert factor(0) == factor(warm_up) == 1
     assert factor(warm_up - 1) == pytest.approx((1 + math.cos(math.pi * (warm_up - 1) / warm_up)) / 2)
     assert factor(epochs - 1) == pytest.approx((1 + math.cos(math.pi * (length - 1) / length)) / 2)
