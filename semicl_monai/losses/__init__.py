@@ -6,6 +6,7 @@ from .deep_supervision import StackedDeepSupervisionLoss
 from .global_batch import GlobalBatchLoss
 from .joint_contrast import JointContrastLoss
 from .local_pseudo import LocalPseudoLoss
+from .local_self_training import LocalSelfTrainingLoss
 from .logsumexp import logsumexp_over_keys, sum_of_logsumexp_over_keys
 from .memory_bank import MemoryBank
 from .mixup import MixupLoss
@@ -33,6 +34,7 @@ __all__ = [
     "GlobalBatchLoss",
     "JointContrastLoss",
     "LocalPseudoLoss",
+    "LocalSelfTrainingLoss",
     "MemoryBank",
     "MixupLoss",
     "NTXentLoss",

@@ -5,6 +5,7 @@ from .global_local import GlobalLocal
 from .joint import Joint
 from .local import Local
 from .local_pseudo import LocalPseudoMethod
+from .local_self_training import LocalSelfTrainingMethod
 from .mean_teacher import MeanTeacherMethod
 from .method import Method
 from .mixup import Mixup
@@ -38,6 +39,7 @@ add_method("mean_teacher", MeanTeacherMethod)
 add_method("tcsm", TCSM)
 add_method("self_training", SelfTrainingMethod)
 add_method("local_pseudo", LocalPseudoMethod)
+add_method("local_self_training", LocalSelfTrainingMethod)
 
 __all__ = [
     "METHODS",
@@ -51,6 +53,7 @@ __all__ = [
     "Joint",
     "Local",
     "LocalPseudoMethod",
+    "LocalSelfTrainingMethod",
     "MeanTeacherMethod",
     "Method",
     "Mixup",

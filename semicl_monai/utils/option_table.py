@@ -169,6 +169,20 @@ OPTIONS = (
     ),
     Option("elastic_prob", SHARE, _TRAINING, "Probability of an elastic deformation.", of_method=True),
     Option("elastic_range", number(0), _TRAINING, "Strength of the elastic deformation.", of_method=True),
+    Option(
+        "contrast_weight",
+        number(0),
+        _TRAIN,
+        "Weight of the contrast of pixels beside self-training, in local_self_training.",
+        of_method=True,
+    ),
+    Option(
+        "contrast_threshold",
+        SHARE,
+        _TRAIN,
+        "Lowest confidence of the teacher at which a pixel is contrasted, in local_self_training.",
+        of_method=True,
+    ),
     Option("cut_mix_prob", SHARE, _TRAIN, "Probability that a box of another image is pasted in.", of_method=True),
     Option(
         "copy_paste_prob",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semicl_monai.methods import Joint, Local, LocalPseudoMethod
+from semicl_monai.methods import Joint, Local, LocalPseudoMethod, LocalSelfTrainingMethod
 from semicl_monai.samplers import BalancedSampler, BlockSampler, FullSampler, StrideSampler
 from semicl_monai.utils import InputError
 
@@ -49,7 +49,7 @@ def test_loss_and_head_have_the_numbers_of_the_method():
     assert isinstance(head.act, torch.nn.ReLU)
 
 
-@pytest.mark.parametrize("method", [Local, Joint, LocalPseudoMethod])
+@pytest.mark.parametrize("method", [Local, Joint, LocalPseudoMethod, LocalSelfTrainingMethod])
 def test_the_random_numbers_of_the_grid_are_those_that_all_processes_seed_alike(method):
     built = method()
     (generator,) = built.generators()

@@ -37,6 +37,7 @@ OBJECTIVES = {
     "tcsm": [],
     "self_training": [],
     "local_pseudo": [],
+    "local_self_training": [],
     "joint": ["joint"],
 }
 
