@@ -11,6 +11,8 @@ from semicl_monai.apps.plan_task import describe_plan
 from semicl_monai.data import Fingerprint, SegmentationDatalist
 from semicl_monai.methods import find_method, stages_of
 
+ONE_PIECE = "the largest connected part alone, as all labels are in one piece; all parts: --largest_component false"
+
 
 def bundle_summary(
     target: Path,
@@ -37,6 +39,7 @@ def bundle_summary(
         "dimensions": dimensions,
         **describe_plan(task, found),
         "intensity": _intensity(task["scaling"]),
+        **({"masks": ONE_PIECE} if task.get("largest_component") else {}),
         "method": task["stages"]["pretrain"]["method"],
         **({"time": f"\n{'':13}".join(time)} if time else {}),
     }

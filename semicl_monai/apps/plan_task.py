@@ -26,6 +26,7 @@ MOST_CLASSES = 100
 LARGEST_VALUE = 2**16 - 1  # of a label, as predictions are written in 16 bits
 MEMORY = 2 * 2**30  # prepared volumes of more bytes are kept on disk
 HANDFUL = 5  # voxels; 3-D patches have at least so many along every axis
+ENOUGH_LABELS = 3  # from which a rule of anatomy is read
 ZOOM, ALIKE = 0.3, 1.25  # random change of size, and edges of the field of view that are about the same
 # For images not scaled to 0..1, in standard deviations. An image scaled to 0..1 has a standard deviation of about 0.2.
 STRENGTHS_OF_Z_SCORES = {"shift_range": 0.75, "noise_std": 0.25}
@@ -51,8 +52,8 @@ def plan_task(
     - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. If mean and
       standard deviation of the foreground are similar in all images, these are used. Otherwise, each image uses its
       own.
-    - If the foreground of every training label is in one piece, only the largest piece of a prediction is kept, as
-      nnU-Net's first version did.
+    - If the foreground of every training label is in one piece, and there are at least three labels, only the largest
+      piece of a prediction is kept. This is a rule of the first nnU-Net (https://arxiv.org/abs/1809.10486).
     - If slices of some images show a much larger field of view than others, images are enlarged and reduced at random.
     - Prepared volumes of more than 2 GiB are kept on disk.
 
@@ -81,7 +82,7 @@ def plan_task(
         "slice_axis": axis,
         **_scaling(found, _is_ct(channels)),
         "cache_dir": _cache_dir(found, spacing),
-        "largest_component": found.in_one_piece,
+        "largest_component": found.in_one_piece and len(found.foreground) >= ENOUGH_LABELS,
         "zoom_range": _zoom_range(found, axis),
         **(
             plan_slices(shape, spacing.tolist(), axis, memory, outputs)

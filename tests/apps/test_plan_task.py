@@ -180,10 +180,10 @@ def test_images_are_zoomed_at_random_where_their_fields_of_view_differ():
     assert "zoom_range" not in plan(shapes=[(200, 200, z) for z in (5, 20, 80)])  # slices alone count
 
 
-@pytest.mark.parametrize("pieces", [True, False])
-def test_the_largest_component_is_kept_where_all_labels_are_in_one_piece(pieces):
-    task = plan_task(replace(of(), in_one_piece=pieces), (), {}, 2)
-    assert task.get("largest_component", False) is pieces
+@pytest.mark.parametrize(("pieces", "labels", "kept"), [(True, 3, True), (True, 2, False), (False, 3, False)])
+def test_the_largest_component_is_kept_where_three_labels_or_more_are_all_in_one_piece(pieces, labels, kept):
+    task = plan_task(replace(of(foreground=sides(*range(labels))), in_one_piece=pieces), (), {}, 2)
+    assert task.get("largest_component", False) is kept
 
 
 def sides(*means, spread=10.0, channels=1):
