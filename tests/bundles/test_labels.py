@@ -186,7 +186,7 @@ def test_every_stage_runs_with_regions(data, make, run, ignore):
     assert pred["channel_def"] == {"0": "whole", "1": "core", "2": "inner"}
     run(bundle, "pretrain", method="global_local", block_size=8, pixel_sampler="block")
     trained = run(bundle, "train", method="self_training", warm_up_epochs=0)
-    assert trained.parser.get_parsed_content("network").final_conv.out_channels == 3
+    assert trained.parser.get_parsed_content("network").output_block.conv.conv.out_channels == 3
     run(bundle, "evaluate", mirror_axes=[0, 1])
     assert {"whole", "core", "inner"} == set(classes_measured(bundle))
     run(bundle, "inference", dataset_dir=str(data / "i5.nii.gz"))

@@ -96,8 +96,17 @@ def test_every_stage_runs_on_the_raw_layout_of_nnunet(make, run, hippocampus):
     np.testing.assert_allclose(mask.affine, image.affine, atol=1e-4)
 
 
-def test_the_default_plan_of_thick_slices_runs_every_stage(make, run, four_channels):
+def test_the_default_plan_of_thick_slices_is_in_2d_and_runs_every_stage(make, run, four_channels):
     bundle = make(four_channels, datalist="lists.json", spatial_dims="auto", method=None)
+    assert read(bundle / "task.json")["roi_size"] == [32, 32]
+    for name in ("pretrain", "train", "evaluate"):
+        run(bundle, name)
+    assert read(bundle / "eval/train/options.json")["method"] == "self_training"
+    assert {"Core", "Oedema", "Cyst"} <= classes_measured(bundle)
+
+
+def test_the_plan_of_thick_slices_in_3d_runs_every_stage(make, run, four_channels):
+    bundle = make(four_channels, datalist="lists.json", spatial_dims=3, method=None)
     task = read(bundle / "task.json")
     assert (task["roi_size"], task["thick_axis"], task["sample_size"]) == ([6, 28, 24], 0, [6, 34, 29])
     assert task["network_def"]["strides"] == [[1, 1, 1], [1, 2, 2], [1, 2, 2]]
@@ -199,5 +208,5 @@ def test_one_class_and_a_hundred_classes_pretrain_and_train(make, run, tmp_path,
     assert len(read(bundle / "task.json")["class_names"]) == num_classes
     run(bundle, "pretrain", method="local", validation="none", iterations_per_epoch=1)
     built = run(bundle, "train", validation="none", iterations_per_epoch=1)
-    assert built.parser.get_parsed_content("network").final_conv.out_channels == num_classes + 1
+    assert built.parser.get_parsed_content("network").output_block.conv.conv.out_channels == num_classes + 1
     assert (bundle / "models/model.pt").is_file()
