@@ -16,8 +16,7 @@ from monai.networks.nets import DynUNet
 from semicl_monai.losses import StackedDeepSupervisionLoss
 from semicl_monai.methods.self_training import SelfTrainingMethod
 from semicl_monai.networks import channels_last
-from semicl_monai.planning import GIB, topology_of, training_memory
-from semicl_monai.planning.network import filters_of
+from semicl_monai.planning import GIB, filters_of, topology_of, training_memory
 from semicl_monai.planning.patches import PATCHES
 from semicl_monai.planning.topology import Topology
 

@@ -119,15 +119,13 @@ def take_fingerprint(
             raise InputError(f"case {record['case']}: wanted {channels} channel(s) as in {first}, got {header[0]}.")
     with tqdm(cases, desc="Reading voxels") as bar:
         found = [case.voxels(replace_nan) for case in bar]
-    check_annotated(
-        [r["case"] for r, found_in in zip(training, found, strict=True) if found_in.values == {ignore_value}]
-    )
-    foreground = tuple(found_in.intensities for found_in in found if len(found_in.intensities))
+    check_annotated([r["case"] for r, one in zip(training, found, strict=True) if one.values == {ignore_value}])
+    foreground = tuple(one.intensities for one in found if len(one.intensities))
     if not foreground:
         raise InputError("no label of a training image has any foreground (> 0).")
     shapes, spacings = (np.array([header[part] for header in headers]) for part in (1, 2))
-    label_values = {value for found_in in found for value in found_in.values} - {0, ignore_value}
-    one_piece = ignore_value is None and all(found_in.in_one_piece for found_in in found)
+    label_values = {value for one in found for value in one.values} - {0, ignore_value}
+    one_piece = ignore_value is None and all(one.in_one_piece for one in found)
     return Fingerprint(channels, shapes, spacings, tuple(sorted(label_values)), foreground, one_piece)
 
 

@@ -239,6 +239,18 @@ def test_a_bundle_needs_nothing_of_what_is_held_out_but_that_it_is_there(make, d
     assert (make() / "task.json").is_file()
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_summary_tells_if_parts_of_masks_are_left_out(make, data, capsys, keeps):
+    for file in data.glob("labelsTr/*"):
+        label = np.zeros((20, 40, 6), np.uint8)
+        label[5:10, 5:10], label[10:12, 5:10] = 2, 5
+        label[:5, -5:] = 0 if keeps else 5
+        save(label, file)
+    bundle = make(labelled_fraction=3)
+    assert ("--largest_component false" in capsys.readouterr().out) is keeps
+    assert read(bundle / "configs/inference.json")["largest_component"] is keeps
+
+
 def test_the_summary_tells_the_numbers_and_commands_that_run(make, capsys):
     bundle = make(spatial_dims=2)
     printed = capsys.readouterr().out

@@ -45,10 +45,10 @@ def test_each_ingredient_of_the_recipe_is_switched_by_one_option(workflow):
         run = workflow("train", method="self_training", pretrained="none", validation="none", **options)
         run.initialize()
         parser = run.parser
-        return parser.get_parsed_content("model"), parser.get_parsed_content("intensity_transforms")
+        return [parser.get_parsed_content(name) for name in ("model", "intensity_transforms", "spatial_transforms")]
 
-    model, strong = built()
-    _, usual = built(strong_intensity=False)
+    model, strong, (warp,) = built()
+    _, usual, _ = built(strong_intensity=False)
     names = [type(transform).__name__ for transform in strong]
     assert names[: len(usual)] == [type(transform).__name__ for transform in usual]
     assert names[len(usual) :] == [
@@ -57,7 +57,9 @@ def test_each_ingredient_of_the_recipe_is_switched_by_one_option(workflow):
     ]
     assert model.paste.prob == 0.5
     assert built(copy_paste_prob=0)[0].paste is None
-    assert (model.transform[0].zoom, built(zoom_range=0.3)[0].transform[0].zoom) == (0.0, 0.3)
+    zoomed, _, (zooming,) = built(zoom_range=0.3)
+    assert (model.transform[0].zoom, zoomed.transform[0].zoom) == (0.0, 0.3)
+    assert (warp.warp.zoom, zooming.warp.zoom) == (0.0, 0.3)
     assert built(cut_mix_prob=0)[0].transform[1].prob == 0
 
 

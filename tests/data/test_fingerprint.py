@@ -234,6 +234,20 @@ def test_a_mask_is_in_one_piece_but_for_specks(apart, one_piece):
     assert is_in_one_piece(mask) is one_piece
 
 
+def test_labels_are_in_one_piece_if_each_of_them_is_and_it_is_unknown_where_voxels_are_not_annotated(case, save):
+    def of(name, places):
+        record, _, label = case(name)
+        label[:] = 0
+        for value, place in enumerate(places, 1):
+            label[place] = value
+        return record | {"label": save(f"{name}_label", label)}
+
+    whole, apart = of("a", [(0, 0, 0), (1, 1, 1)]), of("b", [(0, 0, 0), (3, 4, 5)])  # two classes that touch, or not
+    assert take(whole).in_one_piece
+    assert not take(whole, apart).in_one_piece
+    assert not take_fingerprint([bare(whole)], [whole], ignore_value=9).in_one_piece
+
+
 def test_without_foreground_a_mask_is_in_one_piece():
     assert is_in_one_piece(np.zeros((3, 3, 3), bool))
 
