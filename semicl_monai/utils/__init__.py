@@ -17,6 +17,7 @@ from .option_checks import check_network, check_number_signs, check_options, hel
 from .option_table import OPTIONS, Option, method_options, options_of
 from .options import check_writable, dividing_interval, is_true, one_of
 from .precision import at_least_float32, default_amp, multiplies_bfloat16
+from .processor import processor_name
 from .provenance import Provenance, with_provenance
 from .random_round import random_round
 from .random_state import share_random_state
@@ -72,6 +73,7 @@ __all__ = [
     "pack_volume",
     "paths_of",
     "planes_in_one_piece",
+    "processor_name",
     "random_round",
     "read_json",
     "reason_of",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from semicl_monai.utils import at_least_float32, multiplies_bfloat16
+from semicl_monai.utils import at_least_float32, multiplies_bfloat16, precision
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.bool])
@@ -29,9 +29,10 @@ def test_a_gradient_goes_back_in_the_type_of_the_tensor():
 
 @pytest.fixture
 def cpu(monkeypatch):
-    """A function that lets the CPU have what it is given: its capability, and whether the bfloat16 and tile units."""
+    """A function that lets the CPU have what it is given: capability, name, and whether bfloat16 and tile units."""
 
-    def have(capability, bf16, tiles):
+    def have(capability, bf16, tiles, name="AMD EPYC 9354"):
+        monkeypatch.setattr(precision, "processor_name", lambda: name)
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
@@ -56,6 +57,12 @@ def test_a_cpu_multiplies_bfloat16_when_torch_uses_its_instructions_for_it(
 ):
     cpu(capability, bf16, tiles)
     assert multiplies_bfloat16(device) is wanted
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+def test_an_intel_cpu_multiplies_bfloat16_by_its_tiles_only(cpu, tiles):
+    cpu("AVX512", True, tiles, "Intel(R) Xeon(R) Processor")
+    assert multiplies_bfloat16("cpu") is tiles
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda"), "meta"])
