@@ -19,6 +19,7 @@ from semicl_monai.networks import channels_last
 from semicl_monai.planning import GIB, filters_of, topology_of, training_memory
 from semicl_monai.planning.patches import PATCHES
 from semicl_monai.planning.topology import Topology
+from semicl_monai.utils import IGNORED
 
 STEPS = 3
 # edges in voxels, spacing in mm, and outputs of the network
@@ -69,7 +70,8 @@ def peak(patch: Sequence[int], topology: Topology, outputs: int) -> int:
     )
     method, dice_ce = SelfTrainingMethod(), DiceCELoss(to_onehot_y=True, softmax=True, include_background=False)
     images, label = torch.rand(PATCHES, 1, *patch), torch.randint(0, outputs, (1, 1, *patch)).float()
-    unlabelled = {"unlabelled_image": images[1:], "unlabelled_weak_image": images[1:]}
+    others, unknown = images[1:], torch.full_like(images[1:], IGNORED)
+    unlabelled = {"unlabelled_image": others, "unlabelled_weak_image": others, "unlabelled_label": unknown}
     SupervisedTrainer(
         device=torch.device("cpu"),
         max_epochs=1,

@@ -85,7 +85,7 @@ def plan_task(
         "largest_component": found.in_one_piece and len(found.foreground) >= ENOUGH_LABELS,
         "zoom_range": _zoom_range(found, axis),
         **(
-            plan_slices(shape, spacing.tolist(), axis, memory, outputs)
+            plan_slices(shape, spacing.tolist(), axis, memory, outputs, _median_extent(found, spacing))
             if dims == 2
             else plan_patches(shape, spacing.tolist(), memory, outputs)
         ),
@@ -199,6 +199,11 @@ def _scaling(found: Fingerprint, is_ct: bool) -> dict[str, Any]:
             [float(f"{value:.6g}") for value in values] for values in (pooled.mean(0), pooled.std(0))
         )
     return {"scaling": z_score, **STRENGTHS_OF_Z_SCORES}
+
+
+def _median_extent(found: Fingerprint, spacing: np.ndarray) -> list[float] | None:
+    """Return the edges of the box around the foreground, in voxels of ``spacing``."""
+    return None if found.extents is None else (np.median(found.extents, axis=0) / spacing).tolist()
 
 
 def _zoom_range(found: Fingerprint, axis: int) -> float:

@@ -29,7 +29,17 @@ from semicl_monai.data.split import PARTS, make_split, parse_labelled_fraction
 from semicl_monai.utils import InputError, Provenance, is_true, one_of, read_json, save_json
 from semicl_monai.utils.distributed import rank_and_size
 
-LISTS = ("split", "unused_labels", "labelled", "unlabelled", "training", "validation", "validation_images", "test")
+LISTS = (
+    "split",
+    "unused_labels",
+    "labelled",
+    "unlabelled",
+    "weakly_labelled",
+    "training",
+    "validation",
+    "validation_images",
+    "test",
+)
 
 
 class SegmentationDatalist:
@@ -50,6 +60,9 @@ class SegmentationDatalist:
     ``training``. An empty list ``validation`` means that no validation part is cut. Test images without labels, as in
     the Decathlon, are left out. ``unlabeled`` entries and training entries without a label become unlabelled training
     images. Images of a held-out patient are left out.
+
+    An entry may also have a ``"weak_label"``: a label file in which only some voxels are annotated, such as boxes or
+    scribbles. All others have ``ignore_value``. It is used if the entry becomes an unlabelled training image.
 
     A case has the name of its image file, without the ending of its format, or the entry's ``"case"``. Its patient is
     the entry's ``"patient"``, or else the text that ``group_pattern`` finds in the case name. Without both, each case
@@ -98,6 +111,7 @@ class SegmentationDatalist:
         labelled: ``{"image", "label", "case"}`` of each labelled training volume. ``"patient"`` is there too if the
             data set names patients.
         unlabelled: ``{"image", "case"}`` of each other training volume.
+        weakly_labelled: ``{"image", "label", "case"}`` of those of them that have a weak label.
         training: ``{"image", "case"}`` of all training volumes, labelled ones first.
         validation: ``{"image", "label", "case"}`` of each validation volume.
         validation_images: ``{"image", "case"}`` of each validation volume.
@@ -112,6 +126,7 @@ class SegmentationDatalist:
 
     labelled: list[Record]
     unlabelled: list[Record]
+    weakly_labelled: list[Record]
     training: list[Record]
     validation: list[Record]
     validation_images: list[Record]
@@ -174,14 +189,20 @@ class SegmentationDatalist:
         except InputError:
             return False
 
-    def to_teach(self) -> list[Record]:
+    def to_teach(self, with_labels: bool = False) -> list[Record]:
         """Return the images that a teacher can label: those of unlabelled volumes.
 
         If the data set has a value for voxels that are not annotated, the images of labelled volumes follow, so that a
         network can learn of these voxels from its teacher. No label is opened for it.
+
+        Args:
+            with_labels: whether the records have the labels of labelled and weakly labelled volumes.
         """
-        partly = [] if self.ignore_value is None else [_image_record(record) for record in self.labelled]
-        return self.unlabelled + partly
+        partly = [] if self.ignore_value is None else self.labelled
+        if not with_labels:
+            return self.unlabelled + [_image_record(record) for record in partly]
+        weak = {record["case"]: record for record in self.weakly_labelled}
+        return [weak.get(record["case"], record) for record in self.unlabelled] + partly
 
     def to_validate(self) -> list[Record]:
         """Return the validation records, which choose the network; none if ``validation`` is ``"none"``."""
@@ -210,8 +231,10 @@ class SegmentationDatalist:
             for part in ("labelled", "validation", "test")
         }
         lists["unlabelled"] = [_image_record(records[case]) for case in split["unlabelled"]]
-        _check_files_exist(record for part in lists.values() for record in part)
+        weak = [_weak_record(records[case]) for case in split["unlabelled"] if "weak_label" in records[case]]
+        _check_files_exist(record for part in (*lists.values(), weak) for record in part)
         self._check_leaks(lists)
+        lists["weakly_labelled"] = weak
         lists["training"] = [_image_record(record) for record in lists["labelled"]] + lists["unlabelled"]
         lists["validation_images"] = [_image_record(record) for record in lists["validation"]]
         unused = [case for case in split["unlabelled"] if "label" in records[case]]
@@ -369,6 +392,10 @@ def _cases(records: Iterable[Record]) -> list[str]:
 
 def _labelled_record(record: Record) -> Record:
     return {key: record[key] for key in ("image", "label", "case", "patient") if key in record}
+
+
+def _weak_record(record: Record) -> Record:
+    return {**_image_record(record), "label": record["weak_label"]}
 
 
 def _image_record(record: Record) -> Record:

@@ -26,6 +26,7 @@ from semicl_monai.utils.formats import (
     open_volume,
 )
 from semicl_monai.utils.nifti import (
+    Space,
     check_intensities,
     check_replace_nan,
     check_same_space,
@@ -51,6 +52,8 @@ class Fingerprint:
             ``(voxels, channels)``.
         in_one_piece: whether the foreground of every label is connected, but for specks of less than a hundredth of it.
             It is unknown, and ``False``, if voxels are not annotated.
+        extents: mm along the same axes of the box around the foreground of each labelled training image, shape
+            ``(labelled cases, 3)``. They are unknown, and ``None``, if voxels are not annotated.
     """
 
     channels: int
@@ -59,6 +62,7 @@ class Fingerprint:
     label_values: tuple[int, ...]
     foreground: tuple[np.ndarray, ...]
     in_one_piece: bool = False
+    extents: np.ndarray | None = None
 
     def pooled(self) -> np.ndarray:
         """Foreground intensities of all labelled images, shape ``(voxels, channels)``."""
@@ -125,8 +129,10 @@ def take_fingerprint(
         raise InputError("no label of a training image has any foreground (> 0).")
     shapes, spacings = (np.array([header[part] for header in headers]) for part in (1, 2))
     label_values = {value for one in found for value in one.values} - {0, ignore_value}
-    one_piece = ignore_value is None and all(one.in_one_piece for one in found)
-    return Fingerprint(channels, shapes, spacings, tuple(sorted(label_values)), foreground, one_piece)
+    complete = ignore_value is None
+    one_piece = complete and all(one.in_one_piece for one in found)
+    extents = np.array([one.extent for one in found if one.extent is not None]) if complete else None
+    return Fingerprint(channels, shapes, spacings, tuple(sorted(label_values)), foreground, one_piece, extents)
 
 
 def is_in_one_piece(foreground: np.ndarray) -> bool:
@@ -143,6 +149,7 @@ class _Voxels:
     intensities: np.ndarray
     values: set[int]
     in_one_piece: bool
+    extent: np.ndarray | None = None  # mm, in RAS order
 
 
 @dataclass(frozen=True)
@@ -169,9 +176,8 @@ class _Case:
             with naming(f"{self._where('label', self.label)} of {files[0]}"):
                 if not may_be_moved(label.space, space, label.segments is not None):
                     check_same_space(space, label.space)
-        order = np.argsort(io_orientation(space.affine)[:, 0])
-        spacing = nib.affines.voxel_sizes(space.affine)[order]
-        return max(first.channels, len(files)), np.array(space.shape)[order], spacing
+        spacing = _along_ras(nib.affines.voxel_sizes(space.affine), space)
+        return max(first.channels, len(files)), _along_ras(np.array(space.shape), space), spacing
 
     def voxels(self, replace_nan: float | None) -> _Voxels:
         """Intensities of some foreground voxels and the label values; both are empty without a label."""
@@ -182,7 +188,16 @@ class _Case:
         foreground = (numbers > 0) & (numbers != (0 if self.ignore_value is None else self.ignore_value))
         inside = image[foreground]
         drawn = np.random.default_rng(0).permutation(len(inside))[:SAMPLES]
-        return _Voxels(inside[drawn].astype(np.float64), {int(value) for value in values}, is_in_one_piece(foreground))
+        intensities, label_values = inside[drawn].astype(np.float64), {int(value) for value in values}
+        return _Voxels(intensities, label_values, is_in_one_piece(foreground), self._extent(foreground))
+
+    def _extent(self, foreground: np.ndarray) -> np.ndarray | None:
+        boxes = ndimage.find_objects(foreground.astype(np.uint8))
+        if not boxes:
+            return None
+        space = self._open("image", image_files(self.record["image"])[0], several=True).space
+        edges = np.array([side.stop - side.start for side in boxes[0]])
+        return _along_ras(edges * nib.affines.voxel_sizes(space.affine), space)
 
     def _open(self, key: str, file: str, several: bool = False) -> Volume:
         """A file with its header checked; ``several`` allows more than one channel."""
@@ -232,3 +247,8 @@ class _Case:
 
     def _where(self, key: str, file: str) -> str:
         return f"case {self.record['case']}: {key} file {file}"
+
+
+def _along_ras(values: np.ndarray, space: Space) -> np.ndarray:
+    """Return values of the axes of a file in the order x, y, z."""
+    return values[np.argsort(io_orientation(space.affine)[:, 0])]

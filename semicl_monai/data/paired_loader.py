@@ -53,7 +53,8 @@ def paired_batches(
 class PairedDataLoader:
     """Add the images of an unlabelled batch to every labelled batch, under ``unlabelled_image``.
 
-    The ``case`` names are added too, under ``unlabelled_case``. An unlabelled sample may have several images, such as a
+    The ``case`` names and label maps, if there are any, are added too, under ``unlabelled_case`` and
+    ``unlabelled_label``. An unlabelled sample may have several images, such as a
     weakly augmented image or two views. All of them are added (``unlabelled_weak_image``, ``unlabelled_view1_image``).
     During the warm-up only labelled batches are given.
 
@@ -98,7 +99,7 @@ class PairedDataLoader:
             return
         labelled_parts = (part for batch in self.loaders[0] for part in _split(batch, self.parts))
         for labelled, unlabelled in zip(islice(labelled_parts, len(self)), self.loaders[1], strict=False):
-            kept = {key: part for key, part in unlabelled.items() if key.endswith("image") or key == "case"}
+            kept = {key: part for key, part in unlabelled.items() if key.endswith("image") or key in ("case", "label")}
             yield {**labelled, **{f"unlabelled_{key}": part for key, part in kept.items()}}
 
 

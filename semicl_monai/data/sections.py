@@ -14,6 +14,7 @@ from semicl_monai.utils import InputError, read_json
 from semicl_monai.utils.formats import SUFFIXES
 
 Record = dict[str, Any]
+KEYS = ("image", "label", "weak_label")
 SECTIONS = ("training", "unlabelled", "validation", "test")
 OTHER_PATIENTS = ("patient", "patientid", "patientname", "subject", "subjectid")  # keys, by their letters and digits
 SPELLINGS = {"unlabeled": "unlabelled", "testing": "test"}  # the second is that of MONAI's Auto3DSeg
@@ -32,9 +33,9 @@ def read_sections(file: str | os.PathLike[str]) -> dict[str, list[Record]]:
 
     Returns:
         Records under ``"training"``, ``"unlabelled"``, ``"validation"`` and ``"test"``. ``image`` is an absolute path
-        or a list of paths, one per channel. ``label`` is an absolute path. ``case`` is the entry's ``case``, or else
-        the name of its image. A record has ``label`` and ``patient`` only if its entry has them. ``"test"`` holds only
-        labelled cases.
+        or a list of paths, one per channel. ``label`` and ``weak_label`` are absolute paths. ``case`` is the entry's
+        ``case``, or else the name of its image. A record has ``label``, ``weak_label`` and ``patient`` only if its
+        entry has them. ``"test"`` holds only labelled cases.
 
     Raises:
         InputError: When the file or one of its entries cannot be used, a list of images has an unknown name, or a case
@@ -119,7 +120,7 @@ def _records(entries: Any, key: str, file: Path) -> list[Record]:
         if not isinstance(paths, dict) or not _names_files(paths):
             wanted = "a path or {'image': path, 'label': path}"
             raise InputError(f"datalist {file}: entry {number} of '{key}' must be {wanted}, got {str(entry)[:80]}.")
-        record = {k: _absolute(file.parent, paths[k]) for k in ("image", "label") if paths.get(k)}
+        record = {k: _absolute(file.parent, paths[k]) for k in KEYS if paths.get(k)}
         patient = _patient(paths, f"datalist {file}: entry {number} of '{key}'")
         _check_label_values(record, paths, f"datalist {file}: entry {number} of '{key}'")
         records.append({**record, "case": _case(paths, record["image"]), **patient})
@@ -147,9 +148,10 @@ def _patient(paths: Mapping[str, Any], where: str) -> dict[str, str]:
 
 def _check_label_values(record: Record, paths: Mapping[str, Any], where: str) -> None:
     """Refuse a label that is the image itself, and a label under another key, such as ``"mask"``."""
-    if record.get("label") in image_files(record["image"]):
-        raise InputError(f"{where}: 'label' must be another file than 'image', got {record['label']} for both.")
-    others = [k for k, v in paths.items() if k != "image" and isinstance(v, str) and v.endswith(SUFFIXES)]
+    for key in KEYS[1:]:
+        if record.get(key) in image_files(record["image"]):
+            raise InputError(f"{where}: '{key}' must be another file than 'image', got {record[key]} for both.")
+    others = [k for k, v in paths.items() if k not in KEYS and isinstance(v, str) and v.endswith(SUFFIXES)]
     if "label" not in paths and others:
         raise InputError(f"{where}: a label must be called 'label', got '{others[0]}': {paths[others[0]]}.")
 

@@ -13,17 +13,16 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
     """Take labelled images with their label maps, and unlabelled images.
 
     Args:
-        keys: keys of the unlabelled images, in the order of the network's further arguments. They are used only when
-            the batch has unlabelled images.
-        labels_too: whether the label maps are the last further argument of the network.
+        keys: keys of the network's further arguments, in order, such as unlabelled images. They are used only when the
+            batch has unlabelled images.
 
     Returns:
-        Labelled images ``(B, C, H, W[, D])``, label maps ``(B, 1, H, W[, D])`` and unlabelled images
-        ``(U, C, H, W[, D])``. The unlabelled images are the network's further arguments.
+        Labelled images ``(B, C, H, W[, D])``, label maps ``(B, 1, H, W[, D])`` and the network's further arguments,
+        such as unlabelled images ``(U, C, H, W[, D])``.
     """
 
-    def __init__(self, keys: Sequence[str] = ("unlabelled_image",), labels_too: bool = False) -> None:
-        self.keys, self.labels_too = keys, labels_too
+    def __init__(self, keys: Sequence[str] = ("unlabelled_image",)) -> None:
+        self.keys = keys
 
     def __call__(
         self,
@@ -34,9 +33,9 @@ class SemiSupervisedPrepareBatch(PrepareBatch):
     ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...], dict[str, Any]]:
         """Take images and label maps from a batch of a :class:`semicl_monai.data.PairedDataLoader`."""
         unlabelled_too = any(key.startswith("unlabelled_") for key in batchdata)
-        images, labels, *unlabelled = (
-            batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
-            for key in ("image", "label", *(self.keys if unlabelled_too else ()))
-        )
-        further = (*unlabelled, labels) if unlabelled and self.labels_too else tuple(unlabelled)
-        return images, labels, further, {}
+        keys = self.keys if unlabelled_too else ()
+        maps = {
+            key: batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
+            for key in dict.fromkeys(["image", "label", *keys])
+        }
+        return maps["image"], maps["label"], tuple(maps[key] for key in keys), {}

@@ -12,6 +12,7 @@ from torch.nn.modules.loss import _Loss
 from semicl_monai.utils import IGNORED, InputError, decode_regions
 
 LEVEL = 0.5  # weight of each level of deep supervision, as a share of the weight of the level above
+SMOOTH = 1e-5
 INSIDE = 0.5  # probability above which a voxel is inside a region
 
 
@@ -19,13 +20,14 @@ class PseudoLabelLoss(_Loss):
     r"""A supervised loss plus the student's loss for the teacher's confident labels.
 
     Let :math:`p_v` be the teacher's and :math:`q_v` the student's probabilities of a voxel. The confident voxels are
-    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`. Their labels are :math:`t_{vc} = [c = \arg\max_k p_{vk}]`, or
-    :math:`t_{vc} = p_{vc}` with ``soft``. The loss is:
+    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`. A voxel has the weight :math:`a_v = \sum_c p_{vc}`. It is 1, or less
+    where the teacher disagrees with an annotation (see :class:`semicl_monai.networks.SelfTraining`). The labels are
+    :math:`t_{vc} = [c = \arg\max_k p_{vk}]`, or :math:`t_{vc} = p_{vc} / a_v` with ``soft``. The loss is:
 
     .. math::
-        L = L_\mathrm{supervised} + w \Big( -\frac{1}{|M|} \sum_{v \in M} \sum_c t_{vc} \log q_{vc}
-            + 1 - \frac{1}{C - 1} \sum_{c > 0} \frac{2 \sum_{v \in M} q_{vc} t_{vc} + \epsilon}
-            {\sum_{v \in M} (q_{vc} + t_{vc}) + \epsilon} \Big), \qquad \epsilon = 10^{-5}
+        L = L_\mathrm{supervised} + w \Big( -\frac{1}{\sum_{v \in M} a_v} \sum_{v \in M} a_v \sum_c t_{vc} \log q_{vc}
+            + 1 - \frac{1}{C - 1} \sum_{c > 0} \frac{2 \sum_{v \in M} a_v q_{vc} t_{vc} + \epsilon}
+            {\sum_{v \in M} a_v (q_{vc} + t_{vc}) + \epsilon} \Big), \qquad \epsilon = 10^{-5}
 
     For regions, :math:`p` and :math:`q` are sigmoids, and a voxel may be confident in some regions only. The
     cross-entropy is binary, its mean is over the voxels and regions with :math:`\max(p, 1 - p) \ge \theta`, and the
@@ -83,9 +85,11 @@ class PseudoLabelLoss(_Loss):
         if self.sigmoid:
             wanted = teacher if self.soft else (teacher > INSIDE).to(teacher.dtype)
             return _binary_cross_entropy_and_dice(student, wanted, region_confidence(teacher) >= self.threshold)
+        weight = teacher.sum(dim=1, keepdim=True)
         confidence, label = teacher.max(dim=1, keepdim=True)
-        wanted = teacher if self.soft else torch.zeros_like(teacher).scatter(1, label, 1.0)
-        return _cross_entropy_and_dice(student, wanted, confidence >= self.threshold)
+        soft = teacher / weight.clamp(min=SMOOTH)
+        wanted = soft if self.soft else torch.zeros_like(teacher).scatter(1, label, 1.0)
+        return _cross_entropy_and_dice(student, wanted, weight * (confidence >= self.threshold))
 
 
 def region_confidence(probabilities: Tensor) -> Tensor:
@@ -109,16 +113,16 @@ def pseudo_labels(probabilities: Tensor, threshold: float, order: Sequence[int] 
     return label.masked_fill(confidence < threshold, IGNORED)
 
 
-def _cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smooth: float = 1e-5) -> Tensor:
-    """Return the loss of logits for target probabilities ``wanted``, in the mask ``known`` ``(B, 1, H, W[, D])``."""
-    cross_entropy = -(known * wanted * logits.log_softmax(1)).sum() / known.sum().clamp(min=1)
+def _cross_entropy_and_dice(logits: Tensor, wanted: Tensor, weight: Tensor, smooth: float = SMOOTH) -> Tensor:
+    """Return the loss of logits for target probabilities ``wanted``, with weights of voxels ``(B, 1, H, W[, D])``."""
+    cross_entropy = -(weight * wanted * logits.log_softmax(1)).sum() / weight.sum().clamp(min=1)
     voxels = [0, *range(2, logits.ndim)]
-    given, wanted = ((known * values)[:, 1:] for values in (logits.softmax(1), wanted))
-    overlap, size = (given * wanted).sum(voxels), (given + wanted).sum(voxels)
+    given, wanted = logits.softmax(1)[:, 1:], wanted[:, 1:]
+    overlap, size = (weight * given * wanted).sum(voxels), (weight * (given + wanted)).sum(voxels)
     return cross_entropy + 1 - ((2 * overlap + smooth) / (size + smooth)).mean()
 
 
-def _binary_cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smooth: float = 1e-5) -> Tensor:
+def _binary_cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smooth: float = SMOOTH) -> Tensor:
     """Return the loss of logits of regions for target probabilities ``wanted``, in masks ``known`` of regions."""
     of_voxels = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     cross_entropy = (known * of_voxels).sum() / known.sum().clamp(min=1)

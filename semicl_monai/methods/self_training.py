@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 from monai.transforms import Compose, CopyItemsd
 from torch import nn
 
+from semicl_monai.data import SegmentationDatalist
+from semicl_monai.data.sections import Record
 from semicl_monai.engines import SemiSupervisedPrepareBatch, agreement, region_agreement
 from semicl_monai.losses import PseudoLabelLoss
 from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
 from semicl_monai.networks import SelfTraining
-from semicl_monai.transforms import RandCopyPaste, RandCutMix, RandWarp
+from semicl_monai.transforms import FillUnannotatedd, RandCopyPaste, RandCutMix, RandWarp
 from semicl_monai.utils import is_true
 
 
@@ -70,8 +72,12 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         return PseudoLabelLoss(supervised, threshold=self.pseudo_threshold, soft=soft, sigmoid=self.sigmoid)
 
     def prepare_batch(self) -> SemiSupervisedPrepareBatch:
-        """Return a ``prepare_batch`` for labelled images, their labels, and both views of unlabelled images."""
-        return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image"], labels_too=True)
+        """Return a ``prepare_batch`` for labelled images, their labels, and both views and labels of other images."""
+        return SemiSupervisedPrepareBatch(["unlabelled_weak_image", "unlabelled_image", "label", "unlabelled_label"])
+
+    def unlabelled(self, datalist: SegmentationDatalist) -> list[Record]:
+        """Return all unlabelled volumes, with their weak labels, and labelled ones that may be annotated in part."""
+        return datalist.to_teach(with_labels=True)
 
     def unlabelled_transforms(
         self,
@@ -80,9 +86,12 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         weak: Sequence[SampleTransform],
         intensity: Sequence[SampleTransform],
     ) -> list[SampleTransform]:
-        """Return transforms that make a view for the teacher and a view for the student, of the same geometry."""
+        """Return transforms that make a view for the teacher and a view for the student, of the same geometry.
+
+        A label map of the same geometry tells which voxels are annotated.
+        """
         copy = CopyItemsd("image", names="weak_image")
-        return [draw, Compose(list(weak)), copy, Compose(list(intensity))]
+        return [draw, Compose(list(weak)), copy, Compose(list(intensity)), FillUnannotatedd()]
 
     def agreement(self) -> Callable[..., Any]:
         """Return the score: the share of pixels on which student and teacher agree."""

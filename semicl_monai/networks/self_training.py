@@ -10,16 +10,28 @@ from monai.utils import ensure_tuple
 from torch import nn
 
 from semicl_monai.networks.mean_teacher import MeanTeacher
-from semicl_monai.utils import region_maps
+from semicl_monai.utils import IGNORED, region_maps
+
+EPSILON = 1e-5
 
 
 class SelfTraining(MeanTeacher):
-    """Let the teacher see a weakly augmented view of unlabelled images, and the student a strongly augmented one.
+    r"""Let the teacher see a weakly augmented view of unlabelled images, and the student a strongly augmented one.
 
     Both views have the same geometry. The same transform is then applied to the strong view and to the teacher's
     probabilities. These probabilities are the student's labels (see :class:`semicl_monai.losses.PseudoLabelLoss`). The
     teacher predicts them on the untransformed weak view, where it is most reliable. Voxels from outside the image are
     background: class 0, or outside of all regions.
+
+    Some voxels of these images may be annotated, for instance all outside of a box around the object. Their labels
+    replace those of the teacher. All other voxels of the image get the weight
+
+    .. math::
+        a = 1 - \frac{\sum_{v \in B} f_v}{\sum_v f_v}
+
+    where :math:`f_v` is the teacher's probability of foreground, and :math:`B` are the voxels annotated as background.
+    So a teacher that disagrees with the annotation teaches less. The probabilities of a voxel sum up to its weight.
+    With regions, which have no such sum, all voxels weigh the same.
 
     Args:
         student: the network to train.
@@ -49,32 +61,51 @@ class SelfTraining(MeanTeacher):
         super().__init__(student, transform=transform, sigmoid=regions is not None)
         self.paste, self.regions = paste, regions
 
-    def forward(self, x: torch.Tensor, *views: torch.Tensor) -> Any:  # type: ignore[override]
+    def forward(
+        self,
+        x: torch.Tensor,
+        weak: torch.Tensor | None = None,
+        strong: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        known: torch.Tensor | None = None,
+    ) -> Any:
         """Return the student's logits, and the teacher's probabilities when views of unlabelled images are given.
 
         Args:
             x: labelled images ``(B, C, H, W[, D])``.
-            views: the weak and the strong view of unlabelled images, ``(U, C, H, W[, D])`` each, or no views. With
-                ``paste`` also the label maps of ``x``, ``(B, 1, H, W[, D])``.
+            weak: the weak view of unlabelled images, ``(U, C, H, W[, D])``.
+            strong: their strong view. It is given whenever ``weak`` is.
+            labels: label maps of ``x``, ``(B, 1, H, W[, D])``, whose parts are pasted. By default nothing is pasted.
+            known: label maps of unlabelled images, ``(U, 1, H, W[, D])``, with -1 where they are not annotated. By
+                default no voxel is annotated.
 
         Returns:
             Logits of ``x``, logits of the transformed strong view, and the transformed probabilities of the teacher for
             the weak view. Without views, only the logits of ``x``. Logits of a network with deep supervision are those
             of all levels.
         """
-        if not views:
+        if weak is None or strong is None:
             return self.student(x)
-        weak, strong, *labels = views
-        taught = self.teach(weak)
+        known = torch.full_like(weak[:, :1], IGNORED) if known is None else known
+        taught = self._corrected(self.teach(weak), known)
+        inside = torch.ones_like(taught[:, :1])
         for transform in ensure_tuple(self.transform or ()):
             transform.randomize(strong)
-            strong, taught = transform(strong), transform(taught)
+            strong, taught, inside = transform(strong), transform(taught), transform(inside)
         if not self.sigmoid:
-            outside = 1 - taught.sum(dim=1, keepdim=True)
-            taught = torch.cat([taught[:, :1] + outside, taught[:, 1:]], dim=1)
-        if self.paste is not None:
-            strong, taught = self._pasted(strong, taught, x, *labels)
+            taught = torch.cat([taught[:, :1] + 1 - inside, taught[:, 1:]], dim=1)
+        if self.paste is not None and labels is not None:
+            strong, taught = self._pasted(strong, taught, x, labels)
         return *self.learn(x, strong), taught
+
+    def _corrected(self, taught: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """Return the labels of annotated voxels, and the weighted probabilities of all others."""
+        labels = self._targets(known.clamp(min=0), taught)
+        if not self.sigmoid:
+            voxels, foreground = tuple(range(1, known.ndim)), 1 - taught[:, :1]
+            wrong = (foreground * (known == 0)).sum(voxels, keepdim=True)
+            taught = taught * (1 - wrong / foreground.sum(voxels, keepdim=True).clamp(min=EPSILON))
+        return torch.where(known >= 0, labels, taught)
 
     def _pasted(
         self, strong: torch.Tensor, taught: torch.Tensor, x: torch.Tensor, labels: torch.Tensor

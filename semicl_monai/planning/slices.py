@@ -15,7 +15,8 @@ ANISOTROPIC = 1.5  # slices are taken across an axis whose spacing is larger tha
 SMALLEST = 32  # pixels
 VOLUMES = 4  # of a batch: batch_size of the configs
 SAMPLES, STEPS = 4, 30  # slices of a volume, and steps of an epoch, in the configs
-PIXELS = 2**18  # of the slices of a training step, at most, but one slice of each volume; with 16 slices at most
+SURROUNDINGS = 2  # edge of the part of a slice that the network sees, as a multiple of that of the foreground
+PIXELS = 2**17  # of the slices of a training step, at most, but one slice of each volume; with 16 slices at most
 CONTRASTED = 2**13  # pixels of a step that are contrasted, about
 PAPER_STRIDE = 4  # stride of Hu et al.
 BLOCK = 4  # edge of a block in strides, as in Hu et al.
@@ -40,9 +41,17 @@ def slice_axis(found_shape: Sequence[int], spacing: Sequence[float]) -> int:
 
 
 def plan_slices(
-    shape: Sequence[int], spacing: Sequence[float], axis: int, memory: float, outputs: int
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    axis: int,
+    memory: float,
+    outputs: int,
+    extent: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Plan slices, network, and contrast in 2-D, as entries of ``task.json``.
+
+    The network sees a part of a slice with twice the edges of the foreground, at most: more of the surroundings tells
+    it little, and takes time. Predictions of such parts are put together by sliding windows.
 
     Args:
         shape: edges of the median image at the target spacing, in voxels.
@@ -50,7 +59,10 @@ def plan_slices(
         axis: axis across which slices are taken.
         memory: bytes that a training step may take.
         outputs: outputs of the network, which are the classes and the background, or the regions.
+        extent: edges of the box around the foreground of a median case, in voxels of the target spacing, if known.
     """
+    if extent is not None:
+        shape = np.minimum(shape, np.ceil(SURROUNDINGS * np.array(extent)).astype(int)).tolist()
     size, edges = np.maximum(np.delete(np.array(shape), axis), SMALLEST), np.delete(np.array(spacing), axis)
     size, topology = _whole_steps(size, edges)
     while slices_memory(size.tolist(), topology, outputs) > memory and size.max() > SMALLEST:

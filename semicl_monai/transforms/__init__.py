@@ -1,5 +1,6 @@
 from semicl_monai.utils import Registry
 
+from .fill_unannotated import FillUnannotatedd
 from .invert_argmax import InvertArgmaxd
 from .load_case import LoadCased
 from .mask_writer import MaskWriter
@@ -35,6 +36,7 @@ TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
 __all__ = [
     "TRANSFORMS",
+    "FillUnannotatedd",
     "InvertArgmaxd",
     "LoadCased",
     "MaskWriter",

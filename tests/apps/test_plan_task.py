@@ -91,8 +91,8 @@ def test_a_slice_has_whole_steps_of_its_network_from_32(voxels, size):
     [
         ([32, 32], 4, 4),  # never below the stride of the paper
         ([64, 64], 4, 4),  # sqrt(32 * 64 * 64 / 8192)
-        ([128, 128], 4, 8),
-        ([160, 160], 2, 7),
+        ([128, 128], 2, 6),
+        ([160, 160], 1, 5),
         ([256, 224], 1, 7),
         ([256, 256], 1, 8),
     ],
@@ -108,6 +108,22 @@ def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones_and_an_epoch
     assert network == {"deep_supervision": "@use_deep_supervision", "deep_supr_num": 2}
     assert stages == ({"train": {}} if stride == 4 else {"pretrain": of_stage, "train": of_stage})
     assert stride == 4 or stages["pretrain"] is not stages["train"]  # each may get entries of its own
+
+
+@pytest.mark.parametrize(
+    ("extents", "size"),
+    [
+        (None, [224, 256]),
+        ([(105.0, 90.0, 80.0)], [160, 128]),  # 140 and 120 pixels
+        ([(105.0, 90.0, 80.0), (300.0, 300.0, 80.0), (10.0, 10.0, 10.0)], [160, 128]),  # the median
+        ([(400.0, 90.0, 80.0)], [224, 128]),  # never larger than the image
+        ([(15.0, 15.0, 80.0)], [32, 32]),
+    ],
+)
+def test_the_network_sees_twice_the_edges_of_the_foreground(extents, size):
+    found = of(shapes=[(224, 256, 9)], spacings=[(1.5, 1.5, 10.0)])
+    found = replace(found, extents=None if extents is None else np.array(extents))
+    assert plan_task(found, (), {}, 2)["roi_size"] == size
 
 
 def test_a_slice_that_takes_too_much_memory_is_made_smaller_along_its_longer_edge():

@@ -19,6 +19,7 @@ from own_bundles import build, make_own, run_to_end, small
 
 from semicl_monai.apps.export_bundle import write_configs
 from semicl_monai.apps.new_bundle import new_bundle
+from semicl_monai.networks import SelfTraining
 from semicl_monai.utils import InputError, find_input_error
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
@@ -110,13 +111,50 @@ def test_every_stage_runs_with_an_ignore_label(data, make, run, monkeypatch):
     taught = trained.parser.get_parsed_content("train::unlabelled_dataset").data
     labelled = [record["case"] for record in dataset.data]
     assert [record["case"] for record in taught] == ["i5", "i6", *labelled]
-    assert not any("label" in record for record in taught)
+    assert [record["case"] for record in taught if "label" in record] == labelled
     run(bundle, "evaluate")
     assert {"outer", "middle", "inner"} == set(classes_measured(bundle))
     assert (bundle / "eval/evaluate/overlays").is_dir()
     run(bundle, "inference", dataset_dir=str(data / "i5.nii.gz"), original_values=True)
     (mask,) = (bundle / "eval/predictions").iterdir()
     assert set(np.unique(nib.load(mask).dataobj)) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("method", ["self_training", "local_self_training"])
+def test_weak_labels_take_the_place_of_the_teachers(data, make, run, monkeypatch, method):
+    write(data, IGNORING, ignore=9)
+    content = read(data / "dataset.json")
+    content["unlabelled"][0] = {"image": content["unlabelled"][0], "weak_label": "l5.nii.gz"}
+    (data / "dataset.json").write_text(json.dumps(content))
+    known, correct = [], SelfTraining._corrected
+
+    def seen(self, taught, labels):
+        known.append((labels, correct(self, taught, labels)))
+        return known[-1][1]
+
+    monkeypatch.setattr(SelfTraining, "_corrected", seen)
+    trained = run(make(data), "train", method=method, pretrained="none", warm_up_epochs=0, iterations_per_epoch=6)
+    dataset = trained.parser.get_parsed_content("train::unlabelled_dataset")
+    weak, without = dataset.data[:2]
+    assert (weak["case"], Path(weak["label"]).name) == ("i5", "l5.nii.gz")
+    assert (without["case"], "label" in without) == ("i6", False)
+    assert {float(value) for drawn in dataset[1] for value in drawn["label"].unique()} == {-1}
+    assert {float(value) for labels, _ in known for value in labels.unique()} == {-1, 0, 1, 2, 3}
+    for labels, taught in known:
+        of_label = taught.argmax(1, keepdim=True) == labels
+        assert of_label[labels >= 0].all()
+
+
+def test_a_weak_label_with_another_value_is_refused(data, make, run):
+    write(data, IGNORING, ignore=9)
+    content = read(data / "dataset.json")
+    content["unlabelled"][0] = {"image": content["unlabelled"][0], "weak_label": "weak.nii.gz"}
+    (data / "dataset.json").write_text(json.dumps(content))
+    nib.save(nib.Nifti1Image(np.full(SHAPE, 77, np.uint8), np.eye(4)), data / "weak.nii.gz")
+    bundle = make(data)
+    with pytest.raises(RuntimeError) as raised:
+        run(bundle, "train", method="self_training", pretrained="none", warm_up_epochs=0)
+    assert re.search(r"case i5: label file .*weak.nii.gz.*77", str(find_input_error(raised.value)))
 
 
 @pytest.mark.parametrize("method", ["random", "mixup", "mean_teacher", "local_pseudo"])

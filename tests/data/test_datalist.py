@@ -454,3 +454,43 @@ def test_images_of_labelled_volumes_are_taught_too_if_labels_may_be_annotated_in
     alone = SegmentationDatalist(root, labelled_fraction=1.0, ignore_value=3)
     alone.unlabelled = []
     assert alone.has_unlabelled()
+
+
+@pytest.fixture
+def boxes(root):
+    """The data set with weak labels of every second case, in another folder."""
+    (root / "boxes").mkdir()
+    content = json.loads((root / "dataset.json").read_text())
+    for entry in content["training"][::2]:
+        entry["weak_label"] = f"boxes/{Path(entry['image']).name}"
+        (root / entry["weak_label"]).write_text("box")
+    (root / "dataset.json").write_text(json.dumps(content))
+    return root
+
+
+def test_weak_labels_are_those_of_unlabelled_images_alone(boxes):
+    datalist = SegmentationDatalist(boxes, labelled_fraction=2, ignore_value=3)
+    names = {Path(path.name).name.split(".")[0] for path in (boxes / "boxes").iterdir()}
+    wanted = [case for case in cases(datalist.unlabelled) if case in names]
+    assert 0 < len(wanted) < len(datalist.unlabelled)
+    assert cases(datalist.weakly_labelled) == wanted
+    for record in datalist.weakly_labelled:
+        assert Path(record["label"]).parent == boxes / "boxes"
+        assert record["case"] in record["label"]
+    assert not any("label" in record or "weak_label" in record for record in (*datalist.unlabelled, *datalist.training))
+
+
+def test_a_teacher_gets_weak_labels_and_labels_where_they_are_asked_for(boxes):
+    datalist = SegmentationDatalist(boxes, labelled_fraction=2, ignore_value=3)
+    taught, weak = datalist.to_teach(with_labels=True), cases(datalist.weakly_labelled)
+    assert cases(taught) == cases(datalist.to_teach())
+    assert [record["case"] for record in taught if "label" in record] == weak + cases(datalist.labelled)
+    assert taught[-2:] == datalist.labelled
+    assert not any("label" in record for record in datalist.to_teach())
+
+
+def test_a_weak_label_that_is_not_there_is_named(boxes):
+    for file in (boxes / "boxes").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match=r"case \w+: label file not found: .*boxes"):
+        SegmentationDatalist(boxes, labelled_fraction=2)

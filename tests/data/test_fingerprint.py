@@ -248,6 +248,19 @@ def test_labels_are_in_one_piece_if_each_of_them_is_and_it_is_unknown_where_voxe
     assert not take_fingerprint([bare(whole)], [whole], ignore_value=9).in_one_piece
 
 
+@pytest.mark.parametrize("orientation", ["RAS", "PSL"])
+def test_extents_are_those_of_the_box_around_the_foreground_in_mm(case, save, orientation):
+    record, _, label = case("a", orientation=orientation)
+    label[:] = 0
+    label[1, 1, 2] = label[2, 3, 5] = 1
+    record["label"] = save("a_label", label, orientation=orientation)
+    empty, _, _ = case("empty", values=(0,))
+    without, _, _ = case("without")
+    found = take_fingerprint([bare(record), bare(empty), bare(without)], [record, empty])
+    assert found.extents.tolist() == [[2 * 0.5, 3 * 1.25, 4 * 3.0]]
+    assert take_fingerprint([bare(record)], [record], ignore_value=9).extents is None
+
+
 def test_without_foreground_a_mask_is_in_one_piece():
     assert is_in_one_piece(np.zeros((3, 3, 3), bool))
 

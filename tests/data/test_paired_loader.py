@@ -32,7 +32,7 @@ def labelled():
 
 
 def test_batches_stand_side_by_side_and_unlabelled_ones_give_their_images_and_names_alone(labelled):
-    pairs = PairedDataLoader(labelled, loader(10, 4, "image", "case", "label"))
+    pairs = PairedDataLoader(labelled, loader(10, 4, "image", "case", "place"))
     wanted = [
         {"image": [0, 1], "label": [0, 1], "unlabelled_image": [10, 11], "unlabelled_case": [10, 11]},
         {"image": [2, 3], "label": [2, 3], "unlabelled_image": [12, 13], "unlabelled_case": [12, 13]},
@@ -40,6 +40,16 @@ def test_batches_stand_side_by_side_and_unlabelled_ones_give_their_images_and_na
     assert as_lists(pairs) == wanted
     assert as_lists(pairs) == wanted, "a second epoch"
     assert len(pairs) == 2
+
+
+def test_label_maps_of_unlabelled_images_come_along(labelled):
+    pairs = PairedDataLoader(labelled, loader(10, 4, "image", "label"))
+    assert as_lists(pairs)[1] == {
+        "image": [2, 3],
+        "label": [2, 3],
+        "unlabelled_image": [12, 13],
+        "unlabelled_label": [12, 13],
+    }
 
 
 def test_a_weak_view_of_unlabelled_images_comes_along_and_nothing_else(labelled):

@@ -126,11 +126,12 @@ def test_a_label_under_another_name_is_refused(sections, key):
 
 
 @pytest.mark.parametrize("image", ["a.nii", ["b.nii", "./a.nii"]])
-def test_a_label_that_is_its_image_is_refused(sections, image):
+@pytest.mark.parametrize("key", ["label", "weak_label"])
+def test_a_label_that_is_its_image_is_refused(sections, image, key):
     with pytest.raises(
-        InputError, match=r"entry 1 of 'training': 'label' must be another file than 'image', got .*a\.nii"
+        InputError, match=rf"entry 1 of 'training': '{key}' must be another file than 'image', got .*a\.nii"
     ):
-        sections(training=[{"image": image, "label": "a.nii"}])
+        sections(training=[{"image": image, key: "a.nii"}])
 
 
 EMPTY = {"training": [], "unlabelled": [], "validation": [], "test": []}

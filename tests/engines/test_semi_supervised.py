@@ -39,6 +39,12 @@ def test_several_views_are_further_arguments_in_the_order_of_their_keys(batch, o
     assert options == {}
 
 
+def test_label_maps_may_be_further_arguments_too(batch):
+    _, labels, arguments, _ = SemiSupervisedPrepareBatch(["unlabelled_image", "label"])(batch)
+    assert arguments[0] is batch["unlabelled_image"]
+    assert arguments[1] is labels is batch["label"]
+
+
 @pytest.mark.parametrize("keys", [["unlabelled_image"], ["unlabelled_weak_image", "unlabelled_image"]])
 def test_a_batch_of_labelled_images_has_no_further_arguments(batch, keys):
     labelled = {key: batch[key] for key in ("image", "label")}

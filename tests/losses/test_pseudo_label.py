@@ -21,16 +21,18 @@ def softmax(logits: list[float]) -> list[float]:
 
 def cross_entropy_and_dice(student: torch.Tensor, teacher: torch.Tensor, threshold: float, soft: bool = False) -> float:
     """What is in the brackets of the equation, voxel by voxel."""
-    voxels, classes = [], range(student.shape[1])
+    voxels, weights, classes = [], [], range(student.shape[1])
     for b, *place in product(*(range(size) for size in (len(student), *student.shape[2:]))):
         p, q = (maps[(b, slice(None), *place)].tolist() for maps in (teacher, student))
         if max(p) >= threshold:
-            voxels.append((softmax(q), p if soft else [float(c == p.index(max(p))) for c in classes]))
-    entropy = -sum(t[c] * math.log(q[c]) for q, t in voxels for c in classes) / max(len(voxels), 1)
+            weights.append(sum(p))
+            labels = [share / sum(p) for share in p] if soft else [float(c == p.index(max(p))) for c in classes]
+            voxels.append((weights[-1], softmax(q), labels))
+    entropy = -sum(a * t[c] * math.log(q[c]) for a, q, t in voxels for c in classes) / max(sum(weights), 1)
     dice = []
     for c in classes[1:]:
-        overlap = sum(q[c] * t[c] for q, t in voxels)
-        size = sum(q[c] + t[c] for q, t in voxels)
+        overlap = sum(a * q[c] * t[c] for a, q, t in voxels)
+        size = sum(a * (q[c] + t[c]) for a, q, t in voxels)
         dice.append((2 * overlap + EPSILON) / (size + EPSILON))
     return entropy + 1 - sum(dice) / len(dice)
 
@@ -65,6 +67,18 @@ def test_it_is_the_equation(soft: bool, threshold: float, weight: float, size: t
     first = sum((a - b) ** 4 for a, b in zip(logits.flatten(), target.expand_as(logits).flatten(), strict=True))
     wanted = first.item() + weight * cross_entropy_and_dice(student, teacher, threshold, soft)
     assert loss(threshold, weight, soft)((logits, student, teacher), target).item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.4])
+@pytest.mark.parametrize("soft", [False, True])
+def test_voxels_weigh_what_their_probabilities_sum_up_to(soft: bool, threshold: float):
+    logits, student, teacher, target = maps()
+    weight = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64).view(3, 1, 1, 1)
+    weighted = (teacher * weight.clamp(min=1e-9)).detach()
+    wanted = supervised(logits, target).item() + 3 * cross_entropy_and_dice(student, weighted, threshold, soft)
+    assert loss(threshold, soft=soft)((logits, student, weighted), target).item() == pytest.approx(wanted)
+    unweighted = loss(threshold, soft=soft)((logits, student, teacher), target).item()
+    assert unweighted != pytest.approx(wanted)
 
 
 def test_some_voxels_are_confident_and_some_are_not():

@@ -262,3 +262,60 @@ def test_a_mean_teacher_of_regions_compares_sigmoids(images):
     _, studied, taught = model(images[0], images[1])
     torch.testing.assert_close(studied, 1 / (1 + (-model.student(images[1])).exp()))
     torch.testing.assert_close(taught, 1 / (1 + (-model.teacher(images[1])).exp()))
+
+
+def known_voxels(*size):
+    """Label maps of three images: one without annotation, one with all of it, one of which half is background."""
+    known = torch.full((3, 1, *size), -1.0)
+    known[1] = torch.randint(0, 3, size, generator=torch.Generator().manual_seed(0))
+    known[2, :, :, size[1] // 2 :] = 0
+    return known
+
+
+def test_annotated_voxels_have_their_labels_and_disagreement_takes_weight_off_the_others(images):
+    model, (x, weak, strong) = taught_otherwise(SelfTraining(unet())), images
+    plain, known = probabilities(model.teacher(weak)), known_voxels(32, 32)
+    taught = model(x, weak, strong, known=known)[2]
+    torch.testing.assert_close(taught[0], plain[0])
+    wrong = sum(1 - plain[2, 0, row, column].item() for row, column in product(range(32), range(16, 32)))
+    foreground = sum(1 - plain[2, 0, row, column].item() for row, column in product(range(32), repeat=2))
+    assert 0.2 < wrong / foreground < 0.8
+    torch.testing.assert_close(taught[2, ..., :16], plain[2, ..., :16] * (1 - wrong / foreground))
+    for number, row, column in product((1, 2), range(32), range(16, 32)):
+        label = int(known[number, 0, row, column])
+        assert taught[number, :, row, column].tolist() == [float(label == c) for c in range(3)]
+
+
+def test_labels_and_weights_are_transformed_with_the_image(images):
+    shift = RandWarp(prob=1.0, rotate=0, scale=0, shear=0, translate=0.5, deform=0)
+    model, (x, weak, strong) = taught_otherwise(SelfTraining(unet())), images
+    still = model(x, weak, strong, known=known_voxels(32, 32))[2]
+    model.transform = shift
+    torch.manual_seed(0)
+    taught = model(x, weak, strong, known=known_voxels(32, 32))[2]
+    outside = shift(torch.ones(3, 1, 32, 32)) == 0
+    assert outside.any()
+    torch.testing.assert_close(taught[:, 1:], shift(still[:, 1:]))
+    assert torch.equal(taught[:, :1][outside], torch.ones(int(outside.sum())))
+    assert taught.sum(1).min() < 0.9
+    assert taught.sum(1).max() < 1.0001
+
+
+def test_an_image_without_foreground_keeps_its_weight(images):
+    """With annotated background alone, and a teacher that sees no foreground, there is no disagreement."""
+    model, (x, weak, strong) = SelfTraining(unet()), images
+    bias = model.teacher.final_conv.bias
+    bias.copy_(torch.tensor([200.0, 0.0, 0.0]))
+    taught = model(x, weak, strong, known=known_voxels(32, 32))[2]
+    torch.testing.assert_close(taught[[0, 2]].sum(1), torch.ones(2, 32, 32))
+
+
+def test_annotated_voxels_of_regions_have_the_maps_of_the_regions(images):
+    x, weak, strong = images
+    model, known = SelfTraining(unet(), regions=[[1, 2], [2], [1]]), known_voxels(32, 32)
+    taught, plain = model(x, weak, strong, known=known)[2], model.teacher(weak).sigmoid()
+    torch.testing.assert_close(taught[0], plain[0])
+    torch.testing.assert_close(taught[2, ..., :16], plain[2, ..., :16])
+    for row, column in product(range(32), repeat=2):
+        label = int(known[1, 0, row, column])
+        assert taught[1, :, row, column].tolist() == [float(label > 0), float(label == 2), float(label == 1)]
