@@ -1,5 +1,6 @@
 from .chaitanya_global import ChaitanyaGlobal
 from .chaitanya_global_local import ChaitanyaGlobalLocal
+from .cross_teaching import CrossTeachingMethod
 from .fine_tuning import FineTuningMethod, Random
 from .global_local import GlobalLocal
 from .joint import Joint
@@ -38,6 +39,7 @@ add_method("mixup", Mixup)
 add_method("mean_teacher", MeanTeacherMethod)
 add_method("tcsm", TCSM)
 add_method("self_training", SelfTrainingMethod)
+add_method("cross_teaching", CrossTeachingMethod)
 add_method("local_pseudo", LocalPseudoMethod)
 add_method("local_self_training", LocalSelfTrainingMethod)
 
@@ -48,6 +50,7 @@ __all__ = [
     "TCSM",
     "ChaitanyaGlobal",
     "ChaitanyaGlobalLocal",
+    "CrossTeachingMethod",
     "FineTuningMethod",
     "GlobalLocal",
     "Joint",

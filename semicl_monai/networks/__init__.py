@@ -2,6 +2,7 @@ from semicl_monai.utils import Registry
 
 from .channels_last_norm import ChannelsLastInstanceNorm
 from .contrastive import ContrastiveNetwork
+from .cross_teaching import CrossTeaching
 from .heads import DenseHead, GlobalHead, JigsawHead, LinearHead
 from .layout import NetworkLayout, layout_of, set_layout
 from .local_pseudo import LocalPseudo
@@ -29,6 +30,7 @@ __all__ = [
     "HEADS",
     "ChannelsLastInstanceNorm",
     "ContrastiveNetwork",
+    "CrossTeaching",
     "DenseHead",
     "GlobalHead",
     "JigsawHead",

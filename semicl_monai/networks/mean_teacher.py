@@ -57,7 +57,7 @@ class MeanTeacher(nn.Module):
         ``x`` is of shape ``(B, C, H, W[, D])``. Without ``unlabelled``, only the logits are returned.
         """
         if unlabelled is None:
-            return self.student(x)
+            return self.study(x)
         transform: Callable[[torch.Tensor], torch.Tensor] = self.transform or (lambda maps: maps)
         if self.transform is not None:
             self.transform.randomize(unlabelled)
@@ -72,9 +72,14 @@ class MeanTeacher(nn.Module):
         For a network with deep supervision, these are the logits of all levels, ``(B, L, C, H, W[, D])``.
         """
         # one forward pass for both parts, so that batch statistics include all images
-        output = at_least_float32(self.student(torch.cat([x, unlabelled])))
+        output = at_least_float32(self.study(torch.cat([x, unlabelled])))
         labelled, of_unlabelled = output.split([len(x), len(unlabelled)])
         return labelled, of_unlabelled
+
+    def study(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the student's logits."""
+        logits: torch.Tensor = self.student(images)
+        return logits
 
     @torch.no_grad()
     def teach(self, unlabelled: torch.Tensor) -> torch.Tensor:

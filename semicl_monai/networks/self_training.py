@@ -85,7 +85,7 @@ class SelfTraining(MeanTeacher):
             of all levels.
         """
         if weak is None or strong is None:
-            return self.student(x)
+            return self.study(x)
         known = torch.full_like(weak[:, :1], IGNORED) if known is None else known
         taught = self._corrected(self.teach(weak), known)
         inside = torch.ones_like(taught[:, :1])

@@ -37,7 +37,15 @@ def test_a_row_tells_what_the_method_is(rows):
 
 def test_only_methods_with_an_objective_on_labels_or_a_fine_tuning_see_labels(rows):
     seeing = {row[0].strip("`") for row in rows[2:] if "labels" in row[2]}
-    fine_tunings = {"mixup", "mean_teacher", "tcsm", "self_training", "local_pseudo", "local_self_training"}
+    fine_tunings = {
+        "mixup",
+        "mean_teacher",
+        "tcsm",
+        "self_training",
+        "cross_teaching",
+        "local_pseudo",
+        "local_self_training",
+    }
     assert seeing == {"local", "global_local", "joint", *fine_tunings}
 
 

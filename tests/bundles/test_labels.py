@@ -120,7 +120,7 @@ def test_every_stage_runs_with_an_ignore_label(data, make, run, monkeypatch):
     assert set(np.unique(nib.load(mask).dataobj)) <= {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("method", ["self_training", "local_self_training"])
+@pytest.mark.parametrize("method", ["self_training", "cross_teaching", "local_self_training"])
 def test_weak_labels_take_the_place_of_the_teachers(data, make, run, monkeypatch, method):
     write(data, IGNORING, ignore=9)
     content = read(data / "dataset.json")

@@ -18,7 +18,7 @@ from semicl_monai.utils import find_input_error
 BOTH = pytest.mark.parametrize(
     "bundle", ["hippocampus_mri_segmentation", "hippocampus_mri_3d_segmentation"], indirect=True
 )
-PSEUDO_LABELS = ["self_training", "local_pseudo", "local_self_training"]
+PSEUDO_LABELS = ["self_training", "cross_teaching", "local_pseudo", "local_self_training"]
 SEMI_SUPERVISED = ["mean_teacher", "tcsm", *PSEUDO_LABELS]
 PRETRAINED = [name for name in METHODS.names if objectives_of(name)]
 

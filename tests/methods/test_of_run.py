@@ -9,7 +9,15 @@ from monai.bundle import ConfigParser
 from semicl_monai.methods import METHODS, fine_tuning_of, method_of_run
 from semicl_monai.utils import InputError, Provenance, save_tensors, with_provenance
 
-FINE_TUNINGS = ("mixup", "mean_teacher", "tcsm", "self_training", "local_pseudo", "local_self_training")
+FINE_TUNINGS = (
+    "mixup",
+    "mean_teacher",
+    "tcsm",
+    "self_training",
+    "cross_teaching",
+    "local_pseudo",
+    "local_self_training",
+)
 
 
 def write_weights(path, method):

@@ -36,6 +36,7 @@ OBJECTIVES = {
     "mean_teacher": [],
     "tcsm": [],
     "self_training": [],
+    "cross_teaching": [],
     "local_pseudo": [],
     "local_self_training": [],
     "joint": ["joint"],
