@@ -225,7 +225,7 @@ def test_other_pretraining_contrasts_across_the_processes_too(dataset_dir, tmp_p
         torch.testing.assert_close(weights[1][key], weights[0][key], rtol=1e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("method", ["self_training", "local_pseudo"])
+@pytest.mark.parametrize("method", ["self_training", "cross_teaching", "local_pseudo"])
 def test_a_teacher_labels_in_both_processes_after_the_warm_up(dataset_dir, tmp_path, method):
     options = {**TRAINING, "warm_up_epochs": 1, "method": method, "pretrained": "none", "validation": "none"}
     run_two(tmp_path, "train", dataset_dir=dataset_dir, output_dir=tmp_path, pseudo_threshold=0.0, **options)
