@@ -27,6 +27,12 @@ class ChannelsLastInstanceNorm(nn.Module):
         super().__init__()
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
 
+    def reset_parameters(self) -> None:
+        """Set scale and shift to their start, 1 and 0."""
+        if self.weight is not None:
+            nn.init.ones_(self.weight)
+            nn.init.zeros_(self.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalized maps ``(B, C, H, W[, D])``.
 

@@ -16,8 +16,6 @@ from semicl_monai.networks import load_network, read_provenance
 
 BUNDLE = Path(__file__).parents[2] / "bundles/hippocampus_mri_3d_segmentation"
 LARGEST = 10 * 2**20  # bytes
-
-
 WEIGHTS = {"model.pt": (6, 154, 0), "model_120_labels.pt": (120, 0, 0)}  # labelled, unlabelled, validation
 
 

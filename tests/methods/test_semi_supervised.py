@@ -1,8 +1,18 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from ignite.engine import Engine
 
-from semicl_monai.methods import LocalPseudoMethod, MeanTeacherMethod, Mixup, SelfTrainingMethod, epochs_of
+from semicl_monai.handlers import TeacherEMA
+from semicl_monai.methods import (
+    CrossTeachingMethod,
+    LocalPseudoMethod,
+    MeanTeacherMethod,
+    Mixup,
+    SelfTrainingMethod,
+    epochs_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,3 +37,20 @@ def test_other_methods_do_not_warm_up():
 
 def test_epochs_are_those_of_methods_that_wait_or_of_all_others():
     assert [epochs_of(name, 40, 90) for name in ("self_training", "local_pseudo", "tcsm", "random")] == [90, 90, 40, 40]
+
+
+@pytest.mark.parametrize(("warm_up_epochs", "share"), [(1, 1.0), (0, 0.5)])
+def test_both_teachers_of_two_students_follow_them(warm_up_epochs, share):
+    method = CrossTeachingMethod(epochs=2, warm_up_epochs=warm_up_epochs, teacher_decay=0.9)
+    model = method.model(torch.nn.Conv2d(1, 2, 1))
+    trainer = Engine(lambda engine, batch: None)
+    for handler in method.handlers(model, method.loss(torch.nn.MSELoss()), iterations_per_epoch=1):
+        if isinstance(handler, TeacherEMA):
+            handler.attach(trainer)
+    pairs = [(model.student, model.teacher), (model.other.student, model.other.teacher)]
+    before = [teacher.weight.clone() for _, teacher in pairs]
+    for student, _ in pairs:
+        torch.nn.init.ones_(student.weight)
+    trainer.run([None])  # one step: the teacher is half of its student, or the student itself in the warm-up
+    for (_, teacher), start in zip(pairs, before, strict=True):
+        torch.testing.assert_close(teacher.weight, share + (1 - share) * start)

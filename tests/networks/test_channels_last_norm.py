@@ -31,6 +31,15 @@ def test_the_norm_is_instance_norm(spatial_dims, affine, batch_size):
     assert normalized.stride() == x.stride()
 
 
+def test_it_starts_anew_as_the_norm_of_torch_does():
+    norm = nn.InstanceNorm2d(2, affine=True)
+    for parameter in norm.parameters():
+        nn.init.uniform_(parameter)
+    ChannelsLastInstanceNorm(norm).reset_parameters()
+    assert (norm.weight.tolist(), norm.bias.tolist()) == ([1, 1], [0, 0])
+    ChannelsLastInstanceNorm(nn.InstanceNorm2d(2)).reset_parameters()
+
+
 def test_the_gradients_of_the_norm_are_right():
     torch.manual_seed(0)
     norm = ChannelsLastInstanceNorm(nn.InstanceNorm2d(2, affine=True).double())
