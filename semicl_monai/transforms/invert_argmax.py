@@ -9,7 +9,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import Invertd, InvertibleTransform, MapTransform
-from monai.utils import convert_to_tensor, ensure_tuple_rep
+from monai.utils import TraceKeys, convert_to_tensor, ensure_tuple_rep
 
 from semicl_monai.utils import InputError
 
@@ -28,7 +28,7 @@ class InvertArgmaxd(MapTransform):
 
     Args:
         keys: class scores ``(C, h, w, d)`` on the preprocessed image.
-        transform: the preprocessing that was applied to ``orig_keys``. It must be the same object.
+        transform: the preprocessing that was applied to ``orig_keys``, or an equal object made from the same config.
         orig_keys: the preprocessed image, which must still be in the sample and not be inverted. Give one key for all
             ``keys``, or one for each.
         softmax: whether the scores are logits. Their softmax, or for regions their sigmoid, is then taken before the
@@ -101,8 +101,17 @@ class InvertArgmaxd(MapTransform):
 
     def _invert(self, score: torch.Tensor, data: Mapping[Hashable, Any], orig_key: Hashable) -> MetaTensor:
         invert = Invertd("score", self.transform, orig_key, nearest_interp=False)
-        inverted: MetaTensor = invert({"score": MetaTensor(score), orig_key: data[orig_key]})["score"]
+        inverted: MetaTensor = invert({"score": MetaTensor(score), orig_key: _of_any_object(data[orig_key])})["score"]
         return inverted
+
+
+def _of_any_object(image: MetaTensor) -> MetaTensor:
+    """Return ``image`` with operations that any equal transform inverts, not only the object that applied them.
+
+    Threads that share a config, as in MONAI Label's active learning, may each make a preprocessing of their own.
+    """
+    operations = [{**operation, TraceKeys.ID: TraceKeys.NONE} for operation in image.applied_operations]
+    return MetaTensor(image.as_tensor(), meta=image.meta, applied_operations=operations)
 
 
 def _check_finite(scores: torch.Tensor, where: str) -> None:

@@ -108,6 +108,14 @@ def test_it_is_so_for_padded_volumes_too(file):
     assert torch.equal(InvertArgmaxd("pred", transform)(sample)["pred"].as_tensor(), wanted.as_tensor().byte())
 
 
+def test_an_equal_preprocessing_of_another_thread_inverts_as_well(file):
+    transform = Compose([*preprocessing().transforms, SpatialPadd("image", spatial_size=(30, 30, 30))])
+    other = Compose([*preprocessing().transforms, SpatialPadd("image", spatial_size=(30, 30, 30))])
+    sample = predicted(transform, file)
+    wanted = InvertArgmaxd("pred", transform)(sample)["pred"]
+    assert torch.equal(InvertArgmaxd("pred", other)(sample)["pred"].as_tensor(), wanted.as_tensor())
+
+
 def test_what_is_saved_lies_where_the_image_lies(file, affine, tmp_path):
     transform = preprocessing()
     save = SaveImaged("pred", output_dir=tmp_path, output_postfix="seg", separate_folder=False, print_log=False)
