@@ -16,7 +16,7 @@ from semicl_monai.losses import PseudoLabelLoss
 from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
 from semicl_monai.networks import SelfTraining
-from semicl_monai.transforms import FillUnannotatedd, RandCopyPaste, RandCutMix, RandWarp
+from semicl_monai.transforms import FillUnannotatedd, RandCopyPaste, RandCutMix, RandWarp, StrongViewsd
 from semicl_monai.utils import is_true
 
 
@@ -32,6 +32,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         cut_mix_prob: probability that a box of another image is pasted in.
         zoom_range: largest change of size of the images of the student.
         copy_paste_prob: probability that boxes of labelled and unlabelled images are swapped, with their labels.
+        strong_views: number of views of an unlabelled image that the student sees in a step.
         thick_axis: axis of thick slices, along which nothing is moved.
     """
 
@@ -46,6 +47,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     cut_mix_prob: float = 0.5
     zoom_range: float = 0.0
     copy_paste_prob: float = 0.5
+    strong_views: int = 1
     thick_axis: int | None = None
 
     def model(self, network: nn.Module) -> nn.Module:
@@ -86,12 +88,13 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         weak: Sequence[SampleTransform],
         intensity: Sequence[SampleTransform],
     ) -> list[SampleTransform]:
-        """Return transforms that make a view for the teacher and a view for the student, of the same geometry.
+        """Return transforms that make a view for the teacher and views for the student, of the same geometry.
 
         A label map of the same geometry tells which voxels are annotated.
         """
         copy = CopyItemsd("image", names="weak_image")
-        return [draw, Compose(list(weak)), copy, Compose(list(intensity)), FillUnannotatedd()]
+        strong = StrongViewsd(list(intensity), self.strong_views)
+        return [draw, Compose(list(weak)), copy, strong, FillUnannotatedd()]
 
     def agreement(self) -> Callable[..., Any]:
         """Return the score: the share of pixels on which student and teacher agree."""

@@ -74,20 +74,22 @@ class SelfTraining(MeanTeacher):
         Args:
             x: labelled images ``(B, C, H, W[, D])``.
             weak: the weak view of unlabelled images, ``(U, C, H, W[, D])``.
-            strong: their strong view. It is given whenever ``weak`` is.
+            strong: their strong view, or several of them as channels, ``(U, V * C, H, W[, D])``. It is given whenever
+                ``weak`` is.
             labels: label maps of ``x``, ``(B, 1, H, W[, D])``, whose parts are pasted. By default nothing is pasted.
             known: label maps of unlabelled images, ``(U, 1, H, W[, D])``, with -1 where they are not annotated. By
                 default no voxel is annotated.
 
         Returns:
-            Logits of ``x``, logits of the transformed strong view, and the transformed probabilities of the teacher for
-            the weak view. Without views, only the logits of ``x``. Logits of a network with deep supervision are those
-            of all levels.
+            Logits of ``x``, logits of the transformed strong views ``(V * U, ...)``, and the transformed probabilities
+            of the teacher for the weak view, once for each strong view. Without views, only the logits of ``x``. Logits
+            of a network with deep supervision are those of all levels.
         """
         if weak is None or strong is None:
             return self.study(x)
         known = torch.full_like(weak[:, :1], IGNORED) if known is None else known
-        taught = self._corrected(self.teach(weak), known)
+        views = strong.split(weak.shape[1], dim=1)
+        strong, taught = torch.cat(views), torch.cat([self._corrected(self.teach(weak), known)] * len(views))
         inside = torch.ones_like(taught[:, :1])
         for transform in ensure_tuple(self.transform or ()):
             transform.randomize(strong)

@@ -18,6 +18,7 @@ from .rand_warp import RandWarp
 from .rand_warpd import RandWarpd
 from .safe_spacing import SafeSpacingd
 from .scored_maps import ScoredMapsd
+from .strong_views import StrongViewsd
 from .two_view import TwoViewd
 from .volume_reader import VolumeReader
 
@@ -32,6 +33,7 @@ TRANSFORMS.add("rand_partition_patches", "Draw 3-D patches from every partition 
 TRANSFORMS.add("rand_warp", "Flip, rotate, scale, shear, shift and deform a sample in one resampling.", RandWarpd)
 TRANSFORMS.add("rand_jigsaw", "Add the shuffled grid patches of an image.", RandJigsawd)
 TRANSFORMS.add("scored_maps", "Maps of classes or regions for the Dice score, without voxels to ignore.", ScoredMapsd)
+TRANSFORMS.add("strong_views", "Views of an image that differ in intensity, as channels.", StrongViewsd)
 TRANSFORMS.add("two_view", "Two random views of a sample.", TwoViewd)
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "RandWarpd",
     "SafeSpacingd",
     "ScoredMapsd",
+    "StrongViewsd",
     "TwoViewd",
     "VolumeReader",
 ]

@@ -192,6 +192,13 @@ OPTIONS = (
         of_method=True,
     ),
     Option(
+        "strong_views",
+        whole(1),
+        _TRAIN,
+        "Number of views of an unlabelled image that the student sees in a step.",
+        of_method=True,
+    ),
+    Option(
         "mixup_alpha", POSITIVE, _TRAIN, "Parameter of the Beta distribution of the mixing weights.", of_method=True
     ),
     Option("deep_supervision", SWITCH, _TRAIN, "Also use losses at lower resolutions (networks DynUNet)."),

@@ -63,6 +63,15 @@ def test_each_ingredient_of_the_recipe_is_switched_by_one_option(workflow):
     assert built(cut_mix_prob=0)[0].transform[1].prob == 0
 
 
+@pytest.mark.parametrize("method", ["self_training", "cross_teaching", "local_self_training"])
+def test_a_student_may_see_several_views_of_an_unlabelled_image(workflow, method):
+    run = workflow("train", method=method, pretrained="none", validation="none", warm_up_epochs=0, strong_views=2)
+    run.initialize()
+    batch = next(iter(run.parser.get_parsed_content("train::batches")))
+    assert batch["unlabelled_image"].shape[1] == 2 * batch["unlabelled_weak_image"].shape[1] == 2
+    run.run()  # the network takes one channel
+
+
 def test_images_of_thick_slices_are_not_blurred_across_them(workflow):
     run = workflow("train", pretrained="none", thick_axis=2)
     run.initialize()

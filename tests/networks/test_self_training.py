@@ -53,6 +53,16 @@ def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one(images):
     assert not torch.allclose(taught, probabilities(model.student(weak)), atol=1e-3)
 
 
+def test_several_strong_views_have_the_same_labels(images):
+    mix = RandCutMix(prob=1.0, generator=torch.Generator().manual_seed(0))
+    model, (x, weak, strong) = taught_otherwise(SelfTraining(unet(), transform=mix)), images
+    labelled, studied, taught = model(x, weak, torch.cat([strong, 1 - strong], dim=1))
+    torch.testing.assert_close(labelled, model.student(x))
+    torch.testing.assert_close(studied, model.student(mix(torch.cat([strong, 1 - strong]))))
+    wanted = probabilities(model.teacher(weak))
+    torch.testing.assert_close(taught, mix(torch.cat([wanted, wanted])))
+
+
 def test_what_the_student_sees_and_the_teachers_probabilities_are_transformed_alike(images):
     class FlipEverySecond:
         """A transform that flips every image, or every second one, whichever it draws."""
