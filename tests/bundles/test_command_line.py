@@ -26,18 +26,7 @@ def test_a_stage_runs_from_any_folder_and_takes_the_options_a_person_would_type(
         ({"dataset_dir": "nowhere"}, "error: dataset_dir 'nowhere' does not hold dataset.json: point --dataset_dir"),
         ({"labelled_fraction": 0.01}, "labelled_fraction"),
         ({"output_dir": "/dev/null/run"}, "error: cannot write to /dev/null/run"),
-        ({"epochs": 0}, "error: epochs must be a whole number from 1, got 0."),
-        ({"embedding": "umap", "method": "random"}, "error: embedding must be one of pca, tsne, got 'umap'"),
         ({"output_dir": "@home"}, "error: output_dir '@home' begins with '@' and cannot be computed"),
-        ({"output_dir": "$HOME"}, "error: output_dir '$HOME' begins with '$' and cannot be computed"),
-        ({"output_dir": ""}, "error: output_dir must be a folder as text"),
-        ({"class_names": "['', 'b']"}, "error: class_names must be a list of names that differ, none of them empty"),
-        ({"class_names": "['a', 'a']"}, "error: class_names must be a list of names that differ, none of them empty"),
-        (
-            {"class_names": "['a', 'mean']"},
-            "error: class_names must be a list of names that differ, none of them empty",
-        ),
-        ({"resume": "yes"}, "resume must be true or false, got 'yes'"),
     ],
 )
 def test_bad_input_ends_with_one_line_and_no_traceback(run_command, options, message):
@@ -49,11 +38,10 @@ def test_bad_input_ends_with_one_line_and_no_traceback(run_command, options, mes
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("run_id", ["train", "run", "runs/a"])
-def test_a_run_of_steps_that_the_config_does_not_have_is_refused(command, run_id):
-    line = [run_id if word == "pretrain" else word for word in command("pretrain")]
+def test_a_run_of_steps_that_the_config_does_not_have_is_refused(command):
+    line = ["train" if word == "pretrain" else word for word in command("pretrain")]
     result = subprocess.run(line, capture_output=True, text=True, check=False)
-    wanted = f"error: the config has no steps '{run_id}' to run: wanted python -m monai.bundle run pretrain."
+    wanted = "error: the config has no steps 'train' to run: wanted python -m monai.bundle run pretrain."
     assert (result.returncode, result.stderr.strip().splitlines()[-1]) == (1, wanted)
 
 

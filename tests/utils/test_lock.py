@@ -26,12 +26,14 @@ def _hold(connection, how, folders):
     except InputError as error:
         connection.send(str(error))
         return
-    if how == "with a worker" and os.fork() == 0:
-        time.sleep(5)  # longer than its parent
-        os._exit(0)
     if how == "and let go":
         unlock_folders(folders)
-    connection.send("held")
+    if how != "with a worker":
+        connection.send("held")
+    elif os.fork() == 0:
+        connection.send("held")  # the worker says it, so that it has started when its parent is killed
+        time.sleep(5)  # longer than its parent
+        os._exit(0)
     time.sleep(60)
 
 

@@ -120,6 +120,7 @@ NETWORK = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
     ("options", "message"),
     [
         ({"epochss": 20}, "unknown option --epochss, did you mean --epochs?"),
+        ({"epochs": 0}, "epochs must be a whole number from 1, got 0."),
         ({"epochs": 1.5}, "epochs must be a whole number from 1, got 1.5."),
         ({"epochs": "$3 / 2"}, "epochs must be a whole number from 1, got 1.5."),
         (
@@ -128,6 +129,12 @@ NETWORK = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
         ),
         ({"network_def::features": 3}, "network_def: torch.nn.Linear cannot be built: TypeError: "),
         ({"epochs": "$1.5"}, "epochs must be a whole number from 1, got 1.5."),
+        ({"output_dir": "$HOME"}, "output_dir '$HOME' begins with '$' and cannot be computed"),
+        ({"output_dir": ""}, "output_dir must be a folder as text"),
+        *(
+            ({"class_names": names}, "class_names must be a list of names that differ, none of them empty")
+            for names in (["", "b"], ["a", "a"], ["a", "mean"])
+        ),
         ({"class_names": ["$'mean'", "b"]}, "class_names must be a list of names that differ, "),
         ({"class_names": ["$import os", "b"]}, "class_names must be a list of names that differ, "),
         ({"slice_axis": "1"}, "slice_axis must be one of 0, 1, 2, got '1'."),
@@ -135,7 +142,10 @@ NETWORK = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
         ({"loss::_target_": "torch.nn.MSELoss"}, "loss: torch.nn.MSELoss has no argument 'sigmoid'"),
         ({"loss::_target_": "NoLoss"}, "loss: there is no component NoLoss"),
         ({"optimizer::lr": 1}, "optimizer::lr has no effect, "),
-        *(({"run_id": name}, f"the config has no steps '{name}' to run") for name in ("epochs", "initialize", "losss")),
+        *(
+            ({"run_id": name}, f"the config has no steps '{name}' to run")
+            for name in ("epochs", "initialize", "losss", "runs/a")
+        ),
     ],
 )
 def test_a_run_from_python_is_checked_like_one_from_a_command_line(file, tmp_path, options, message):
