@@ -28,6 +28,7 @@ MEMORY = 2 * 2**30  # prepared volumes of more bytes are kept on disk
 HANDFUL = 5  # voxels; 3-D patches have at least so many along every axis
 ENOUGH_LABELS = 3  # from which a rule of anatomy is read
 ZOOM, ALIKE = 0.3, 1.25  # random change of size, and edges of the field of view that are about the same
+UPRIGHT, SOME = 1.1, 0.05  # ratio of the edges of an upright or lying slice, and the share of images that is not chance
 # For images not scaled to 0..1, in standard deviations. An image scaled to 0..1 has a standard deviation of about 0.2.
 STRENGTHS_OF_Z_SCORES = {"shift_range": 0.75, "noise_std": 0.25}
 
@@ -55,6 +56,8 @@ def plan_task(
     - If the foreground of every training label is in one piece, and there are at least three labels, only the largest
       piece of a prediction is kept. This is a rule of the first nnU-Net (https://arxiv.org/abs/1809.10486).
     - If slices of some images show a much larger field of view than others, images are enlarged and reduced at random.
+    - If slices of some images are upright and of others lying, images are rotated at random by 90, 180 or 270 degrees.
+      Patients then probably lie turned in some images, which the headers do not tell.
     - Prepared volumes of more than 2 GiB are kept on disk.
 
     Args:
@@ -84,6 +87,7 @@ def plan_task(
         "cache_dir": _cache_dir(found, spacing),
         "largest_component": found.in_one_piece and len(found.foreground) >= ENOUGH_LABELS,
         "zoom_range": _zoom_range(found, axis),
+        "rotate90_prob": _rotate90_prob(found, axis),
         **(
             plan_slices(shape, spacing.tolist(), axis, memory, outputs, _median_extent(found, spacing))
             if dims == 2
@@ -91,7 +95,7 @@ def plan_task(
         ),
     }
     defaults: dict[str, Any] = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2}
-    defaults |= {"cache_dir": None, "largest_component": False, "zoom_range": 0.0}
+    defaults |= {"cache_dir": None, "largest_component": False, "zoom_range": 0.0, "rotate90_prob": 0.0}
     return {key: value for key, value in task.items() if key not in defaults or value != defaults[key]}
 
 
@@ -211,6 +215,14 @@ def _zoom_range(found: Fingerprint, axis: int) -> float:
     edges = np.sqrt(np.delete(found.shapes * found.spacings, axis, axis=1).prod(axis=1))
     small, large = np.percentile(edges, (10, 90))
     return ZOOM if large > ALIKE * small else 0.0
+
+
+def _rotate90_prob(found: Fingerprint, axis: int) -> float:
+    """Return the probability of a rotation by 90, 180 or 270 degrees: none if slices are all upright or all lying."""
+    edges = np.delete(found.shapes * found.spacings, axis, axis=1)
+    ratio = edges[:, 0] / edges[:, 1]
+    both = min((ratio > UPRIGHT).mean(), (ratio < 1 / UPRIGHT).mean())
+    return 0.5 if both >= SOME else 0.0
 
 
 def _cache_dir(found: Fingerprint, spacing: np.ndarray) -> str | None:

@@ -31,6 +31,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         elastic_range: strength of the deformation.
         cut_mix_prob: probability that a box of another image is pasted in.
         zoom_range: largest change of size of the images of the student.
+        rotate90_prob: probability that an image of the student is rotated by 90, 180 or 270 degrees.
         copy_paste_prob: probability that boxes of labelled and unlabelled images are swapped, with their labels.
         strong_views: number of views of an unlabelled image that the student sees in a step.
         thick_axis: axis of thick slices, along which nothing is moved.
@@ -46,6 +47,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     elastic_range: float = 0.2
     cut_mix_prob: float = 0.5
     zoom_range: float = 0.0
+    rotate90_prob: float = 0.0
     copy_paste_prob: float = 0.5
     strong_views: int = 1
     thick_axis: int | None = None
@@ -64,6 +66,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
             deform_prob=self.elastic_prob,
             deform=self.elastic_range,
             zoom=self.zoom_range,
+            rotate90_prob=self.rotate90_prob,
             thick_axis=self.thick_axis,
         )
         return [warp, RandCutMix(prob=self.cut_mix_prob)]

@@ -35,6 +35,8 @@ class RandWarp:
         deform_prob: probability that an image is deformed.
         flip_prob: probability that an image is flipped first.
         flip_axis: spatial axis along which it is flipped.
+        rotate90_prob: probability that an image is rotated by 90, 180 or 270 degrees, in its planes across
+            ``thick_axis``, or across the last axis if there is none.
         thick_axis: axis of thick slices in 3-D. An image is rotated, scaled, sheared, shifted and deformed only within
             the planes across this axis. By default there is none.
         generator: source of randomness; torch's default generator when ``None``.
@@ -62,6 +64,7 @@ class RandWarp:
         flip_axis: int = 0,
         thick_axis: int | None = None,
         zoom: float = 0.0,
+        rotate90_prob: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         amounts = {"rotate": rotate, "scale": scale, "shear": shear, "translate": translate, "deform": deform}
@@ -69,12 +72,13 @@ class RandWarp:
         for name, amount in amounts.items():
             if amount < 0:
                 raise InputError(f"{name} must not be negative, got {amount}.")
-        for name, chance in {"prob": prob, "deform_prob": deform_prob, "flip_prob": flip_prob}.items():
+        chances = {"prob": prob, "deform_prob": deform_prob, "flip_prob": flip_prob, "rotate90_prob": rotate90_prob}
+        for name, chance in chances.items():
             if not 0 <= chance <= 1:
                 raise InputError(f"{name} must be between 0 and 1, got {chance}.")
         self.rotate, self.scale, self.shear, self.translate, self.deform, self.zoom = amounts.values()
-        self.prob, self.deform_prob, self.flip_prob, self.flip_axis = prob, deform_prob, flip_prob, flip_axis
-        self.thick_axis = thick_axis
+        self.prob, self.deform_prob, self.flip_prob, self.rotate90_prob = chances.values()
+        self.flip_axis, self.thick_axis = flip_axis, thick_axis
         self.generator = generator
         self.grid = torch.empty(0)
 
@@ -94,6 +98,7 @@ class RandWarp:
         affine = self._affine(count, size)
         affine[~self._happens(count, self.prob)] = np.eye(len(size), len(size) + 1)
         affine[self._happens(count, self.flip_prob), self.flip_axis] *= -1
+        affine = self._quarter_turns(count, len(size)) @ affine
         affine[..., -1] += center
         unit = 2 / given  # edge of a voxel in the coordinates of grid_sample
         grid = _apply(np.flip(affine * unit[:, None], 1).copy(), size)
@@ -130,6 +135,17 @@ class RandWarp:
             return np.ones((count, 1))
         factors: np.ndarray = (1 + self.zoom) ** self._draw(count, 1, 1.0)
         return factors
+
+    def _quarter_turns(self, count: int, dims: int) -> np.ndarray:
+        """Rotations ``(B, dims, dims)`` by none to three times 90 degrees."""
+        turns = np.tile(np.eye(dims), (count, 1, 1))
+        if self.rotate90_prob:  # so that warps without it draw the numbers that they drew before it was there
+            quarters = torch.randint(1, 4, (count, 1), generator=self.generator).numpy()
+            rotated = self._happens(count, self.rotate90_prob)[:, None]
+            across = 2 if self.thick_axis is None else self.thick_axis
+            plane = np.array([axis for axis in range(3) if axis != across]) if dims == 3 else np.arange(2)
+            turns[:, plane[:, None], plane] = _rotation(quarters * rotated * np.pi / 2).round()
+        return turns
 
     def _moved(self, dims: int) -> np.ndarray:
         """Return 1 for each axis along which voxels move, and 0 for the thick axis."""

@@ -203,6 +203,7 @@ OPTIONS = (
     ),
     Option("deep_supervision", SWITCH, _TRAIN, "Also use losses at lower resolutions (networks DynUNet)."),
     Option("zoom_range", number(0), _TRAINING, "Largest random change of size, the same along all axes."),
+    Option("rotate90_prob", SHARE, _TRAINING, "Probability that an image is rotated by 90, 180 or 270 degrees."),
     Option(
         "strong_intensity",
         SWITCH,

@@ -196,6 +196,16 @@ def test_images_are_zoomed_at_random_where_their_fields_of_view_differ():
     assert "zoom_range" not in plan(shapes=[(200, 200, z) for z in (5, 20, 80)])  # slices alone count
 
 
+def test_images_are_rotated_by_90_degrees_where_some_are_upright_and_others_lie():
+    lying, upright, square = [(200, 160, 9)] * 19, [(160, 200, 9)], [(200, 190, 9)]
+    assert plan(shapes=lying + upright)["rotate90_prob"] == 0.5
+    assert "rotate90_prob" not in plan(shapes=lying * 2 + upright)  # one of 39
+    assert "rotate90_prob" not in plan(shapes=lying + square)
+    assert "rotate90_prob" not in plan(shapes=[*lying, (200, 160, 900)])  # slices alone count
+    as_long = {"shapes": [(200, 160, 9), (160, 200, 9)], "spacings": [(1.0, 1.25, 9.0), (1.25, 1.0, 9.0)]}
+    assert "rotate90_prob" not in plan(**as_long)
+
+
 @pytest.mark.parametrize(("pieces", "labels", "kept"), [(True, 3, True), (True, 2, False), (False, 3, False)])
 def test_the_largest_component_is_kept_where_three_labels_or_more_are_all_in_one_piece(pieces, labels, kept):
     task = plan_task(replace(of(foreground=sides(*range(labels))), in_one_piece=pieces), (), {}, 2)

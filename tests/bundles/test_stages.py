@@ -60,6 +60,9 @@ def test_each_ingredient_of_the_recipe_is_switched_by_one_option(workflow):
     zoomed, _, (zooming,) = built(zoom_range=0.3)
     assert (model.transform[0].zoom, zoomed.transform[0].zoom) == (0.0, 0.3)
     assert (warp.warp.zoom, zooming.warp.zoom) == (0.0, 0.3)
+    rotated, _, (rotating,) = built(rotate90_prob=0.5)
+    assert [warp.rotate90_prob for warp in (model.transform[0], rotated.transform[0])] == [0.0, 0.5]
+    assert (warp.warp.rotate90_prob, rotating.warp.rotate90_prob) == (0.0, 0.5)
     assert built(cut_mix_prob=0)[0].transform[1].prob == 0
 
 

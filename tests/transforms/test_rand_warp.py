@@ -78,6 +78,19 @@ def test_a_zoom_is_one_factor_along_all_axes_but_the_thick_one_and_as_often_larg
     assert 15 < sum(factor > 1 for factor in factors) < 45  # four standard deviations
 
 
+@pytest.mark.parametrize(
+    ("size", "thick", "axes"), [((6, 6), None, (0, 1)), ((6, 6, 4), None, (0, 1)), ((4, 6, 6), 0, (1, 2))]
+)
+def test_an_image_is_rotated_by_each_multiple_of_90_degrees_in_its_planes(size, thick, axes):
+    images, seen = torch.rand(1, 1, *size), []
+    rotated = [torch.rot90(images, turns, [axis + 2 for axis in axes]) for turns in range(4)]
+    for seed in range(80):
+        found = warp(images, seed, rotate90_prob=0.75, thick_axis=thick)(images)
+        (turns,) = (k for k, wanted in enumerate(rotated) if torch.allclose(found, wanted, atol=1e-5))
+        seen.append(turns)
+    assert all(8 < seen.count(turns) < 35 for turns in range(4))
+
+
 def test_shifts_are_whole_maps_moved_by_their_share():
     images, seen = ramps(40, 20), []
     for seed in range(200):
@@ -134,6 +147,7 @@ def test_positions_are_exact_under_bfloat16_autocast():
         ({"zoom": -0.2}, "zoom must not be negative, got -0.2"),
         ({"deform": -1}, "deform must not be negative, got -1"),
         ({"prob": 1.5}, "prob must be between 0 and 1, got 1.5"),
+        ({"rotate90_prob": 2}, "rotate90_prob must be between 0 and 1, got 2"),
         ({"deform_prob": -0.5}, "deform_prob must be between 0 and 1, got -0.5"),
     ],
 )
