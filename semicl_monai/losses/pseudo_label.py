@@ -19,9 +19,10 @@ INSIDE = 0.5  # probability above which a voxel is inside a region
 class PseudoLabelLoss(_Loss):
     r"""A supervised loss plus the student's loss for the teacher's confident labels.
 
-    Let :math:`p_v` be the teacher's and :math:`q_v` the student's probabilities of a voxel. The confident voxels are
-    :math:`M = \{v : \max_c p_{vc} \ge \theta\}`. A voxel has the weight :math:`a_v = \sum_c p_{vc}`. It is 1, or less
-    where the teacher disagrees with an annotation (see :class:`semicl_monai.networks.SelfTraining`). The labels are
+    Let :math:`p_v` be the teacher's and :math:`q_v` the student's probabilities of a voxel. A voxel has the
+    weight :math:`a_v = \sum_c p_{vc}`. It is 1, or less where the teacher disagrees with an annotation (see
+    :class:`semicl_monai.networks.SelfTraining`). The confident voxels are
+    :math:`M = \{v : \max_c p_{vc} / a_v \ge \theta\}`. The labels are
     :math:`t_{vc} = [c = \arg\max_k p_{vk}]`, or :math:`t_{vc} = p_{vc} / a_v` with ``soft``. The loss is:
 
     .. math::
@@ -92,8 +93,8 @@ class PseudoLabelLoss(_Loss):
             wanted = teacher if self.soft else (teacher > INSIDE).to(teacher.dtype)
             return _binary_cross_entropy_and_dice(student, wanted, region_confidence(teacher) >= self.threshold)
         weight = teacher.sum(dim=1, keepdim=True)
-        confidence, label = teacher.max(dim=1, keepdim=True)
         soft = teacher / weight.clamp(min=SMOOTH)
+        confidence, label = soft.max(dim=1, keepdim=True)
         wanted = soft if self.soft else torch.zeros_like(teacher).scatter(1, label, 1.0)
         return _cross_entropy_and_dice(student, wanted, weight * (confidence >= self.threshold))
 

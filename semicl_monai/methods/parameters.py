@@ -25,7 +25,8 @@ def parameter_groups(
 
     Args:
         model: the model that is trained. Parameters without a gradient are left out.
-        network: the pre-trained part of the model, such as the student.
+        network: the pre-trained part of the model, such as the student. A copy of it in the model, such as a second
+            student, starts from random weights. Its classifier has the same rate.
         pretrained: file of the initial weights, whose provenance names their method; ``None`` or ``"none"`` from
             scratch. If the provenance is unknown, all parameters but the classifier count as pre-trained.
         learning_rate: rate of all other parameters.
@@ -47,12 +48,15 @@ def parameter_groups(
     layout = _layout_for_rates(network)
     method = made_by(pretrained) if pretrained else "random"
 
-    def rate_of(name: str) -> float:
+    def rate_of(name: str, part: nn.Module) -> float:
         if layout.is_classifier(name):
             return classifier_learning_rate
-        return pretrained_learning_rate if _is_pretrained(name, layout, method) else learning_rate
+        pretrained = part is network and _is_pretrained(name, layout, method)
+        return pretrained_learning_rate if pretrained else learning_rate
 
-    by_id = {id(parameter): rate_of(name) for name, parameter in network.named_parameters()}
+    names = [name for name, _ in network.named_parameters()]
+    parts = [part for part in model.modules() if [name for name, _ in part.named_parameters()] == names]
+    by_id = {id(parameter): rate_of(name, part) for part in parts for name, parameter in part.named_parameters()}
     rates = [by_id.get(id(parameter), learning_rate) for parameter in trained]
     return [
         {"params": [parameter for parameter, own in zip(trained, rates, strict=True) if own == rate], "lr": rate}

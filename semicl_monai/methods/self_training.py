@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -93,11 +94,14 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     ) -> list[SampleTransform]:
         """Return transforms that make a view for the teacher and views for the student, of the same geometry.
 
-        A label map of the same geometry tells which voxels are annotated.
+        A label map of the same geometry tells which voxels are annotated. Samples are drawn from the whole volume, as
+        if it had no label: a draw around annotated voxels would leave out what the teacher is for.
         """
-        copy = CopyItemsd("image", names="weak_image")
+        draw = copy(draw)
+        draw.label_key = None  # type: ignore[attr-defined]
+        weak_image = CopyItemsd("image", names="weak_image")
         strong = StrongViewsd(list(intensity), self.strong_views)
-        return [draw, Compose(list(weak)), copy, strong, FillUnannotatedd()]
+        return [draw, Compose(list(weak)), weak_image, strong, FillUnannotatedd()]
 
     def agreement(self) -> Callable[..., Any]:
         """Return the score: the share of pixels on which student and teacher agree."""

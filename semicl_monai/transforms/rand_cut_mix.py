@@ -11,10 +11,10 @@ from semicl_monai.utils import InputError
 
 
 class RandCutMix:
-    r"""Paste a box of every image into the next image of the batch, and mix other maps of the images in the same way.
+    r"""Paste a box of every image into another image of the batch, and mix other maps of the images in the same way.
 
-    A new box is drawn for each batch. It has the same place in all images. The box of the last image goes into the
-    first image.
+    A new box is drawn for each batch. It has the same place in all images. It goes from an image into the one that is
+    half of the batch further, as neighbours in a batch may be slices or patches of one volume.
 
     Args:
         prob: probability that a batch is mixed.
@@ -54,7 +54,7 @@ class RandCutMix:
             return maps
         box = (slice(None), slice(None), *self.box)
         mixed = maps.clone()
-        mixed[box] = maps.roll(1, 0)[box]
+        mixed[box] = maps.roll(len(maps) // 2, 0)[box]
         return mixed
 
     def _rand(self) -> float:

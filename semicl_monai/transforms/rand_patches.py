@@ -38,7 +38,7 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
         keys: maps of shape ``(C, H, W, D)``. All are cut at the same place.
         roi_size: size of a patch in voxels along the three axes.
         num_samples: number of patches to draw from a volume.
-        label_key: label map with the classes (> 0). It may be missing in a sample.
+        label_key: label map with the classes (> 0). It may be missing in a sample. With ``None``, none is used.
         foreground: share of patches that are centred on foreground, 0 to 1. It has no effect if the volume has no
             foreground.
         allow_missing_keys: whether keys may be missing in a sample.
@@ -67,7 +67,7 @@ class RandPatchesd(Randomizable, MapTransform, KeptVolumeTrait):
         keys: KeysCollection,
         roi_size: Sequence[int],
         num_samples: int = 1,
-        label_key: str = "label",
+        label_key: str | None = "label",
         foreground: float = 0.5,
         allow_missing_keys: bool = False,
     ) -> None:

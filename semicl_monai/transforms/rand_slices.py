@@ -25,7 +25,7 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
         keys: maps of shape ``(C, H, W, D)``. All are sliced at the same place.
         axis: spatial axis to slice along, 0, 1 or 2.
         num_samples: number of slices to draw from a volume.
-        label_key: label map with the foreground (> 0). It may be missing in a sample.
+        label_key: label map with the foreground (> 0). It may be missing in a sample. With ``None``, none is used.
         foreground: share of slices that are drawn from those with foreground, 0 to 1. If the share of ``num_samples``
             is not a whole number, it is rounded up or down at random. It has no effect if the volume has no foreground.
         allow_missing_keys: whether keys may be missing in a sample.
@@ -50,7 +50,7 @@ class RandSlicesd(Randomizable, MapTransform, KeptVolumeTrait):
         keys: KeysCollection,
         axis: int = 2,
         num_samples: int = 4,
-        label_key: str = "label",
+        label_key: str | None = "label",
         foreground: float = 0.5,
         allow_missing_keys: bool = False,
     ) -> None:

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.metrics import compute_dice
 
 from semicl_monai.networks import layout_of
 from semicl_monai.utils import InputError, find_input_error
@@ -64,6 +65,16 @@ def test_each_ingredient_of_the_recipe_is_switched_by_one_option(workflow):
     assert [warp.rotate90_prob for warp in (model.transform[0], rotated.transform[0])] == [0.0, 0.5]
     assert (warp.warp.rotate90_prob, rotating.warp.rotate90_prob) == (0.0, 0.5)
     assert built(cut_mix_prob=0)[0].transform[1].prob == 0
+
+
+@pytest.mark.parametrize(("keep", "dice"), [(True, 1.0), (False, 2 * 4 / (4 + 5))])
+def test_the_network_is_chosen_by_the_masks_that_inference_gives(workflow, keep, dice):
+    postprocess = workflow("train", largest_component=keep).parser.get_parsed_content("validate::postprocessing")
+    label, wrong = torch.zeros(2, 1, 6, 6)
+    label[0, 1:3, 1:3], wrong[0, 5, 5] = 1, 1
+    logits = torch.cat([1 - label - wrong, label + wrong, torch.zeros(1, 6, 6)])
+    maps = postprocess({"pred": logits, "label": label})
+    assert compute_dice(maps["pred"][None], maps["label"][None], False)[0, 0] == pytest.approx(dice)
 
 
 @pytest.mark.parametrize("method", ["self_training", "cross_teaching", "local_self_training"])

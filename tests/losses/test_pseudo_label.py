@@ -24,7 +24,7 @@ def cross_entropy_and_dice(student: torch.Tensor, teacher: torch.Tensor, thresho
     voxels, weights, classes = [], [], range(student.shape[1])
     for b, *place in product(*(range(size) for size in (len(student), *student.shape[2:]))):
         p, q = (maps[(b, slice(None), *place)].tolist() for maps in (teacher, student))
-        if max(p) >= threshold:
+        if max(p) / sum(p) >= threshold:
             weights.append(sum(p))
             labels = [share / sum(p) for share in p] if soft else [float(c == p.index(max(p))) for c in classes]
             voxels.append((weights[-1], softmax(q), labels))

@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from semicl_monai.methods import parameter_groups
-from semicl_monai.networks import DenseHead, LocalPseudo, MeanTeacher, layout_of
+from semicl_monai.networks import CrossTeaching, DenseHead, LocalPseudo, MeanTeacher, layout_of
 from semicl_monai.utils import InputError, Provenance, save_tensors, with_provenance
 
 ENCODER = {"conv_0", "down_1", "down_2", "down_3", "down_4"}
@@ -100,6 +100,17 @@ def test_a_teacher_is_not_trained_and_its_student_is(unet, tmp_path):
     pretrained, others = parameter_groups(model, unet, weights_of(tmp_path, "simclr"), 0.1, 0.01, 0.1)
     assert len(pretrained["params"]) + len(others["params"]) == len(list(unet.parameters()))
     assert parts(model.student, pretrained) == ENCODER
+
+
+def test_a_second_student_is_not_pretrained_and_its_classifier_has_its_own_rate(unet, tmp_path):
+    model = CrossTeaching(unet)
+    groups = parameter_groups(model, unet, weights_of(tmp_path, "local"), 0.1, 0.01, 1.0)
+    first, second = (
+        {group["lr"]: parts(student, group) for group in groups if parts(student, group)}
+        for student in (model.student, model.other.student)
+    )
+    assert first == {0.01: ENCODER | DECODER, 1.0: {"final_conv"}}
+    assert second == {0.1: ENCODER | DECODER, 1.0: {"final_conv"}}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from ignite.engine import Engine
@@ -13,6 +15,8 @@ from semicl_monai.methods import (
     SelfTrainingMethod,
     epochs_of,
 )
+from semicl_monai.transforms import RandPatchesd, RandSlicesd
+from semicl_monai.utils import InputError
 
 
 @pytest.mark.parametrize(
@@ -22,13 +26,32 @@ from semicl_monai.methods import (
         (MeanTeacherMethod, {"warm_up_epochs": 10}, 10, 30),
         (SelfTrainingMethod, {}, 10, 7),
         (LocalPseudoMethod, {"warm_up_divisor": 3}, 13, 6),
-        (SelfTrainingMethod, {"warm_up_epochs": 40}, 40, 1),
+        (SelfTrainingMethod, {"warm_up_epochs": 39}, 39, 1),
         (SelfTrainingMethod, {"ramp_up_epochs": 2}, 10, 2),
     ],
 )
 def test_a_method_that_waits_for_its_teacher_warms_up_and_then_ramps_up_in_a_quarter(method, options, warm_up, ramp_up):
     built = method(epochs=40, **options)
     assert (built.warm_up, built.ramp_up) == (warm_up, ramp_up)
+
+
+@pytest.mark.parametrize("method", [MeanTeacherMethod, SelfTrainingMethod])
+def test_a_warm_up_that_leaves_no_epoch_for_the_teacher_is_refused(method):
+    message = "warm_up_epochs must be below the number of epochs 40, got 40: no epoch would be left for the teacher."
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        method(epochs=40, warm_up_epochs=40)
+
+
+@pytest.mark.parametrize(
+    "draw", [RandSlicesd(["image", "label"], axis=0, num_samples=40), RandPatchesd(["image", "label"], (1, 4, 4), 40)]
+)
+def test_a_teacher_labels_all_parts_of_an_image_that_is_annotated_in_part(draw):
+    label = torch.full((1, 6, 4, 4), -1)
+    label[:, 2] = 1
+    first, *_ = SelfTrainingMethod(epochs=4).unlabelled_transforms(draw, [], [], [])
+    places = {int(torch.as_tensor(sample["place"]).flatten()[0]) for sample in first({"image": label, "label": label})}
+    assert places == set(range(6))
+    assert draw.label_key == "label"  # what labelled images are drawn with
 
 
 def test_other_methods_do_not_warm_up():

@@ -20,8 +20,8 @@ def numbered(*shape):
 
 
 @pytest.mark.parametrize("size", [(6, 8), (6, 4, 5)])
-def test_a_box_of_every_image_holds_the_image_before_it_and_the_rest_is_its_own(size):
-    images = torch.rand(3, 2, *size, generator=torch.Generator().manual_seed(0))
+def test_a_box_of_every_image_holds_the_image_half_a_batch_before_it_and_the_rest_is_its_own(size):
+    images = torch.rand(4, 2, *size, generator=torch.Generator().manual_seed(0))
     transform = mix(share=(0.4, 0.6))
     transform.randomize(images)
     mixed = transform(images)
@@ -30,8 +30,8 @@ def test_a_box_of_every_image_holds_the_image_before_it_and_the_rest_is_its_own(
     assert found == set(product(*edges))
     assert all(edge == list(range(edge[0], edge[-1] + 1)) for edge in edges)
     assert all(0.4 * n - 0.5 <= len(edge) <= 0.6 * n + 0.5 for edge, n in zip(edges, size, strict=True))
-    for number, place in product(range(3), product(*map(range, size))):
-        source = (number - 1) % 3 if place in found else number
+    for number, place in product(range(4), product(*map(range, size))):
+        source = (number - 2) % 4 if place in found else number
         assert torch.equal(mixed[(number, slice(None), *place)], images[(source, slice(None), *place)])
 
 
