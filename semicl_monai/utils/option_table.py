@@ -132,7 +132,9 @@ OPTIONS = (
         "Number of labelled volumes of a batch that has unlabelled volumes too.",
     ),
     Option("samples_per_volume", whole(1), _TRAINING, "Number of slices or patches drawn from each volume."),
-    Option("foreground_share", SHARE, _TRAINING, "Share of the samples that are drawn around a labelled voxel."),
+    Option(
+        "foreground_share", SHARE, _TRAINING, "Share of the slices that have foreground, or of the patches around it."
+    ),
     Option("learning_rate", number(0), _TRAINING, "Learning rate of AdamW, with a cosine schedule."),
     Option("pretrained_learning_rate", number(0), _TRAIN, "Learning rate of pre-trained parameters."),
     Option(
@@ -167,7 +169,13 @@ OPTIONS = (
         "Learn the probabilities of the teacher in place of its labels.",
         of_method=True,
     ),
-    Option("elastic_prob", SHARE, _TRAINING, "Probability of an elastic deformation.", of_method=True),
+    Option(
+        "elastic_prob",
+        SHARE,
+        _TRAINING,
+        "Probability of an elastic deformation; of slices, only in methods with a teacher.",
+        of_method=True,
+    ),
     Option("elastic_range", number(0), _TRAINING, "Strength of the elastic deformation.", of_method=True),
     Option(
         "contrast_weight",
