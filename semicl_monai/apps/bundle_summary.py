@@ -11,6 +11,7 @@ from semicl_monai.apps.plan_task import describe_plan
 from semicl_monai.data import Fingerprint, SegmentationDatalist
 from semicl_monai.methods import find_method, stages_of
 
+TURNED = "by 90, 180 or 270 degrees at random, as slices of some images are upright and of others lying"
 ONE_PIECE = "the largest connected part alone, as all labels are in one piece; all parts: --largest_component false"
 
 
@@ -39,6 +40,7 @@ def bundle_summary(
         "dimensions": dimensions,
         **describe_plan(task, found),
         "intensity": _intensity(task["scaling"]),
+        **({"rotation": f"{TURNED}; not: --rotate90_prob 0"} if task.get("rotate90_prob") else {}),
         **({"masks": ONE_PIECE} if task.get("largest_component") else {}),
         "method": task["stages"]["pretrain"]["method"],
         **({"time": f"\n{'':13}".join(time)} if time else {}),

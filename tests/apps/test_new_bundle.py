@@ -251,6 +251,14 @@ def test_the_summary_tells_if_parts_of_masks_are_left_out(make, data, capsys, ke
     assert read(bundle / "configs/inference.json")["largest_component"] is keeps
 
 
+def test_the_summary_tells_if_images_are_rotated_as_some_lie_turned(make, data, capsys):
+    for file in [*data.glob("imagesTr/k_00[0-3]_*"), *data.glob("labelsTr/k_00[0-3].*")]:
+        save(np.rot90(np.asanyarray(nib.load(file).dataobj)), file)
+    bundle = make(spatial_dims=2)
+    assert "  rotation   by 90, 180 or 270 degrees at random, " in capsys.readouterr().out
+    assert read(bundle / "configs/train.json")["rotate90_prob"] == 0.5
+
+
 def test_the_summary_tells_the_numbers_and_commands_that_run(make, capsys):
     bundle = make(spatial_dims=2)
     printed = capsys.readouterr().out
