@@ -27,11 +27,8 @@ class PseudoLabelLoss(_Loss):
 
     .. math::
         L = L_\mathrm{supervised} + w \Big( -\frac{1}{\sum_{v \in M} a_v} \sum_{v \in M} a_v \sum_c t_{vc} \log q_{vc}
-            + \frac{1}{C - 1} \sum_{c > 0} \frac{\sum_{v \in M} a_v |q_{vc} - t_{vc}|}
+            + 1 - \frac{1}{C - 1} \sum_{c > 0} \frac{2 \sum_{v \in M} a_v q_{vc} t_{vc} + \epsilon}
             {\sum_{v \in M} a_v (q_{vc} + t_{vc}) + \epsilon} \Big), \qquad \epsilon = 10^{-5}
-
-    For labels of 0 and 1, the last fraction is one minus the soft Dice. For probabilities, the soft Dice would be best
-    with more foreground than in the labels. This fraction is least where :math:`q = t`.
 
     For regions, :math:`p` and :math:`q` are sigmoids, and a voxel may be confident in some regions only. The
     cross-entropy is binary, its mean is over the voxels and regions with :math:`\max(p, 1 - p) \ge \theta`, and the
@@ -56,11 +53,8 @@ class PseudoLabelLoss(_Loss):
         InputError: When ``threshold`` is not between 0 and 1.
 
     References:
-        Sohn et al., FixMatch, NeurIPS 2020, eq. 4 (here with the Dice of the foreground beside the cross-entropy).
-        https://arxiv.org/abs/2001.07685
-
-        Wang et al., Dice Semimetric Losses: Optimizing the Dice Score with Soft Labels, MICCAI 2023.
-        https://arxiv.org/abs/2303.16296
+        Sohn et al., FixMatch, NeurIPS 2020, eq. 4 (here with the soft Dice of the foreground beside the cross-entropy,
+        as for labelled images). https://arxiv.org/abs/2001.07685
     """
 
     def __init__(
@@ -120,20 +114,20 @@ def pseudo_labels(probabilities: Tensor, threshold: float, order: Sequence[int] 
     return label.masked_fill(confidence < threshold, IGNORED)
 
 
-def _cross_entropy_and_dice(logits: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+def _cross_entropy_and_dice(logits: Tensor, wanted: Tensor, weight: Tensor, smooth: float = SMOOTH) -> Tensor:
     """Return the loss of logits for target probabilities ``wanted``, with weights of voxels ``(B, 1, H, W[, D])``."""
     cross_entropy = -(weight * wanted * logits.log_softmax(1)).sum() / weight.sum().clamp(min=1)
-    return cross_entropy + _distance(weight * logits.softmax(1)[:, 1:], weight * wanted[:, 1:])
+    voxels = [0, *range(2, logits.ndim)]
+    given, wanted = logits.softmax(1)[:, 1:], wanted[:, 1:]
+    overlap, size = (weight * given * wanted).sum(voxels), (weight * (given + wanted)).sum(voxels)
+    return cross_entropy + 1 - ((2 * overlap + smooth) / (size + smooth)).mean()
 
 
-def _binary_cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+def _binary_cross_entropy_and_dice(logits: Tensor, wanted: Tensor, known: Tensor, smooth: float = SMOOTH) -> Tensor:
     """Return the loss of logits of regions for target probabilities ``wanted``, in masks ``known`` of regions."""
     of_voxels = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     cross_entropy = (known * of_voxels).sum() / known.sum().clamp(min=1)
-    return cross_entropy + _distance(known * logits.sigmoid(), known * wanted)
-
-
-def _distance(given: Tensor, wanted: Tensor) -> Tensor:
-    """Return one minus the Dice of probabilities, which is zero if both maps are equal; the mean over the channels."""
-    voxels = [0, *range(2, given.ndim)]
-    return ((given - wanted).abs().sum(voxels) / ((given + wanted).sum(voxels) + SMOOTH)).mean()
+    voxels = [0, *range(2, logits.ndim)]
+    given, wanted = (known * values for values in (logits.sigmoid(), wanted))
+    overlap, size = (given * wanted).sum(voxels), (given + wanted).sum(voxels)
+    return cross_entropy + 1 - ((2 * overlap + smooth) / (size + smooth)).mean()
