@@ -14,7 +14,6 @@ from semicl_monai.data.sections import Record
 from semicl_monai.engines import SemiSupervisedPrepareBatch
 from semicl_monai.handlers import ConsistencyRampUp, PretextMetric, TeacherEMA
 from semicl_monai.methods.fine_tuning import FineTuningMethod
-from semicl_monai.utils import InputError
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,6 @@ class SemiSupervisedMethod(FineTuningMethod, ABC):
         regions: class numbers of each region, if the network predicts regions.
         regions_class_order: the class number from each region.
 
-    Raises:
-        InputError: When no epoch is left after ``warm_up_epochs``.
-
     Attributes:
         score: name, in TensorBoard, of the agreement of student and teacher.
         waits_for_teacher: whether the student learns from labels alone until the teacher is good enough.
@@ -56,13 +52,6 @@ class SemiSupervisedMethod(FineTuningMethod, ABC):
     teacher_decay: float = 0.99
     regions: Sequence[Sequence[int]] | None = None
     regions_class_order: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        if self.warm_up >= self.epochs:
-            raise InputError(
-                f"warm_up_epochs must be below the number of epochs {self.epochs}, got {self.warm_up}: "
-                "no epoch would be left for the teacher."
-            )
 
     @property
     def sigmoid(self) -> bool:
