@@ -102,7 +102,7 @@ def pseudo_labels(probabilities: Tensor, threshold: float, order: Sequence[int] 
     """Return the most probable class of each voxel, or -1 below ``threshold``, as ``(B, 1, H, W[, D])``.
 
     Args:
-        probabilities: those of classes, or of regions.
+        probabilities: those of classes, which may sum up to a weight, or of regions.
         threshold: lowest confidence; for regions that of the least certain region.
         order: the class number from each region, if probabilities are those of regions, see
             :func:`semicl_monai.utils.decode_regions`.
@@ -110,7 +110,8 @@ def pseudo_labels(probabilities: Tensor, threshold: float, order: Sequence[int] 
     if order is not None:
         known = region_confidence(probabilities.detach()).amin(dim=1, keepdim=True) >= threshold
         return decode_regions(probabilities.detach() > INSIDE, order).masked_fill(~known, IGNORED)
-    confidence, label = probabilities.detach().max(dim=1, keepdim=True)
+    weight = probabilities.detach().sum(dim=1, keepdim=True).clamp(min=SMOOTH)
+    confidence, label = (probabilities.detach() / weight).max(dim=1, keepdim=True)
     return label.masked_fill(confidence < threshold, IGNORED)
 
 

@@ -229,6 +229,14 @@ def test_regions_are_learned_one_by_one(threshold, soft):
     assert learned((logits, student, teacher), target).item() == pytest.approx(wanted.item())
 
 
+def test_the_confidence_of_a_pseudo_label_does_not_depend_on_the_weight_of_its_voxel():
+    _, _, teacher, _ = maps()
+    whole = pseudo_labels(teacher, 0.7)
+    assert {-1} < set(whole.unique().tolist())
+    assert torch.equal(pseudo_labels(teacher * 0.5, 0.7), whole)
+    assert (pseudo_labels(teacher * 0, 0.7) == -1).all()
+
+
 def test_the_pseudo_label_of_regions_is_that_of_a_mask_where_all_regions_are_certain():
     probabilities = torch.tensor([[[0.9, 0.95, 0.9, 0.1, 0.6], [0.1, 0.95, 0.6, 0.1, 0.1]]])
     assert pseudo_labels(probabilities, 0.8, [1, 2]).tolist() == [[[1, 2, -1, 0, -1]]]
