@@ -18,6 +18,7 @@ from .pretrained import (
 from .projected_map import ProjectedMap
 from .provenance import made_by, read_provenance, require_provenance
 from .self_training import SelfTraining
+from .strided_dyn_unet import StridedDynUNet
 from .weights_file import StateDict, check_finite, find_state_dict, read_state_dict, without_deep_supervision
 
 HEADS = Registry("head", "Projection heads for contrastive pre-training.")
@@ -41,6 +42,7 @@ __all__ = [
     "ProjectedMap",
     "SelfTraining",
     "StateDict",
+    "StridedDynUNet",
     "channels_last",
     "check_finite",
     "find_pretrained",

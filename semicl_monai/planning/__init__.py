@@ -7,7 +7,7 @@ from semicl_monai.planning.patch_size import largest_patch, smaller_patch
 from semicl_monai.planning.patches import describe_patches, plan_patches
 from semicl_monai.planning.slices import describe_slices, plan_slices, slice_axis, slices_memory
 from semicl_monai.planning.target_spacing import spacing_to_resample, target_spacing, thick_axis
-from semicl_monai.planning.topology import Topology, topology_of
+from semicl_monai.planning.topology import Topology, topology_of, without_first_level
 
 __all__ = [
     "GIB",
@@ -29,4 +29,5 @@ __all__ = [
     "topology_from",
     "topology_of",
     "training_memory",
+    "without_first_level",
 ]

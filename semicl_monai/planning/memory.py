@@ -32,7 +32,7 @@ def training_memory(
     """
     voxels, channels = topology.sizes(patch).prod(axis=1), np.array(filters)
     encoder, decoder = 2 * voxels * channels, 4 * (voxels * channels)[:-1]
-    of_patch = OF_MAPS * (sum(encoder) + sum(decoder)) + OF_OUTPUTS * outputs * voxels[0]
+    of_patch = OF_MAPS * (sum(encoder) + sum(decoder)) + OF_OUTPUTS * outputs * np.prod(patch)
     return float(FIXED + OF_PARAMETERS * _parameters(topology, channels) + patches * of_patch)
 
 

@@ -13,11 +13,14 @@ SUPERVISED_LEVELS = 2  # decoder levels below the last one that give predictions
 def plan_network(topology: Topology) -> dict[str, Any]:
     """Return the definition of a :class:`monai.networks.nets.DynUNet`, in 2-D or 3-D.
 
+    It is a :class:`semicl_monai.networks.StridedDynUNet` if the first level has strides.
+
     Args:
         topology: strides and kernels of the network.
     """
+    strided = max(topology.strides[0]) > 1
     return {
-        "_target_": "DynUNet",
+        "_target_": "semicl_monai.networks.StridedDynUNet" if strided else "DynUNet",
         "spatial_dims": len(topology.divisor),
         "in_channels": "@in_channels",
         "out_channels": "@num_classes",

@@ -9,7 +9,7 @@ import numpy as np
 
 from semicl_monai.planning.memory import GIB, training_memory
 from semicl_monai.planning.network import filters_of, plan_network, supervised_levels, topology_from
-from semicl_monai.planning.topology import Topology, topology_of
+from semicl_monai.planning.topology import Topology, topology_of, without_first_level
 
 ANISOTROPIC = 1.5  # slices are taken across an axis whose spacing is larger than the others by this factor
 SMALLEST = 32  # pixels
@@ -68,7 +68,7 @@ def plan_slices(
     while slices_memory(size.tolist(), topology, outputs) > memory and size.max() > SMALLEST:
         size[size.argmax()] -= topology.divisor[size.argmax()]
         size, topology = _whole_steps(size, edges)
-    samples = _samples(size.tolist())
+    samples = _samples(size.tolist(), topology)
     train = {**samples.get("stages", {}).get("train", {}), "network_def": supervised_levels(topology)}
     stages = {**samples.get("stages", {}), "train": train}
     return {"roi_size": size.tolist(), **samples, "network_def": plan_network(topology), "stages": stages}
@@ -76,7 +76,7 @@ def plan_slices(
 
 def _whole_steps(size: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, Topology]:
     """Return the size, rounded up to what the network can halve without a rest, and the topology of the network."""
-    topology = topology_of(size.tolist(), spacing.tolist())
+    topology = without_first_level(topology_of(size.tolist(), spacing.tolist()))
     rounded = -(-size // topology.divisor) * topology.divisor
     return (size, topology) if (rounded == size).all() else _whole_steps(rounded, spacing)
 
@@ -90,7 +90,7 @@ def describe_slices(task: Mapping[str, Any]) -> dict[str, str]:
     network, topology = task["network_def"], topology_from(task["network_def"])
     memory = slices_memory(task["roi_size"], topology, 1 + len(task["class_names"]))
     return {
-        "network": f"DynUNet, {len(topology.strides) - 1} poolings, filters {network['filters']}",
+        "network": f"{network['_target_'].rpartition('.')[2]}, {len(topology.strides) - 1} poolings, filters {network['filters']}",
         "memory": f"about {memory / GIB:.1f} GiB a training step",
     }
 
@@ -111,14 +111,16 @@ def _per_volume(size: Sequence[int] | np.ndarray) -> int:
     return int(np.clip(PIXELS // (VOLUMES * int(np.prod(size))), 1, SAMPLES))
 
 
-def _samples(size: Sequence[int]) -> dict[str, Any]:
+def _samples(size: Sequence[int], topology: Topology) -> dict[str, Any]:
     """Slices of a volume, steps of an epoch, grid and blocks of the local contrast, where the configs have others.
 
-    With fewer slices in a step, an epoch has more steps. So a training sees as many slices of any size.
+    With fewer slices in a step, an epoch has more steps. So a training sees as many slices of any size. Grid and blocks
+    count in pixels of the last decoder map.
     """
     samples = _per_volume(size)
-    pixels = VIEWS * VOLUMES * samples * int(np.prod(size))
-    stride = max(PAPER_STRIDE, round(float(np.sqrt(pixels / CONTRASTED))))
+    pixels = VIEWS * VOLUMES * samples * int(np.prod(topology.sizes(size)[0]))
+    smallest = PAPER_STRIDE // max(topology.strides[0])
+    stride = max(smallest, round(float(np.sqrt(pixels / CONTRASTED))))
     of_stage = {"block_size": BLOCK * stride, "method_def": {"stride": stride}}
     return {
         **(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SMALLEST_MAP = 4  # voxels of the deepest map along an axis that is halved
+FEWEST_LEVELS = 3  # a DynUNet has two poolings or more
 ALIKE = 2  # an axis whose spacing is smaller than this multiple of the finest spacing is treated like the finest one
 
 
@@ -16,7 +17,8 @@ class Topology:
     """Strides and kernels of a U-Net, one list of each level from the image down.
 
     Attributes:
-        strides: strides of the first convolution of each level along the three axes. Those of the first level are 1.
+        strides: strides of the first convolution of each level along the axes. Those of the first level are 1, but in a
+            topology :func:`without_first_level`.
         kernels: edges of the kernels of each level.
     """
 
@@ -65,6 +67,16 @@ def topology_of(patch: Sequence[int], spacing: Sequence[float]) -> Topology:
             return Topology(tuple(strides), tuple(kernels))
         strides.append(tuple(int(value) for value in np.where(halved, 2, 1)))
         size, edge = np.where(halved, -(-size // 2), size), np.where(halved, edge * 2, edge)
+
+
+def without_first_level(topology: Topology) -> Topology:
+    """Return the topology without the level of the image's own resolution, if at least three levels are left.
+
+    Most of the time of a network goes into that level. See :class:`semicl_monai.networks.StridedDynUNet`.
+    """
+    if len(topology.strides) <= FEWEST_LEVELS:
+        return topology
+    return Topology(topology.strides[1:], topology.kernels[1:])
 
 
 def _halved(size: np.ndarray, edge: np.ndarray) -> np.ndarray:
