@@ -37,7 +37,8 @@ def write_bundle(target: Path, task: dict[str, Any], channels: Sequence[str]) ->
 
 def _words(task: dict[str, Any]) -> dict[str, str]:
     """What the README of the bundle says of network and method."""
-    kinds = {2: "A 2-D U-Net (MONAI's `DynUNet`) on slices", 3: "A 3-D U-Net (MONAI's `DynUNet`) on patches"}
+    network = task["network_def"]["_target_"].rpartition(".")[2]
+    kinds = {2: f"A 2-D U-Net (`{network}`) on slices", 3: f"A 3-D U-Net (`{network}`) on patches"}
     method = task["stages"]["pretrain"]["method"]
     does = (find_method(method).__doc__ or "").strip().partition("\n")[0]
     return {"network": kinds[len(task["roi_size"])], "method": method, "does": does}

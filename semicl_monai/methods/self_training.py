@@ -35,7 +35,6 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         rotate90_prob: probability that an image of the student is rotated by 90, 180 or 270 degrees.
         copy_paste_prob: probability that boxes of labelled and unlabelled images are swapped, with their labels.
         strong_views: number of views of an unlabelled image that the student sees in a step.
-        teacher_mirror_axis: spatial axis along which the teacher's view is mirrored, for the mean of both predictions.
         thick_axis: axis of thick slices, along which nothing is moved.
     """
 
@@ -52,16 +51,11 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     rotate90_prob: float = 0.0
     copy_paste_prob: float = 0.5
     strong_views: int = 1
-    teacher_mirror_axis: int | None = None
     thick_axis: int | None = None
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher."""
-        return SelfTraining(network, self.strong_transforms(), **self.teaching())
-
-    def teaching(self) -> dict[str, Any]:
-        """Return the further options of student and teacher."""
-        return {"paste": self.paste(), "regions": self.regions, "mirror_axis": self.teacher_mirror_axis}
+        return SelfTraining(network, self.strong_transforms(), paste=self.paste(), regions=self.regions)
 
     def paste(self) -> RandCopyPaste | None:
         """Return the transform that swaps parts of labelled and unlabelled images."""

@@ -41,8 +41,6 @@ class SelfTraining(MeanTeacher):
             teacher's probabilities, such as :class:`semicl_monai.transforms.RandCopyPaste`. Images with voxels that are
             not annotated are left out. By default nothing is pasted.
         regions: class numbers of each region, if the network predicts regions. Probabilities are then sigmoids.
-        mirror_axis: spatial axis along which the teacher's view is mirrored. The teacher's probabilities are then the
-            mean of both predictions. By default there is only one.
 
     Attributes:
         teacher: a copy of the student, in evaluation mode and without gradients.
@@ -59,10 +57,9 @@ class SelfTraining(MeanTeacher):
         *,
         paste: Any = None,
         regions: Sequence[Sequence[int]] | None = None,
-        mirror_axis: int | None = None,
     ) -> None:
         super().__init__(student, transform=transform, sigmoid=regions is not None)
-        self.paste, self.regions, self.mirror_axis = paste, regions, mirror_axis
+        self.paste, self.regions = paste, regions
 
     def forward(
         self,
@@ -92,7 +89,7 @@ class SelfTraining(MeanTeacher):
             return self.study(x)
         known = torch.full_like(weak[:, :1], IGNORED) if known is None else known
         views = strong.split(weak.shape[1], dim=1)
-        strong, taught = torch.cat(views), torch.cat([self._corrected(self._taught(weak), known)] * len(views))
+        strong, taught = torch.cat(views), torch.cat([self._corrected(self.teach(weak), known)] * len(views))
         inside = torch.ones_like(taught[:, :1])
         for transform in ensure_tuple(self.transform or ()):
             transform.randomize(strong)
@@ -102,14 +99,6 @@ class SelfTraining(MeanTeacher):
         if self.paste is not None and labels is not None:
             strong, taught = self._pasted(strong, taught, x, labels)
         return *self.learn(x, strong), taught
-
-    def _taught(self, weak: torch.Tensor) -> torch.Tensor:
-        """Return the teacher's probabilities, or the mean of those of the images and of their mirror images."""
-        taught = self.teach(weak)
-        if self.mirror_axis is None:
-            return taught
-        axes = [2 + self.mirror_axis]
-        return (taught + self.teach(weak.flip(axes)).flip(axes)) / 2
 
     def _corrected(self, taught: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Return the labels of annotated voxels, and the weighted probabilities of all others."""

@@ -32,7 +32,7 @@ class StridedDynUNet(DynUNet):
     def get_output_block(self, idx: int) -> nn.Module:
         """Return the layer that turns the maps of a decoder level into logits of the voxels of a block."""
         edges = self.strides[0]
-        return get_conv_layer(
+        layer: nn.Module = get_conv_layer(
             self.spatial_dims,
             self.filters[idx],
             self.out_channels,
@@ -45,3 +45,4 @@ class StridedDynUNet(DynUNet):
             conv_only=False,
             is_transposed=True,
         )
+        return layer

@@ -13,6 +13,7 @@ from semicl_monai.planning.topology import Topology, topology_of, without_first_
 
 ANISOTROPIC = 1.5  # slices are taken across an axis whose spacing is larger than the others by this factor
 SMALLEST = 32  # pixels
+LARGE = 128  # pixels; a network for slices of such edges has no level of their own resolution
 VOLUMES = 4  # of a batch: batch_size of the configs
 SAMPLES, STEPS = 4, 30  # slices of a volume, and steps of an epoch, in the configs
 SURROUNDINGS = 2  # edge of the part of a slice that the network sees, as a multiple of that of the foreground
@@ -51,7 +52,9 @@ def plan_slices(
     """Plan slices, network, and contrast in 2-D, as entries of ``task.json``.
 
     The network sees a part of a slice with twice the edges of the foreground, at most: more of the surroundings tells
-    it little, and takes time. Predictions of such parts are put together by sliding windows.
+    it little, and takes time. Predictions of such parts are put together by sliding windows. For large slices, the
+    network is a :class:`semicl_monai.networks.StridedDynUNet`: objects in them are large too, and more steps of
+    training are worth more than a level of the full resolution.
 
     Args:
         shape: edges of the median image at the target spacing, in voxels.
@@ -64,21 +67,24 @@ def plan_slices(
     if extent is not None:
         shape = np.minimum(shape, np.ceil(SURROUNDINGS * np.array(extent)).astype(int)).tolist()
     size, edges = np.maximum(np.delete(np.array(shape), axis), SMALLEST), np.delete(np.array(spacing), axis)
-    size, topology = _whole_steps(size, edges)
+    large = bool(size.min() >= LARGE)
+    size, topology = _whole_steps(size, edges, large)
     while slices_memory(size.tolist(), topology, outputs) > memory and size.max() > SMALLEST:
         size[size.argmax()] -= topology.divisor[size.argmax()]
-        size, topology = _whole_steps(size, edges)
+        size, topology = _whole_steps(size, edges, large)
     samples = _samples(size.tolist(), topology)
     train = {**samples.get("stages", {}).get("train", {}), "network_def": supervised_levels(topology)}
     stages = {**samples.get("stages", {}), "train": train}
     return {"roi_size": size.tolist(), **samples, "network_def": plan_network(topology), "stages": stages}
 
 
-def _whole_steps(size: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, Topology]:
+def _whole_steps(size: np.ndarray, spacing: np.ndarray, large: bool) -> tuple[np.ndarray, Topology]:
     """Return the size, rounded up to what the network can halve without a rest, and the topology of the network."""
-    topology = without_first_level(topology_of(size.tolist(), spacing.tolist()))
+    topology = topology_of(size.tolist(), spacing.tolist())
     rounded = -(-size // topology.divisor) * topology.divisor
-    return (size, topology) if (rounded == size).all() else _whole_steps(rounded, spacing)
+    if (rounded != size).any():
+        return _whole_steps(rounded, spacing, large)
+    return size, without_first_level(topology) if large else topology
 
 
 def describe_slices(task: Mapping[str, Any]) -> dict[str, str]:
@@ -89,8 +95,9 @@ def describe_slices(task: Mapping[str, Any]) -> dict[str, str]:
     """
     network, topology = task["network_def"], topology_from(task["network_def"])
     memory = slices_memory(task["roi_size"], topology, 1 + len(task["class_names"]))
+    name = network["_target_"].rpartition(".")[2]
     return {
-        "network": f"{network['_target_'].rpartition('.')[2]}, {len(topology.strides) - 1} poolings, filters {network['filters']}",
+        "network": f"{name}, {len(topology.strides) - 1} poolings, filters {network['filters']}",
         "memory": f"about {memory / GIB:.1f} GiB a training step",
     }
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 SMALLEST_MAP = 4  # voxels of the deepest map along an axis that is halved
-FEWEST_LEVELS = 3  # a DynUNet has two poolings or more
 ALIKE = 2  # an axis whose spacing is smaller than this multiple of the finest spacing is treated like the finest one
 
 
@@ -70,12 +69,10 @@ def topology_of(patch: Sequence[int], spacing: Sequence[float]) -> Topology:
 
 
 def without_first_level(topology: Topology) -> Topology:
-    """Return the topology without the level of the image's own resolution, if at least three levels are left.
+    """Return the topology without the level of the image's own resolution, for a network of the other levels.
 
     Most of the time of a network goes into that level. See :class:`semicl_monai.networks.StridedDynUNet`.
     """
-    if len(topology.strides) <= FEWEST_LEVELS:
-        return topology
     return Topology(topology.strides[1:], topology.kernels[1:])
 
 

@@ -207,13 +207,6 @@ OPTIONS = (
         of_method=True,
     ),
     Option(
-        "teacher_mirror_axis",
-        AXIS,
-        _TRAIN,
-        "Axis along which the teacher's view is mirrored, for the mean of both predictions.",
-        of_method=True,
-    ),
-    Option(
         "mixup_alpha", POSITIVE, _TRAIN, "Parameter of the Beta distribution of the mixing weights.", of_method=True
     ),
     Option("deep_supervision", SWITCH, _TRAIN, "Also use losses at lower resolutions (networks DynUNet)."),

@@ -91,10 +91,9 @@ def test_a_slice_has_whole_steps_of_its_network_from_32(voxels, size):
     [
         ([32, 32], 4, 4),  # never below the stride of the paper
         ([64, 64], 4, 4),  # sqrt(32 * 64 * 64 / 8192)
-        ([128, 128], 2, 6),
-        ([160, 160], 1, 5),
-        ([256, 224], 1, 7),
-        ([256, 256], 1, 8),
+        ([128, 128], 2, 3),  # sqrt(16 * 64 * 64 / 8192): the maps have half the edges of a slice
+        ([160, 160], 1, 2),
+        ([256, 224], 1, 4),
     ],
 )
 def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones_and_an_epoch_as_many_slices(size, samples, stride):
@@ -183,10 +182,27 @@ def test_a_spacing_that_is_rounded_adds_no_step():
 def test_a_larger_slice_gets_a_deeper_network_of_at_most_256_channels():
     small, large = (plan(shapes=[(size, size, 9)])["network_def"] for size in (64, 512))
     assert small["filters"] == [16, 32, 64, 128, 256]
-    assert large["filters"] == [16, 32, 64, 128, 256, 256, 256, 256]
+    assert large["filters"] == [16, 32, 64, 128, 256, 256, 256]
     parser = ConfigParser({"in_channels": 4, "num_classes": 3, "network_def": small})
     network = parser.get_parsed_content("network_def")
     assert network(torch.zeros(1, 4, 64, 64)).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing", "name", "stride"),
+    [
+        ((128, 160), (1.0, 1.0), "semicl_monai.networks.StridedDynUNet", [2, 2]),
+        ((128, 160), (4.0, 1.0), "semicl_monai.networks.StridedDynUNet", [1, 2]),
+        ((127, 160), (1.0, 1.0), "DynUNet", [1, 1]),
+    ],
+)
+def test_the_network_for_large_slices_has_no_level_of_their_resolution(size, spacing, name, stride):
+    task = plan(shapes=[(*size, 9)], spacings=[(*spacing, 9.0)])
+    network = task["network_def"]
+    assert (network["_target_"], network["strides"][0]) == (name, stride)
+    parser = ConfigParser({"in_channels": 1, "num_classes": 3, "network_def": network})
+    built = parser.get_parsed_content("network_def")
+    assert built(torch.zeros(1, 1, *task["roi_size"])).shape == (1, 3, *task["roi_size"])
 
 
 def test_images_are_zoomed_at_random_where_their_fields_of_view_differ():

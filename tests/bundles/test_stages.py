@@ -48,8 +48,8 @@ def test_each_ingredient_of_the_recipe_is_switched_by_one_option(workflow):
         parser = run.parser
         return [parser.get_parsed_content(name) for name in ("model", "intensity_transforms", "spatial_transforms")]
 
-    model, strong, (warp,) = built()
-    _, usual, _ = built(strong_intensity=False)
+    model, usual, (warp,) = built()
+    _, strong, _ = built(strong_intensity=True)
     names = [type(transform).__name__ for transform in strong]
     assert names[: len(usual)] == [type(transform).__name__ for transform in usual]
     assert names[len(usual) :] == [
@@ -87,7 +87,7 @@ def test_a_student_may_see_several_views_of_an_unlabelled_image(workflow, method
 
 
 def test_images_of_thick_slices_are_not_blurred_across_them(workflow):
-    run = workflow("train", pretrained="none", thick_axis=2)
+    run = workflow("train", pretrained="none", thick_axis=2, strong_intensity=True)
     run.initialize()
     names = [type(transform).__name__ for transform in run.parser.get_parsed_content("intensity_transforms")]
     assert {"RandBiasFieldd", "RandScaleIntensityFixedMeand"} <= set(names)

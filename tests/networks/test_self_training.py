@@ -53,17 +53,6 @@ def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one(images):
     assert not torch.allclose(taught, probabilities(model.student(weak)), atol=1e-3)
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_with_a_mirror_axis_the_labels_are_the_mean_of_both_predictions_of_the_teacher(images, axis):
-    model = taught_otherwise(SelfTraining(unet(), mirror_axis=axis))
-    x, weak, strong = images
-    _, _, taught = model(x, weak, strong)
-    mirrored = probabilities(model.teacher(weak.flip(2 + axis))).flip(2 + axis)
-    plain = probabilities(model.teacher(weak))
-    torch.testing.assert_close(taught, (plain + mirrored) / 2)
-    assert not torch.allclose(taught, plain, atol=1e-3)
-
-
 def test_several_strong_views_have_the_same_labels(images):
     mix = RandCutMix(prob=1.0, generator=torch.Generator().manual_seed(0))
     model, (x, weak, strong) = taught_otherwise(SelfTraining(unet(), transform=mix)), images

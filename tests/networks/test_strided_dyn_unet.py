@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from semicl_monai.networks import StridedDynUNet, layout_of
 
 
