@@ -121,19 +121,17 @@ def _per_volume(size: Sequence[int] | np.ndarray) -> int:
 def _samples(size: Sequence[int], topology: Topology) -> dict[str, Any]:
     """Slices of a volume, steps of an epoch, grid and blocks of the local contrast, where the configs have others.
 
-    With fewer slices in a step, an epoch has more steps. So a training sees as many slices of any size. Grid and blocks
-    count in pixels of the last decoder map.
+    With fewer slices in a step, an epoch has more steps. So a training sees as many slices of any size. It sees twice as
+    many if the first level has strides, which makes steps cheap. Grid and blocks count in pixels of the last decoder
+    map.
     """
-    samples = _per_volume(size)
+    samples, strided = _per_volume(size), max(topology.strides[0])
+    steps = strided * STEPS * SAMPLES // samples
     pixels = VIEWS * VOLUMES * samples * int(np.prod(topology.sizes(size)[0]))
-    smallest = PAPER_STRIDE // max(topology.strides[0])
-    stride = max(smallest, round(float(np.sqrt(pixels / CONTRASTED))))
+    stride = max(PAPER_STRIDE // strided, round(float(np.sqrt(pixels / CONTRASTED))))
     of_stage = {"block_size": BLOCK * stride, "method_def": {"stride": stride}}
     return {
-        **(
-            {}
-            if samples == SAMPLES
-            else {"samples_per_volume": samples, "iterations_per_epoch": STEPS * SAMPLES // samples}
-        ),
+        **({} if samples == SAMPLES else {"samples_per_volume": samples}),
+        **({} if steps == STEPS else {"iterations_per_epoch": steps}),
         **({} if stride == PAPER_STRIDE else {"stages": {"pretrain": {**of_stage}, "train": {**of_stage}}}),
     }
