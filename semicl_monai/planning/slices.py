@@ -121,9 +121,9 @@ def _per_volume(size: Sequence[int] | np.ndarray) -> int:
 def _samples(size: Sequence[int], topology: Topology) -> dict[str, Any]:
     """Slices of a volume, steps of an epoch, grid and blocks of the local contrast, where the configs have others.
 
-    With fewer slices in a step, an epoch has more steps. So a training sees as many slices of any size. It sees twice as
-    many if the first level has strides, which makes steps cheap. Grid and blocks count in pixels of the last decoder
-    map.
+    With fewer slices in a step, an epoch has more steps. So a training sees as many slices of any size. If the first
+    level has strides, which makes steps cheap, it sees twice as many. Grid and blocks count in pixels of the last
+    decoder map.
     """
     samples, strided = _per_volume(size), max(topology.strides[0])
     steps = strided * STEPS * SAMPLES // samples
