@@ -21,7 +21,7 @@ class CrossTeachingMethod(SelfTrainingMethod):
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return both students and both teachers."""
-        return CrossTeaching(network, self.strong_transforms(), paste=self.paste(), regions=self.regions)
+        return CrossTeaching(network, self.strong_transforms(), **self.teaching())
 
     def handlers(self, model: Any, loss: Any, iterations_per_epoch: int) -> list[Any]:
         """Return the handlers of self-training, and one for the moving average of the second student."""

@@ -26,13 +26,7 @@ class LocalPseudoMethod(PixelContrast, SelfTrainingMethod):
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher, with a projection head for the student's pixels."""
-        return LocalPseudo(
-            network,
-            self.pixel_head(),
-            transform=self.strong_transforms(),
-            paste=self.paste(),
-            regions=self.regions,
-        )
+        return LocalPseudo(network, self.pixel_head(), transform=self.strong_transforms(), **self.teaching())
 
     def loss(self, supervised: nn.Module) -> nn.Module:
         """Return the sum of the supervised loss and the contrast of pixels."""

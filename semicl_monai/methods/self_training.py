@@ -16,9 +16,9 @@ from semicl_monai.engines import SemiSupervisedPrepareBatch, agreement, region_a
 from semicl_monai.losses import PseudoLabelLoss
 from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
-from semicl_monai.networks import SelfTraining
+from semicl_monai.networks import DistributionAlignment, SelfTraining
 from semicl_monai.transforms import FillUnannotatedd, RandCopyPaste, RandCutMix, RandWarp, StrongViewsd
-from semicl_monai.utils import is_true
+from semicl_monai.utils import InputError, is_true
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         rotate90_prob: probability that an image of the student is rotated by 90, 180 or 270 degrees.
         copy_paste_prob: probability that boxes of labelled and unlabelled images are swapped, with their labels.
         strong_views: number of views of an unlabelled image that the student sees in a step.
+        align_classes: whether the teacher's classes get the shares of the foreground that they have in labels.
+        num_classes: number of classes, the background included.
         thick_axis: axis of thick slices, along which nothing is moved.
     """
 
@@ -51,11 +53,27 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     rotate90_prob: float = 0.0
     copy_paste_prob: float = 0.5
     strong_views: int = 1
+    align_classes: bool | str = False
+    num_classes: int = 2
     thick_axis: int | None = None
 
     def model(self, network: nn.Module) -> nn.Module:
         """Return student and teacher."""
-        return SelfTraining(network, self.strong_transforms(), paste=self.paste(), regions=self.regions)
+        return SelfTraining(network, self.strong_transforms(), **self.teaching())
+
+    def teaching(self) -> dict[str, Any]:
+        """Return the further options of the network of student and teacher."""
+        return {"paste": self.paste(), "regions": self.regions, "align": self.align()}
+
+    def align(self) -> DistributionAlignment | None:
+        """Return what aligns the teacher's classes with those of labels."""
+        if not is_true(self.align_classes, "align_classes"):
+            return None
+        if self.sigmoid:
+            raise InputError(
+                "align_classes must be false for regions, which have no shares of the foreground, got true."
+            )
+        return DistributionAlignment(self.num_classes)
 
     def paste(self) -> RandCopyPaste | None:
         """Return the transform that swaps parts of labelled and unlabelled images."""

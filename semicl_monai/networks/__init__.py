@@ -3,6 +3,7 @@ from semicl_monai.utils import Registry
 from .channels_last_norm import ChannelsLastInstanceNorm
 from .contrastive import ContrastiveNetwork
 from .cross_teaching import CrossTeaching
+from .distribution_alignment import DistributionAlignment
 from .heads import DenseHead, GlobalHead, JigsawHead, LinearHead
 from .layout import NetworkLayout, layout_of, set_layout
 from .local_pseudo import LocalPseudo
@@ -33,6 +34,7 @@ __all__ = [
     "ContrastiveNetwork",
     "CrossTeaching",
     "DenseHead",
+    "DistributionAlignment",
     "GlobalHead",
     "JigsawHead",
     "LinearHead",

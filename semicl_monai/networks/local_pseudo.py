@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,8 +23,7 @@ class LocalPseudo(SelfTraining):
         head: callable that builds the projection head, as for :class:`ContrastiveNetwork`.
         transform: as for :class:`SelfTraining`.
         layout: module names of the network's parts. By default, they follow from the network's class.
-        paste: as for :class:`SelfTraining`.
-        regions: as for :class:`SelfTraining`.
+        options: further options of :class:`SelfTraining`.
 
     Raises:
         InputError: When the network has no known layout and none was given.
@@ -41,10 +40,9 @@ class LocalPseudo(SelfTraining):
         *,
         transform: Any = None,
         layout: NetworkLayout | None = None,
-        paste: Any = None,
-        regions: Sequence[Sequence[int]] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(student, transform, paste=paste, regions=regions)
+        super().__init__(student, transform, **options)
         tapped = ContrastiveNetwork(student, head, tap="decoder", layout=layout)
         self.tap, self.head = tapped.tap, tapped.head
 

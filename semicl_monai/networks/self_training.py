@@ -41,6 +41,8 @@ class SelfTraining(MeanTeacher):
             teacher's probabilities, such as :class:`semicl_monai.transforms.RandCopyPaste`. Images with voxels that are
             not annotated are left out. By default nothing is pasted.
         regions: class numbers of each region, if the network predicts regions. Probabilities are then sigmoids.
+        align: function of the teacher's probabilities and the label maps of labelled images that returns other
+            probabilities, such as :class:`semicl_monai.networks.DistributionAlignment`. By default they stay.
 
     Attributes:
         teacher: a copy of the student, in evaluation mode and without gradients.
@@ -57,9 +59,10 @@ class SelfTraining(MeanTeacher):
         *,
         paste: Any = None,
         regions: Sequence[Sequence[int]] | None = None,
+        align: nn.Module | None = None,
     ) -> None:
         super().__init__(student, transform=transform, sigmoid=regions is not None)
-        self.paste, self.regions = paste, regions
+        self.paste, self.regions, self.align = paste, regions, align
 
     def forward(
         self,
@@ -76,7 +79,8 @@ class SelfTraining(MeanTeacher):
             weak: the weak view of unlabelled images, ``(U, C, H, W[, D])``.
             strong: their strong view, or several of them as channels, ``(U, V * C, H, W[, D])``. It is given whenever
                 ``weak`` is.
-            labels: label maps of ``x``, ``(B, 1, H, W[, D])``, whose parts are pasted. By default nothing is pasted.
+            labels: label maps of ``x``, ``(B, 1, H, W[, D])``, whose parts are pasted. By default nothing is pasted or
+                aligned.
             known: label maps of unlabelled images, ``(U, 1, H, W[, D])``, with -1 where they are not annotated. By
                 default no voxel is annotated.
 
@@ -89,7 +93,10 @@ class SelfTraining(MeanTeacher):
             return self.study(x)
         known = torch.full_like(weak[:, :1], IGNORED) if known is None else known
         views = strong.split(weak.shape[1], dim=1)
-        strong, taught = torch.cat(views), torch.cat([self._corrected(self.teach(weak), known)] * len(views))
+        taught = self.teach(weak)
+        if self.align is not None and labels is not None:
+            taught = self.align(taught, labels)
+        strong, taught = torch.cat(views), torch.cat([self._corrected(taught, known)] * len(views))
         inside = torch.ones_like(taught[:, :1])
         for transform in ensure_tuple(self.transform or ()):
             transform.randomize(strong)

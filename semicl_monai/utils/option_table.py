@@ -207,6 +207,13 @@ OPTIONS = (
         of_method=True,
     ),
     Option(
+        "align_classes",
+        SWITCH,
+        _TRAIN,
+        "Give the teacher's classes the shares of the foreground that they have in labels.",
+        of_method=True,
+    ),
+    Option(
         "mixup_alpha", POSITIVE, _TRAIN, "Parameter of the Beta distribution of the mixing weights.", of_method=True
     ),
     Option("deep_supervision", SWITCH, _TRAIN, "Also use losses at lower resolutions (networks DynUNet)."),

@@ -65,6 +65,8 @@ def test_each_ingredient_of_the_recipe_is_switched_by_one_option(workflow):
     assert [warp.rotate90_prob for warp in (model.transform[0], rotated.transform[0])] == [0.0, 0.5]
     assert (warp.warp.rotate90_prob, rotating.warp.rotate90_prob) == (0.0, 0.5)
     assert built(cut_mix_prob=0)[0].transform[1].prob == 0
+    assert model.align is None
+    assert built(align_classes=True)[0].align.of_labels.shape == (2,)
 
 
 @pytest.mark.parametrize(("keep", "dice"), [(True, 1.0), (False, 2 * 4 / (4 + 5))])

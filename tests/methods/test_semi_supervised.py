@@ -14,6 +14,7 @@ from semicl_monai.methods import (
     epochs_of,
 )
 from semicl_monai.transforms import RandPatchesd, RandSlicesd
+from semicl_monai.utils import InputError
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,13 @@ from semicl_monai.transforms import RandPatchesd, RandSlicesd
 def test_a_method_that_waits_for_its_teacher_warms_up_and_then_ramps_up_in_a_quarter(method, options, warm_up, ramp_up):
     built = method(epochs=40, **options)
     assert (built.warm_up, built.ramp_up) == (warm_up, ramp_up)
+
+
+def test_regions_have_no_classes_to_align():
+    method = SelfTrainingMethod(align_classes=True, regions=[[1, 2], [2]])
+    message = r"^align_classes must be false for regions, which have no shares of the foreground, got true\.$"
+    with pytest.raises(InputError, match=message):
+        method.align()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from monai.bundle import ConfigParser
 from monai.networks.nets import BasicUNet
 from torch import nn
 
-from semicl_monai.networks import MeanTeacher, SelfTraining
+from semicl_monai.networks import DistributionAlignment, MeanTeacher, SelfTraining
 from semicl_monai.transforms import RandCutMix, RandWarp
 
 
@@ -51,6 +51,17 @@ def test_the_student_sees_the_strong_view_and_the_teacher_the_weak_one(images):
     torch.testing.assert_close(studied, model.student(strong))
     torch.testing.assert_close(taught, probabilities(model.teacher(weak)))
     assert not torch.allclose(taught, probabilities(model.student(weak)), atol=1e-3)
+
+
+def test_the_probabilities_of_the_teacher_are_aligned_with_the_labels_of_labelled_images(images):
+    x, weak, strong = images
+    labels = torch.randint(0, 3, (2, 1, 32, 32), generator=torch.Generator().manual_seed(0))
+    model = taught_otherwise(SelfTraining(unet(), align=DistributionAlignment(3)))
+    _, _, taught = model(x, weak, strong, labels)
+    plain = probabilities(model.teacher(weak))
+    torch.testing.assert_close(taught, DistributionAlignment(3)(plain, labels))
+    assert not torch.allclose(taught, plain, atol=1e-3)
+    torch.testing.assert_close(model(x, weak, strong)[2], plain)
 
 
 def test_several_strong_views_have_the_same_labels(images):
