@@ -31,5 +31,6 @@ for record in every["training"]:
         "validation" if patient(record) in validation else "training" if patient(record) in labelled else "unlabelled"
     )
     lists[part].append({"image": record["image"]} if part == "unlabelled" else record)
-(folder / "development.json").write_text(json.dumps({**every, **lists}, indent=1))
+with (folder / "development.json").open("x") as file:  # nothing is overwritten
+    json.dump({**every, **lists}, file, indent=1)
 print("labelled", *sorted(labelled), "validation", *sorted(validation))

@@ -18,7 +18,8 @@ class DistributionAlignment(nn.Module):
         \tilde p_0 \propto p_0, \qquad
         \tilde p_c \propto p_c \, \frac{n_c / \sum_{k > 0} n_k}{m_c / \sum_{k > 0} m_k}, \qquad c > 0
 
-    The background is not aligned: labelled images are drawn around the foreground more often than others.
+    The background is not aligned: labelled images are drawn around the foreground more often than others. Nothing is
+    changed before each class has occurred in labels, so that no class is lost.
 
     Args:
         num_classes: number of classes, the background included.
@@ -59,7 +60,7 @@ class DistributionAlignment(nn.Module):
         known = labels.as_subclass(Tensor).long().clamp(min=0).flatten()
         self._count(self.of_labels, known.bincount(minlength=len(self.of_labels) + 1)[1:])
         self._count(self.of_teacher, probabilities[:, 1:].transpose(0, 1).flatten(1).sum(1))
-        if not (self.of_labels.sum() and self.of_teacher.sum()):
+        if not (self.of_labels.all() and self.of_teacher.any()):
             return probabilities
         wanted, given = (counts / counts.sum() for counts in (self.of_labels, self.of_teacher))
         factors = torch.cat([torch.ones_like(wanted[:1]), wanted / given.clamp(min=EPSILON)])

@@ -53,8 +53,8 @@ def plan_slices(
 
     The network sees a part of a slice with twice the edges of the foreground, at most: more of the surroundings tells
     it little, and takes time. Predictions of such parts are put together by sliding windows. For large slices, the
-    network is a :class:`semicl_monai.networks.StridedDynUNet`: objects in them are large too, and more steps of
-    training are worth more than a level of the full resolution.
+    network is a :class:`semicl_monai.networks.StridedDynUNet`: objects in them are large too, and a step takes a third
+    of the time or less.
 
     Args:
         shape: edges of the median image at the target spacing, in voxels.

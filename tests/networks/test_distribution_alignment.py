@@ -49,9 +49,13 @@ def test_a_rare_class_gets_more_and_the_background_is_not_counted():
     assert aligned[0, :, 0, 0].tolist() == pytest.approx([0.5, 0.25, 0.25])
 
 
-def test_nothing_changes_before_there_is_foreground():
-    probabilities, labels = case(0)
-    assert torch.equal(DistributionAlignment(4)(probabilities, labels * 0), probabilities)
+@pytest.mark.parametrize("missing", [(1, 2, 3), (2,)])
+def test_nothing_changes_before_each_class_has_occurred_in_labels(missing):
+    align, (probabilities, labels) = DistributionAlignment(4), case(0)
+    for number in missing:
+        labels = labels.masked_fill(labels == number, 0)
+    assert torch.equal(align(probabilities, labels), probabilities)
+    assert not torch.equal(align(*case(0)), probabilities)
 
 
 def test_voxels_that_are_not_annotated_do_not_count():
@@ -73,8 +77,9 @@ def test_a_class_that_the_teacher_never_predicts_leaves_finite_numbers():
 
 
 def test_the_moving_averages_are_saved():
-    align, (probabilities, labels) = DistributionAlignment(4), case(0)
-    align(probabilities, labels)
-    other = DistributionAlignment(4)
+    align, other = DistributionAlignment(4), DistributionAlignment(4)
+    align(*case(0))
     other.load_state_dict(align.state_dict())
-    assert torch.equal(other(probabilities, labels), align(probabilities, labels))
+    aligned = align(*case(1))
+    assert torch.equal(other(*case(1)), aligned)
+    assert not torch.equal(DistributionAlignment(4)(*case(1)), aligned)

@@ -5,7 +5,7 @@ import pytest
 from monai.networks.nets import DynUNet
 
 from semicl_monai.apps import benchmark_memory as module
-from semicl_monai.planning import GIB, filters_of, topology_of, training_memory
+from semicl_monai.planning import GIB, filters_of, topology_of, training_memory, without_first_level
 from semicl_monai.planning.memory import _parameters
 
 
@@ -36,3 +36,11 @@ def test_the_benchmark_measures_beside_what_is_predicted(monkeypatch, capsys):
     measured, predicted = float(words[8]), float(words[11])
     assert words[:7] == ["40", "x", "56", "x", "40,", "4", "outputs"]
     assert 0.5 < measured < predicted < 1.5 * measured
+
+
+def test_outputs_take_as_much_without_a_level_of_the_full_resolution_and_maps_less():
+    full = topology_of((160, 160), (1.0, 1.0))
+    strided = without_first_level(full)
+    few, many = ([training_memory((160, 160), one, filters_of(one), 8, n) for one in (full, strided)] for n in (2, 5))
+    assert many[0] - few[0] == pytest.approx(many[1] - few[1])
+    assert few[1] < few[0]
