@@ -12,7 +12,9 @@ from semicl_monai.data import Fingerprint, SegmentationDatalist
 from semicl_monai.methods import find_method, stages_of
 
 TURNED = "by 90, 180 or 270 degrees at random, as slices of some images are upright and of others lying"
-ONE_PIECE = "the largest connected part alone, as all labels are in one piece; all parts: --largest_component false"
+ONE_PIECE = (
+    "the main connected component alone, as all labels are in one piece; all components: --largest_component false"
+)
 
 
 def bundle_summary(

@@ -2,6 +2,7 @@ from semicl_monai.utils import Registry
 
 from .fill_unannotated import FillUnannotatedd
 from .invert_argmax import InvertArgmaxd
+from .keep_main_component import KeepMainComponentd
 from .load_case import LoadCased
 from .mask_writer import MaskWriter
 from .nifti_reader import NiftiReader
@@ -26,6 +27,9 @@ TRANSFORMS = Registry("transform", "Dictionary transforms.")
 TRANSFORMS.add("load_case", "Load image and label of a case and refuse unusable ones.", LoadCased)
 TRANSFORMS.add("safe_spacing", "Resample the volumes of a sample, whatever other entries it holds.", SafeSpacingd)
 TRANSFORMS.add("invert_argmax", "Turn class scores into a label map in the image's grid.", InvertArgmaxd)
+TRANSFORMS.add(
+    "keep_main_component", "Keep the connected component in which all classes are large.", KeepMainComponentd
+)
 TRANSFORMS.add("rand_slices", "Draw slices of a volume, a share of them with foreground.", RandSlicesd)
 TRANSFORMS.add("rand_partition_slices", "Draw slices from every partition of a volume.", RandPartitionSlicesd)
 TRANSFORMS.add("rand_patches", "Draw 3-D patches of a volume, a share of them centred on foreground.", RandPatchesd)
@@ -40,6 +44,7 @@ __all__ = [
     "TRANSFORMS",
     "FillUnannotatedd",
     "InvertArgmaxd",
+    "KeepMainComponentd",
     "LoadCased",
     "MaskWriter",
     "NiftiReader",

@@ -233,7 +233,12 @@ OPTIONS = (
     ),
     Option("resume", SWITCH, _TRAINING, "Continue a run that was stopped, from its last checkpoint."),
     Option("checkpoint_interval", whole(1), _TRAINING, "Epochs from one checkpoint to the next."),
-    Option("largest_component", SWITCH, (*_TRAIN, *_MASKS), "Keep the largest connected part of the foreground alone."),
+    Option(
+        "largest_component",
+        SWITCH,
+        (*_TRAIN, *_MASKS),
+        "Keep one connected component of the foreground, the one in which all classes are large.",
+    ),
     Option("weights", PATH, _MASKS, "Weights to use, models/model.pt of output_dir by default."),
     Option(
         "allow_unknown_provenance",

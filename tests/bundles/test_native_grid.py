@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.transforms import KeepLargestConnectedComponentd
 from scipy import ndimage
 from torch.nn.functional import one_hot
+
+from semicl_monai.transforms import KeepMainComponentd
 
 OBLIQUE = nib.affines.from_matvec(np.array([[0.9, -0.2, 0.1], [0.2, 0.95, -0.1], [-0.1, 0.1, 1.3]]), [-12.0, 7.5, 3.25])
 
@@ -52,7 +53,7 @@ def test_a_mask_has_shape_and_affine_of_an_oblique_image(segment, voxels):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_largest_connected_part_of_the_foreground_is_kept_on_request(workflow, tmp_path, voxels, keep):
+def test_the_main_component_of_the_foreground_is_kept_on_request(workflow, tmp_path, voxels, keep):
     nib.save(nib.Nifti1Image(voxels, OBLIQUE), tmp_path / "image.nii.gz")
     parser = workflow("inference", dataset_dir=str(tmp_path / "image.nii.gz"), largest_component=keep).parser
     sample = parser.get_parsed_content("preprocessing")({"image": str(tmp_path / "image.nii.gz"), "case": "image"})
@@ -67,7 +68,7 @@ def test_the_largest_connected_part_of_the_foreground_is_kept_on_request(workflo
     parts, _ = ndimage.label(np.asarray(before[0]) > 0, np.ones((3, 3, 3)))
     sizes = np.bincount(parts.ravel())[1:]
     assert len(sizes) == 2
-    assert isinstance(largest, KeepLargestConnectedComponentd) is keep
+    assert isinstance(largest, KeepMainComponentd) is keep
     wanted = np.where(parts == 1 + sizes.argmax(), before[0], 0) if keep else before[0]
     assert np.array_equal(after[0], wanted)
 
