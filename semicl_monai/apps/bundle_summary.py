@@ -12,6 +12,7 @@ from semicl_monai.data import Fingerprint, SegmentationDatalist
 from semicl_monai.methods import find_method, stages_of
 
 TURNED = "by 90, 180 or 270 degrees at random, as slices of some images are upright and of others lying"
+ONCE = "of each image alone, which is faster: --mirror_axes []"
 ONE_PIECE = (
     "the main connected component alone, as all labels are in one piece; all components: --largest_component false"
 )
@@ -35,6 +36,7 @@ def bundle_summary(
         dimensions: whether it is planned in 2-D or 3-D, and why.
         time: lines about the time that the training takes, or none.
     """
+    axes = task.get("mirror_axes")
     shown = {
         "cases": ", ".join(f"{len(cases)} {part}" for part, cases in lists.split.items()),
         "channels": found.channels,
@@ -43,6 +45,7 @@ def bundle_summary(
         **describe_plan(task, found),
         "intensity": _intensity(task["scaling"]),
         **({"rotation": f"{TURNED}; not: --rotate90_prob 0"} if task.get("rotate90_prob") else {}),
+        **({"mirroring": f"predictions are the mean of {2 ** len(axes)} mirror images; {ONCE}"} if axes else {}),
         **({"masks": ONE_PIECE} if task.get("largest_component") else {}),
         "method": task["stages"]["pretrain"]["method"],
         **({"time": f"\n{'':13}".join(time)} if time else {}),

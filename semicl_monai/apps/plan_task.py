@@ -53,11 +53,13 @@ def plan_task(
     - CT is windowed to the 0.5 and 99.5 percentiles of the foreground. Other images become z-scores. If mean and
       standard deviation of the foreground are similar in all images, these are used. Otherwise, each image uses its
       own.
-    - If the foreground of every training label is in one piece, and there are at least three labels, only the largest
+    - If the foreground of every training label is in one piece, and there are at least three labels, only the main
       piece of a prediction is kept. This is a rule of the first nnU-Net (https://arxiv.org/abs/1809.10486).
     - If slices of some images show a much larger field of view than others, images are enlarged and reduced at random.
     - If slices of some images are upright and of others lying, images are rotated at random by 90, 180 or 270 degrees.
       Patients then probably lie turned in some images, which the headers do not tell.
+    - In 2-D, predictions are averaged over mirror images, along the axes along which training images are mirrored. With
+      rotations by 90 degrees, these are both axes of a slice.
     - Prepared volumes of more than 2 GiB are kept on disk.
 
     Args:
@@ -76,7 +78,7 @@ def plan_task(
     axis = slice_axis(np.median(found.shapes, axis=0), np.median(found.spacings, axis=0))
     outputs = 1 + len(values)
     dims = spatial_dims or choose_dims(found, memory, outputs)[0]
-    shape = _median_shape(found, spacing)
+    shape, rotate90 = _median_shape(found, spacing), _rotate90_prob(found, axis)
     task = {
         "in_channels": found.channels,
         "class_names": [names.get(value, f"class {value}") for value in values],
@@ -87,7 +89,8 @@ def plan_task(
         "cache_dir": _cache_dir(found, spacing),
         "largest_component": found.in_one_piece and len(found.foreground) >= ENOUGH_LABELS,
         "zoom_range": _zoom_range(found, axis),
-        "rotate90_prob": _rotate90_prob(found, axis),
+        "rotate90_prob": rotate90,
+        "mirror_axes": _mirror_axes(axis, turned=rotate90 > 0) if dims == 2 else [],
         **(
             plan_slices(shape, spacing.tolist(), axis, memory, outputs, _median_extent(found, spacing))
             if dims == 2
@@ -95,7 +98,13 @@ def plan_task(
         ),
     }
     defaults: dict[str, Any] = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2}
-    defaults |= {"cache_dir": None, "largest_component": False, "zoom_range": 0.0, "rotate90_prob": 0.0}
+    defaults |= {
+        "cache_dir": None,
+        "largest_component": False,
+        "zoom_range": 0.0,
+        "rotate90_prob": 0.0,
+        "mirror_axes": [],
+    }
     return {key: value for key, value in task.items() if key not in defaults or value != defaults[key]}
 
 
@@ -160,6 +169,12 @@ def choose_dims(found: Fingerprint, memory: float, outputs: int) -> tuple[int, s
             f"slices of {spacing[thick]:.3g} mm are thick beside pixels of {np.delete(spacing, thick).max():.3g} mm",
         )
     return 3, f"a 3-D patch has {voxels} voxels of {edge} mm along its shortest axis, at least {HANDFUL}"
+
+
+def _mirror_axes(axis: int, turned: bool) -> list[int]:
+    """Return the axes of a slice along which training images are mirrored, and both if they are rotated too."""
+    plane = [other for other in range(3) if other != axis]
+    return plane if turned else plane[:1]
 
 
 def _median_shape(found: Fingerprint, spacing: np.ndarray) -> list[int]:

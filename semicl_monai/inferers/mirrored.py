@@ -48,8 +48,10 @@ class MirroredInferer(Inferer):
         if len(self.flips) == 1:
             logits: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
             return logits
-        views = [self._probabilities(flip, inputs, network, *args, **kwargs) for flip in self.flips]
-        mean = torch.stack(views).mean(dim=0)
+        mean = self._probabilities([], inputs, network, *args, **kwargs)
+        for flip in self.flips[1:]:  # one by one: a volume has one map for each class
+            mean += self._probabilities(flip, inputs, network, *args, **kwargs)
+        mean /= len(self.flips)
         if self.sigmoid:
             return mean.logit(eps=torch.finfo(mean.dtype).eps)  # probabilities of zero and one have no finite logit
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()  # a probability of zero would have no finite logit

@@ -255,8 +255,13 @@ def test_the_summary_tells_if_images_are_rotated_as_some_lie_turned(make, data, 
     for file in [*data.glob("imagesTr/k_00[0-3]_*"), *data.glob("labelsTr/k_00[0-3].*")]:
         save(np.rot90(np.asanyarray(nib.load(file).dataobj)), file)
     bundle = make(spatial_dims=2)
-    assert "  rotation   by 90, 180 or 270 degrees at random, " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "  rotation   by 90, 180 or 270 degrees at random, " in printed
+    assert "  mirroring  predictions are the mean of 4 mirror images" in printed
     assert read(bundle / "configs/train.json")["rotate90_prob"] == 0.5
+    assert [read(bundle / f"configs/{stage}.json")["mirror_axes"] for stage in ("evaluate", "inference")] == [
+        [0, 1]
+    ] * 2
 
 
 def test_the_summary_tells_the_numbers_and_commands_that_run(make, capsys):

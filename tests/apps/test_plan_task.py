@@ -32,7 +32,8 @@ def plan(channels=(), names=None, dims=2, memory=8, **found):
 
 def test_what_is_as_in_most_bundles_is_not_written():
     task = plan(shapes=[(64, 60, 40)])
-    assert set(task) == {"class_names", "roi_size", "scaling", "shift_range", "noise_std", "network_def", "stages"}
+    written = {"class_names", "roi_size", "scaling", "shift_range", "noise_std", "network_def", "stages", "mirror_axes"}
+    assert set(task) == written
     assert set(task["stages"]) == {"train"}
 
 
@@ -222,6 +223,19 @@ def test_images_are_rotated_by_90_degrees_where_some_are_upright_and_others_lie(
     assert "rotate90_prob" not in plan(shapes=[*lying, (200, 160, 900)])  # slices alone count
     as_long = {"shapes": [(200, 160, 9), (160, 200, 9)], "spacings": [(1.0, 1.25, 9.0), (1.25, 1.0, 9.0)]}
     assert "rotate90_prob" not in plan(**as_long)
+
+
+@pytest.mark.parametrize(
+    ("axis", "once", "turned"), [(2, [0], [0, 1]), (0, [1], [1, 2]), (1, [0], [0, 2])], ids=["axial", "first", "second"]
+)
+def test_predictions_are_averaged_over_the_mirror_images_that_training_shows(axis, once, turned):
+    def across(edges, thickness):
+        return tuple(np.insert(np.array(edges, float), axis, thickness).tolist())
+
+    lying, upright, spacing = across((200, 160), 9), across((160, 200), 9), across((1, 1), 9)
+    assert plan(shapes=[lying], spacings=[spacing])["mirror_axes"] == once
+    assert plan(shapes=[lying, upright], spacings=[spacing] * 2)["mirror_axes"] == turned
+    assert "mirror_axes" not in plan(dims=3, shapes=[lying, upright], spacings=[spacing] * 2)
 
 
 @pytest.mark.parametrize(("pieces", "labels", "kept"), [(True, 3, True), (True, 2, False), (False, 3, False)])
