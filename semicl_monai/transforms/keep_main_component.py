@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type, convert_to_numpy
 from scipy import ndimage
@@ -37,9 +36,6 @@ class KeepMainComponentd(MapTransform):
         >>> KeepMainComponentd("pred")({"pred": labels})["pred"].tolist()
         [[[0, 0, 0, 0, 0, 0, 1, 2, 2]]]
     """
-
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the sample with the main component alone."""

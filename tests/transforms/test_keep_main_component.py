@@ -58,7 +58,7 @@ def bars(*components):
         ([(0, 900), (60, 200)], 1),
         ([(0, 900), (1, 1)], 0),  # a few voxels of a rare class are not an organ
         ([(500, 0), (0, 400)], 0),
-        ([(3, 3), (1, 7)], 1),  # 16 and 16: more voxels
+        ([(1, 1), (0, 3)], 1),  # 4 and 4: more voxels
         ([(20,), (30,), (10,)], 1),
     ],
 )
