@@ -32,9 +32,9 @@ class KeepMainComponentd(MapTransform):
         The sample with label maps of the same type and metadata. The given maps are not changed.
 
     Example:
-        >>> labels = torch.tensor([[[1, 1, 1, 1, 1, 0, 1, 2, 2]]])
+        >>> labels = torch.tensor([[[1, 1, 1, 1, 0, 1, 2, 2]]])
         >>> KeepMainComponentd("pred")({"pred": labels})["pred"].tolist()
-        [[[0, 0, 0, 0, 0, 0, 1, 2, 2]]]
+        [[[0, 0, 0, 0, 0, 1, 2, 2]]]
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
