@@ -12,7 +12,7 @@ from semicl_monai.data import Fingerprint, SegmentationDatalist
 from semicl_monai.methods import find_method, stages_of
 
 TURNED = "by 90, 180 or 270 degrees at random, as slices of some images are upright and of others lying"
-ONCE = "of each image alone, which is faster: --mirror_axes []"
+ONCE = "without them, which is faster: --mirror_axes []"
 ONE_PIECE = (
     "the main connected component alone, as all labels are in one piece; all components: --largest_component false"
 )

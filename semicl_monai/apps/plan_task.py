@@ -97,8 +97,11 @@ def plan_task(
             else plan_patches(shape, spacing.tolist(), memory, outputs)
         ),
     }
-    defaults: dict[str, Any] = {"in_channels": 1, "label_values": None, "spacing": None, "slice_axis": 2}
-    defaults |= {
+    defaults: dict[str, Any] = {
+        "in_channels": 1,
+        "label_values": None,
+        "spacing": None,
+        "slice_axis": 2,
         "cache_dir": None,
         "largest_component": False,
         "zoom_range": 0.0,

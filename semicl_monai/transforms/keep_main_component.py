@@ -47,10 +47,11 @@ class KeepMainComponentd(MapTransform):
 
 def _main_component(labels: torch.Tensor) -> torch.Tensor:
     values = convert_to_numpy(labels)[0]
-    components, count = ndimage.label(values != 0, np.ones((3,) * values.ndim))
+    foreground = values != 0
+    components, count = ndimage.label(foreground, np.ones((3,) * values.ndim))
     if count < 2:
         return labels
-    main = 1 + _best(_voxels(components[values != 0] - 1, values[values != 0]))
+    main = 1 + _best(_voxels(components[foreground] - 1, values[foreground]))
     return convert_to_dst_type(np.where(components == main, values, 0)[None], labels)[0]
 
 
