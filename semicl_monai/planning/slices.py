@@ -22,6 +22,7 @@ CONTRASTED = 2**13  # pixels of a step that are contrasted, about
 PAPER_STRIDE = 4  # stride of Hu et al.
 BLOCK = 4  # edge of a block in strides, as in Hu et al.
 VIEWS = 2  # of a slice, in pre-training
+STRIDED = 3  # times as many steps, if the first level has strides: they take a third of the time
 
 
 def slice_axis(found_shape: Sequence[int], spacing: Sequence[float]) -> int:
@@ -122,11 +123,11 @@ def _samples(size: Sequence[int], topology: Topology) -> dict[str, Any]:
     """Slices of a volume, steps of an epoch, grid and blocks of the local contrast, where the configs have others.
 
     With fewer slices in a step, an epoch has more steps. So a training sees as many slices of any size. If the first
-    level has strides, which makes steps cheap, it sees twice as many. Grid and blocks count in pixels of the last
+    level has strides, it sees three times as many in the same time. Grid and blocks count in pixels of the last
     decoder map.
     """
     samples, strided = _per_volume(size), max(topology.strides[0])
-    steps = strided * STEPS * SAMPLES // samples
+    steps = (STRIDED if strided > 1 else 1) * STEPS * SAMPLES // samples
     pixels = VIEWS * VOLUMES * samples * int(np.prod(topology.sizes(size)[0]))
     stride = max(PAPER_STRIDE // strided, round(float(np.sqrt(pixels / CONTRASTED))))
     of_stage = {"block_size": BLOCK * stride, "method_def": {"stride": stride}}

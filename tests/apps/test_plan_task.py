@@ -102,7 +102,7 @@ def test_a_step_has_as_many_pixels_of_large_slices_as_of_small_ones_and_an_epoch
     assert task["roi_size"] == size
     assert task.get("samples_per_volume", 4) == samples
     assert task.get("iterations_per_epoch", 30) * samples == (
-        240 if task["network_def"]["strides"][0] == [2, 2] else 120
+        360 if task["network_def"]["strides"][0] == [2, 2] else 120
     )
     of_stage = {"block_size": 4 * stride, "method_def": {"stride": stride}}
     stages = task["stages"]
