@@ -16,6 +16,7 @@ from .resume import ResumeCheckpoint, set_aside
 from .run_options import RunOptions
 from .run_provenance import RunProvenance
 from .seed_epoch import SeedEpoch
+from .snapshot_keeper import SnapshotKeeper
 from .teacher_ema import TeacherEMA
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "RunOptions",
     "RunProvenance",
     "SeedEpoch",
+    "SnapshotKeeper",
     "TeacherEMA",
     "case_metrics",
     "mean_with_interval",

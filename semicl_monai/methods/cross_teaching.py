@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from semicl_monai.handlers import TeacherEMA
+from semicl_monai.handlers import SnapshotKeeper, TeacherEMA
 from semicl_monai.methods.self_training import SelfTrainingMethod
 from semicl_monai.networks import CrossTeaching
 
@@ -24,7 +24,7 @@ class CrossTeachingMethod(SelfTrainingMethod):
         return CrossTeaching(network, self.strong_transforms(), **self.teaching())
 
     def handlers(self, model: Any, loss: Any, iterations_per_epoch: int) -> list[Any]:
-        """Return the handlers of self-training, and one for the moving average of the second student."""
-        warm_up = self.warm_up * iterations_per_epoch
+        """Return the handlers of self-training, and those for the second student."""
+        first, warm_up = super().handlers(model, loss, iterations_per_epoch), self.warm_up * iterations_per_epoch
         moving_average = TeacherEMA(model.other, decay=self.teacher_decay, warm_up_steps=warm_up)
-        return [*super().handlers(model, loss, iterations_per_epoch), moving_average]
+        return [*first, moving_average, SnapshotKeeper(model.other, self.lr_lambda(self.epochs).ends)]

@@ -12,7 +12,8 @@ from torch import nn
 
 from semicl_monai.data import SegmentationDatalist
 from semicl_monai.data.sections import Record
-from semicl_monai.engines import SemiSupervisedPrepareBatch, agreement, region_agreement
+from semicl_monai.engines import CosineCycles, SemiSupervisedPrepareBatch, agreement, region_agreement
+from semicl_monai.handlers import SnapshotKeeper
 from semicl_monai.losses import PseudoLabelLoss
 from semicl_monai.methods.method import SampleTransform
 from semicl_monai.methods.semi_supervised import SemiSupervisedMethod
@@ -36,6 +37,8 @@ class SelfTrainingMethod(SemiSupervisedMethod):
         copy_paste_prob: probability that boxes of labelled and unlabelled images are swapped, with their labels.
         strong_views: number of views of an unlabelled image that the student sees in a step.
         align_classes: whether the teacher's classes get the shares of the foreground that they have in labels.
+        snapshots: number of snapshots of the teacher that teach beside it. They are taken at the ends of cycles of the
+            learning rate: there is one cycle more than snapshots.
         num_classes: number of classes, the background included.
         thick_axis: axis of thick slices, along which nothing is moved.
     """
@@ -54,6 +57,7 @@ class SelfTrainingMethod(SemiSupervisedMethod):
     copy_paste_prob: float = 0.5
     strong_views: int = 1
     align_classes: bool | str = False
+    snapshots: int = 0
     num_classes: int = 2
     thick_axis: int | None = None
 
@@ -63,7 +67,16 @@ class SelfTrainingMethod(SemiSupervisedMethod):
 
     def teaching(self) -> dict[str, Any]:
         """Return the further options of the network of student and teacher."""
-        return {"paste": self.paste(), "regions": self.regions, "align": self.align()}
+        return {"paste": self.paste(), "regions": self.regions, "align": self.align(), "snapshots": self.snapshots}
+
+    def lr_lambda(self, epochs: int) -> CosineCycles:
+        """Return the factor of all learning rates in each epoch. It has a cycle for each snapshot, and a last one."""
+        return CosineCycles(epochs, self.warm_up, snapshots=self.snapshots)
+
+    def handlers(self, model: Any, loss: Any, iterations_per_epoch: int) -> list[Any]:
+        """Return the handlers of all methods with a teacher, and one that keeps its snapshots."""
+        ends = self.lr_lambda(self.epochs).ends
+        return [*super().handlers(model, loss, iterations_per_epoch), SnapshotKeeper(model, ends)]
 
     def align(self) -> DistributionAlignment | None:
         """Return what aligns the teacher's classes with those of labels."""

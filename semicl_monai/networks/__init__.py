@@ -19,6 +19,7 @@ from .pretrained import (
 from .projected_map import ProjectedMap
 from .provenance import made_by, read_provenance, require_provenance
 from .self_training import SelfTraining
+from .snapshots import Snapshots
 from .strided_dyn_unet import StridedDynUNet
 from .weights_file import StateDict, check_finite, find_state_dict, read_state_dict, without_deep_supervision
 
@@ -43,6 +44,7 @@ __all__ = [
     "NetworkLayout",
     "ProjectedMap",
     "SelfTraining",
+    "Snapshots",
     "StateDict",
     "StridedDynUNet",
     "channels_last",

@@ -22,6 +22,7 @@ class CrossTeaching(SelfTraining):
     Args:
         student: the first student. The second one is a copy with new random weights, also if the first is pre-trained.
         transform: as for :class:`SelfTraining`.
+        snapshots: largest number of snapshots of each teacher.
         options: further options of :class:`SelfTraining`.
 
     Attributes:
@@ -36,9 +37,9 @@ class CrossTeaching(SelfTraining):
 
     turn: torch.Tensor
 
-    def __init__(self, student: nn.Module, transform: Any = None, **options: Any) -> None:
-        super().__init__(student, transform, **options)
-        self.other = MeanTeacher(_restarted(student), sigmoid=self.sigmoid)
+    def __init__(self, student: nn.Module, transform: Any = None, *, snapshots: int = 0, **options: Any) -> None:
+        super().__init__(student, transform, snapshots=snapshots, **options)
+        self.other = MeanTeacher(_restarted(student), sigmoid=self.sigmoid, snapshots=snapshots)
         self.register_buffer("turn", torch.zeros((), dtype=torch.long))
 
     def study(self, images: torch.Tensor) -> torch.Tensor:

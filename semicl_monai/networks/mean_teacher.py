@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from semicl_monai.networks.snapshots import Snapshots
 from semicl_monai.utils import at_least_float32
 
 
@@ -26,9 +27,11 @@ class MeanTeacher(nn.Module):
         transform: random transform of batches with ``randomize(images)`` and ``__call__(maps)``, such as
             :class:`semicl_monai.transforms.RandSymmetry`.
         sigmoid: whether probabilities are those of regions, by a sigmoid, or of classes, by a softmax.
+        snapshots: largest number of snapshots of the teacher that teach beside it.
 
     Attributes:
         teacher: a copy of the student, in evaluation mode and without gradients.
+        snapshots: earlier states of the teacher, which a :class:`semicl_monai.handlers.SnapshotKeeper` keeps.
 
     References:
         Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017, section 2.
@@ -38,12 +41,20 @@ class MeanTeacher(nn.Module):
     """
 
     def __init__(
-        self, student: nn.Module, noise_std: float = 0.0, transform: Any = None, *, sigmoid: bool = False
+        self,
+        student: nn.Module,
+        noise_std: float = 0.0,
+        transform: Any = None,
+        *,
+        sigmoid: bool = False,
+        snapshots: int = 0,
     ) -> None:
         super().__init__()
         self.sigmoid = sigmoid
         self.student, self.noise_std, self.transform = student, noise_std, transform
         self.teacher = deepcopy(student).eval().requires_grad_(False)
+        # without snapshots, the state dict is that of student and teacher
+        self.snapshots = Snapshots(student, snapshots) if snapshots else ()
 
     def train(self, mode: bool = True) -> MeanTeacher:
         """Set the student to training mode. The teacher stays in evaluation mode."""
@@ -83,8 +94,10 @@ class MeanTeacher(nn.Module):
 
     @torch.no_grad()
     def teach(self, unlabelled: torch.Tensor) -> torch.Tensor:
-        """Return the teacher's probabilities."""
-        return self.probabilities(at_least_float32(self.teacher(unlabelled)))
+        """Return the mean of the probabilities of the teacher and of its snapshots."""
+        networks = [self.teacher, *self.snapshots]
+        taught = [self.probabilities(at_least_float32(network(unlabelled))) for network in networks]
+        return torch.stack(taught).mean(0)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of classes or of regions."""

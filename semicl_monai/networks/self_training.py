@@ -43,6 +43,7 @@ class SelfTraining(MeanTeacher):
         regions: class numbers of each region, if the network predicts regions. Probabilities are then sigmoids.
         align: function of the teacher's probabilities and the label maps of labelled images that returns other
             probabilities, such as :class:`semicl_monai.networks.DistributionAlignment`. By default they stay.
+        snapshots: as for :class:`MeanTeacher`.
 
     Attributes:
         teacher: a copy of the student, in evaluation mode and without gradients.
@@ -60,8 +61,9 @@ class SelfTraining(MeanTeacher):
         paste: Any = None,
         regions: Sequence[Sequence[int]] | None = None,
         align: nn.Module | None = None,
+        snapshots: int = 0,
     ) -> None:
-        super().__init__(student, transform=transform, sigmoid=regions is not None)
+        super().__init__(student, transform=transform, sigmoid=regions is not None, snapshots=snapshots)
         self.paste, self.regions, self.align = paste, regions, align
 
     def forward(

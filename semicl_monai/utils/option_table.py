@@ -214,6 +214,13 @@ OPTIONS = (
         of_method=True,
     ),
     Option(
+        "snapshots",
+        whole(0),
+        _TRAIN,
+        "Number of snapshots of the teacher that teach beside it.",
+        of_method=True,
+    ),
+    Option(
         "mixup_alpha", POSITIVE, _TRAIN, "Parameter of the Beta distribution of the mixing weights.", of_method=True
     ),
     Option("deep_supervision", SWITCH, _TRAIN, "Also use losses at lower resolutions (networks DynUNet)."),

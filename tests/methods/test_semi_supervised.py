@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
-from semicl_monai.handlers import TeacherEMA
+from semicl_monai.handlers import SnapshotKeeper, TeacherEMA
 from semicl_monai.methods import (
     CrossTeachingMethod,
     LocalPseudoMethod,
@@ -13,6 +13,7 @@ from semicl_monai.methods import (
     SelfTrainingMethod,
     epochs_of,
 )
+from semicl_monai.networks import Snapshots
 from semicl_monai.transforms import RandPatchesd, RandSlicesd
 from semicl_monai.utils import InputError
 
@@ -50,6 +51,28 @@ def test_a_teacher_labels_all_parts_of_an_image_that_is_annotated_in_part(draw):
     places = {int(torch.as_tensor(sample["place"]).flatten()[0]) for sample in first({"image": label, "label": label})}
     assert places == set(range(6))
     assert draw.label_key == "label"  # what labelled images are drawn with
+
+
+@pytest.mark.parametrize("method", [SelfTrainingMethod, CrossTeachingMethod])
+def test_snapshots_are_kept_at_the_ends_of_cycles(method):
+    method = method(epochs=12, warm_up_epochs=3, snapshots=2)
+    model = method.model(torch.nn.Conv2d(1, 2, 1))
+    handlers = method.handlers(model, method.loss(torch.nn.MSELoss()), iterations_per_epoch=1)
+    trainer = Engine(lambda engine, batch: None)
+    for handler in handlers:
+        if isinstance(handler, SnapshotKeeper):
+            handler.attach(trainer)
+    kept = []
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: kept.append(sum(m.kept for m in _snapshots(model))))
+    trainer.run([None], max_epochs=12)
+    students = len(_snapshots(model))
+    assert kept == [0] * 5 + [students] * 3 + [2 * students] * 4
+    factor = method.lr_lambda(12)
+    assert [epoch for epoch in range(12) if factor(epoch) == 1] == [0, 3, 6, 9]
+
+
+def _snapshots(model):
+    return [module for module in model.modules() if isinstance(module, Snapshots)]
 
 
 def test_other_methods_do_not_warm_up():
