@@ -16,12 +16,15 @@ from .partition_contrast import PartitionContrastLoss
 from .pirl import PIRLLoss
 from .places import Places
 from .position_contrast import PositionContrastLoss
+from .prototype_contrast import PrototypeContrast
 from .pseudo_label import PseudoLabelLoss
+from .remembered_contrast import RememberedContrast
 from .supcon import SupConLoss
 from .two_view import TwoViewLoss
 
 LOSSES = Registry("loss", "Contrastive losses: embeddings and targets in, a scalar out.")
 LOSSES.add("supcon", "Supervised contrast: embeddings of equal class attract each other.", SupConLoss)
+LOSSES.add("prototypes", "Embeddings are pulled to the moving average of their class.", PrototypeContrast)
 LOSSES.add("nt_xent", "Self-supervised contrast: the two views of an image attract each other.", NTXentLoss)
 LOSSES.add("partition_contrast", "Slices of one partition attract each other across volumes.", PartitionContrastLoss)
 LOSSES.add("position_contrast", "Slices at about the same relative position attract each other.", PositionContrastLoss)
@@ -43,7 +46,9 @@ __all__ = [
     "PartitionContrastLoss",
     "Places",
     "PositionContrastLoss",
+    "PrototypeContrast",
     "PseudoLabelLoss",
+    "RememberedContrast",
     "StackedDeepSupervisionLoss",
     "SupConLoss",
     "TwoViewLoss",

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from semicl_monai.engines import SampledLoss
-from semicl_monai.losses import SupConLoss
+from semicl_monai.losses import PrototypeContrast, RememberedContrast, SupConLoss
 from semicl_monai.networks import DenseHead
 from semicl_monai.samplers import SAMPLERS
+from semicl_monai.utils import InputError, one_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class PixelContrast:
     Args:
         temperature: of the loss.
         background_index: class whose pixels are negatives and never anchors; ``-1`` for none.
+        contrast_with: what pixels are contrasted with: ``"pixels"`` of the batch, or ``"prototypes"``, the moving
+            average of each class.
+        contrast_memory: number of earlier steps whose pixels are contrasted too.
         pixel_sampler: chooses the pixels: a name in ``semicl_monai.samplers.SAMPLERS``, or a sampler.
         stride: of the sampler ``"stride"``, in pixels, one number or one per axis.
         block_size: of the sampler ``"block"``, in pixels, one number or one per axis.
@@ -39,6 +43,8 @@ class PixelContrast:
 
     temperature: float = 0.1
     background_index: int = 0
+    contrast_with: str = "pixels"
+    contrast_memory: int = 0
     pixel_sampler: str | Callable[..., Any] = "stride"
     stride: int | Sequence[int] = 4
     block_size: int | Sequence[int] = 16
@@ -59,17 +65,27 @@ class PixelContrast:
         """Return the random generators that all processes seed alike."""
         return [self.pixel_generator]
 
-    def pixel_loss(self, **options: Any) -> SampledLoss:
+    def pixel_loss(self, *, across_ranks: bool = False) -> SampledLoss:
         """Return the supervised contrast of the pixels that the sampler chooses.
 
         Args:
-            options: further arguments of :class:`semicl_monai.losses.SupConLoss`.
+            across_ranks: whether the pixels of all processes are contrasted together.
 
         Raises:
-            InputError: When there is no such sampler.
+            InputError: When there is no such sampler, or when prototypes are to be contrasted with a memory too, or
+                across processes.
         """
-        contrast = SupConLoss(temperature=self.temperature, background_index=self.background_index, **options)
-        return SampledLoss(self._build_sampler(), contrast)
+        return SampledLoss(self._build_sampler(), self._contrast(across_ranks))
+
+    def _contrast(self, across_ranks: bool) -> nn.Module:
+        about: dict[str, Any] = {"temperature": self.temperature, "background_index": self.background_index}
+        if one_of(self.contrast_with, ("pixels", "prototypes"), "contrast_with") == "prototypes":
+            if self.contrast_memory or across_ranks:
+                got = f"contrast_memory {self.contrast_memory} and across_ranks {across_ranks}"
+                raise InputError(f"prototypes need contrast_memory 0 and across_ranks False, got {got}.")
+            return PrototypeContrast(**about)
+        contrast = SupConLoss(**about, across_ranks=across_ranks)
+        return RememberedContrast(contrast, self.contrast_memory) if self.contrast_memory else contrast
 
     def pixel_head(self) -> Callable[..., nn.Module]:
         """Return a function that builds the head for all pixels."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -15,6 +15,9 @@ class Snapshots(nn.Module):
     Args:
         network: the network.
         number: largest number of copies.
+
+    Attributes:
+        kept: number of copies kept so far.
 
     References:
         Huang et al., Snapshot Ensembles: Train 1, Get M for Free, ICLR 2017, section 3. https://arxiv.org/abs/1704.00109
@@ -27,28 +30,23 @@ class Snapshots(nn.Module):
         1
     """
 
+    kept: torch.Tensor
+
     def __init__(self, network: nn.Module, number: int) -> None:
         super().__init__()
         copies = [deepcopy(network).eval().requires_grad_(False) for _ in range(number)]
-        self.copies, self.kept = nn.ModuleList(copies), 0
+        self.copies = nn.ModuleList(copies)
+        self.register_buffer("kept", torch.zeros((), dtype=torch.long))
 
     def __iter__(self) -> Iterator[nn.Module]:
         """Iterate over the copies kept so far."""
-        return iter(self.copies[: self.kept])
+        return iter(self.copies[: int(self.kept)])
 
     def keep(self, network: nn.Module) -> None:
         """Copy all parameters and buffers of a network."""
-        self.copies[self.kept].load_state_dict(network.state_dict())
+        self.copies[int(self.kept)].load_state_dict(network.state_dict())
         self.kept += 1
 
     def train(self, mode: bool = True) -> Snapshots:
         """Leave the copies in evaluation mode."""
         return self
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return the number of copies kept so far, for the state dict."""
-        return {"kept": self.kept}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take over the number of copies from a state dict."""
-        self.kept = state["kept"]

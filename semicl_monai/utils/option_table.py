@@ -100,6 +100,20 @@ OPTIONS = (
     ),
     Option("temperature", POSITIVE, _TRAINING, "Temperature of the contrast.", of_method=True),
     Option(
+        "contrast_with",
+        choice("pixels", "prototypes"),
+        _TRAINING,
+        "What pixels are contrasted with: pixels of the batch, or prototypes, the moving average of each class.",
+        of_method=True,
+    ),
+    Option(
+        "contrast_memory",
+        whole(0),
+        _TRAINING,
+        "Number of earlier steps whose pixels are contrasted too.",
+        of_method=True,
+    ),
+    Option(
         "position_threshold",
         number(0, 1, above=True),
         _PRETRAIN,

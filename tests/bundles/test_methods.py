@@ -260,11 +260,19 @@ def test_one_labelled_volume_and_no_unlabelled_one_are_enough_for_pretraining(ru
 
 
 @pytest.mark.parametrize(
-    ("stage", "method"),
-    [("pretrain", "pirl"), ("train", "mixup"), *(("train", method) for method in SEMI_SUPERVISED)],
+    ("stage", "method", "own"),
+    [
+        ("pretrain", "pirl", {}),
+        *(("train", method, {}) for method in ["mixup", *SEMI_SUPERVISED]),
+        ("train", "self_training", {"snapshots": 1}),
+        ("train", "local_self_training", {"contrast_memory": 2}),
+        ("train", "local_self_training", {"contrast_with": "prototypes"}),
+    ],
 )
-def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(run_stage, workflow, tmp_path, stage, method):
-    options = {"method": method, "epochs": 3, "validation": "none"} | (
+def test_a_stopped_run_resumes_to_the_weights_of_an_uninterrupted_one(
+    run_stage, workflow, tmp_path, stage, method, own
+):
+    options = {"method": method, "epochs": 3, "validation": "none", **own} | (
         {"pretrained": "none"} if stage == "train" else {}
     )
     run_stage(stage, **options, output_dir=str(tmp_path / "whole"))
@@ -305,7 +313,8 @@ def _flat(content, prefix=""):
     """Return all tensors of nested dicts by their path."""
     if isinstance(content, torch.Tensor):
         return {prefix: content}
-    items = content.items() if isinstance(content, dict) else []
+    listed = dict(enumerate(content)) if isinstance(content, list | tuple) else {}
+    items = content.items() if isinstance(content, dict) else listed.items()
     return {path: t for key, value in items for path, t in _flat(value, f"{prefix}/{key}").items()}
 
 

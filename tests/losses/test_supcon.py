@@ -277,5 +277,5 @@ def test_it_builds_from_a_config_and_by_name():
 
 
 def test_an_unknown_loss_lists_the_known_ones():
-    with pytest.raises(InputError, match="unknown loss 'triplet'; known: supcon, nt_xent"):
+    with pytest.raises(InputError, match="unknown loss 'triplet'; known: supcon, prototypes, nt_xent"):
         LOSSES.build("triplet")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from semicl_monai.losses import PrototypeContrast, SupConLoss
 from semicl_monai.methods import Joint, Local, LocalPseudoMethod, LocalSelfTrainingMethod
 from semicl_monai.samplers import BalancedSampler, BlockSampler, FullSampler, StrideSampler
 from semicl_monai.utils import InputError
@@ -55,3 +56,22 @@ def test_the_random_numbers_of_the_grid_are_those_that_all_processes_seed_alike(
     (generator,) = built.generators()
     assert built.pixel_loss().sampler.generator is generator
     assert method().generators() != [generator]
+
+
+def test_pixels_are_contrasted_with_those_of_the_batch_of_earlier_steps_or_with_prototypes():
+    assert isinstance(Local().loss().loss, SupConLoss)
+    remembered = LocalSelfTrainingMethod(contrast_memory=3, temperature=0.3).pixel_loss().loss
+    assert (remembered.memory.maxlen, remembered.loss.temperature) == (3, 0.3)
+    prototypes = LocalSelfTrainingMethod(contrast_with="prototypes", background_index=-1).pixel_loss().loss
+    assert isinstance(prototypes, PrototypeContrast)
+    assert prototypes.background_index == -1
+
+
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [({"contrast_memory": 2}, "2 and across_ranks False"), ({"across_ranks": True}, "0 and across_ranks True")],
+)
+def test_prototypes_are_their_own_memory(options, got):
+    message = rf"^prototypes need contrast_memory 0 and across_ranks False, got contrast_memory {got}\.$"
+    with pytest.raises(InputError, match=message):
+        Local(contrast_with="prototypes", **options).loss()

@@ -63,7 +63,7 @@ def test_snapshots_are_kept_at_the_ends_of_cycles(method):
         if isinstance(handler, SnapshotKeeper):
             handler.attach(trainer)
     kept = []
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: kept.append(sum(m.kept for m in _snapshots(model))))
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: kept.append(sum(int(m.kept) for m in _snapshots(model))))
     trainer.run([None], max_epochs=12)
     students = len(_snapshots(model))
     assert kept == [0] * 5 + [students] * 3 + [2 * students] * 4
