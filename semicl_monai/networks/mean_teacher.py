@@ -97,7 +97,7 @@ class MeanTeacher(nn.Module):
         """Return the mean of the probabilities of the teacher and of its snapshots."""
         networks = [self.teacher, *self.snapshots]
         taught = [self.probabilities(at_least_float32(network(unlabelled))) for network in networks]
-        return torch.stack(taught).mean(0)
+        return sum(taught[1:], start=taught[0]) / len(taught)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of classes or of regions."""
