@@ -97,8 +97,9 @@ class SegmentationDatalist:
         group_pattern: a regular expression that finds the patient in a case name, see :func:`name_patients`.
         add_new_labels: whether to keep the held-out cases of a ``split_file`` and train with all labels added since,
             see :func:`add_new_cases`. ``"true"`` and ``"false"`` are allowed too.
-        evaluated: the part that is evaluated, if nothing is trained. The other parts may be empty. They may also hold
-            volumes that the weights have seen.
+        evaluated: the part that is evaluated, if nothing is trained: ``"test"``, ``"validation"``, or ``"held_out"``
+            for both together. The last is refused if the validation part has chosen the weights. The other parts may be
+            empty. They may also hold volumes that the weights have seen.
         compare_images: whether to compare images of the same size. An image in two parts is then refused.
         class_names: names of the classes without background. Their order must be that of the JSON file. By default the
             order is not checked.
@@ -215,7 +216,7 @@ class SegmentationDatalist:
             InputError: When there are none.
         """
         part = self.evaluated or "test"
-        records: list[Record] = getattr(self, part)
+        records = [record for name in _parts_of(part) for record in getattr(self, name)]
         if not records:
             raise InputError(f"there is nothing to evaluate: no labelled volume is in the {part} part of this split.")
         return records
@@ -248,7 +249,10 @@ class SegmentationDatalist:
         if self.evaluated is None and self.compare_images:
             check_repeated_images(lists)
         if self.evaluated is not None:
-            lists = {part: lists[part] if part == self.evaluated else [] for part in PARTS}
+            used = [record for part in _parts_of(self.evaluated) for record in lists[part]]
+            # evaluated together with the test part, the validation part is a test part too
+            role = "test" if self.evaluated == "held_out" else self.evaluated
+            lists = {part: used if part == role else [] for part in PARTS}
         if self.provenance is not None:
             check_seen_cases(lists, self.provenance)
 
@@ -380,6 +384,10 @@ def _check_files_exist(records: Iterable[Record]) -> None:
         for key, file in files:
             if not Path(file).exists():  # a DICOM series may be a folder
                 raise InputError(f"case {record['case']}: {key} file not found: {file}.")
+
+
+def _parts_of(evaluated: str) -> Sequence[str]:
+    return HELD_OUT if evaluated == "held_out" else (evaluated,)
 
 
 def _by_case(sections: Mapping[str, list[Record]]) -> dict[str, Record]:

@@ -267,7 +267,12 @@ OPTIONS = (
         ("evaluate",),
         "Evaluate weights without provenance; the tables then say unknown.",
     ),
-    Option("part", choice("test", "validation"), ("evaluate",), "Part of the data set that is evaluated."),
+    Option(
+        "part",
+        choice("test", "validation", "held_out"),
+        ("evaluate",),
+        "Part of the data set that is evaluated; held_out is test and validation together, for --validation none.",
+    ),
     Option("num_overlays", whole(0), ("evaluate",), "Number of cases with a picture."),
     Option("mirror_axes", whole(0).listed(), _MASKS, "Average the predictions of images mirrored along these axes."),
     Option("fast_inference", SWITCH, _MASKS, "Overlap windows around foreground only (3-D bundles)."),

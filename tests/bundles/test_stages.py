@@ -234,7 +234,7 @@ def test_the_validation_volumes_can_be_evaluated_in_place_of_the_test_volumes(ru
 def test_a_part_that_is_not_held_out_is_refused(run_stage, weights):
     with pytest.raises((RuntimeError, InputError)) as caught:
         run_stage("evaluate", weights=str(weights), part="labelled")
-    assert "part must be one of test, validation, got 'labelled'" in _cause(caught.value)
+    assert "part must be one of test, validation, held_out, got 'labelled'" in _cause(caught.value)
 
 
 @pytest.mark.parametrize("name", ["evaluate", "inference"])

@@ -445,6 +445,21 @@ def test_weights_trained_without_validation_are_evaluated_on_the_test_part_alone
         SegmentationDatalist(root, evaluated="validation", **of_weights).to_evaluate()
 
 
+def test_both_held_out_parts_are_evaluated_together(tmp_path):
+    parts = {"training": entries("Tr", ["a0"]), "validation": entries("Va", ["v0"]), "test": entries("Ts", ["t0"])}
+    write(tmp_path, **parts)
+    assert cases(SegmentationDatalist(tmp_path, evaluated="held_out").to_evaluate()) == ["v0", "t0"]
+
+
+def test_a_validation_part_that_has_chosen_the_weights_is_no_test_part(root):
+    for image in (root / "imagesTr").iterdir():
+        image.write_text(image.name)
+    chosen_by = Provenance(validation=tuple(map(seen, SegmentationDatalist(root).validation)))
+    assert SegmentationDatalist(root, evaluated="validation", provenance=chosen_by).to_evaluate()
+    with pytest.raises(InputError, match="the weights have seen cases that are held out now"):
+        SegmentationDatalist(root, evaluated="held_out", provenance=chosen_by)
+
+
 def test_images_of_labelled_volumes_are_taught_too_if_labels_may_be_annotated_in_part(root):
     datalist = SegmentationDatalist(root, labelled_fraction=2)
     assert datalist.to_teach() == datalist.unlabelled
