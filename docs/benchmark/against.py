@@ -11,7 +11,10 @@ from semicl_monai.study import mean_of, p_values, read_entries
 
 table, method = sys.argv[1:]
 entries = read_entries(table)
-for one in [entry for entry in entries if entry.method == method]:
+ours = [entry for entry in entries if entry.method == method]
+if not ours:
+    sys.exit(f"{table} has no method {method}.")
+for one in ours:
     others = [entry for entry in entries if entry.fraction == one.fraction and entry is not one]
     for other, p in zip(others, p_values(one, others), strict=True):
         shared = one.split_seeds & other.split_seeds

@@ -12,7 +12,7 @@ from statistics import mean
 
 table, datalist = map(Path, sys.argv[1:])
 lists = json.loads(datalist.read_text())
-parts = {Path(record["label"]).name.split(".")[0]: part for part in ("test", "validation") for record in lists[part]}
+parts = {Path(record["image"]).name.split(".")[0]: part for part in ("test", "validation") for record in lists[part]}
 
 dice = defaultdict(lambda: defaultdict(list))
 with open(table / "cases.csv") as file:
